@@ -1,0 +1,96 @@
+package attr
+
+import (
+	"encoding/binary"
+	"strconv"
+)
+
+// MaxLen is the length in bytes of the longest value an attribute can hold.
+const MaxLen = 0xffff - headerLen
+
+// The Append functions add one attribute to b, padded to four bytes, and
+// return the extended buffer. The caller sees to it that b is aligned, which
+// it is after a message header or another attribute.
+
+// AppendBytes adds an attribute with the value v, copied as it is. It panics if
+// v is longer than MaxLen: an attribute that long can't be framed.
+func AppendBytes(b []byte, typ uint16, v []byte) []byte {
+	b = appendHeader(b, typ, len(v))
+	b = append(b, v...)
+	return pad(b, len(v))
+}
+
+// AppendString adds an attribute with the value s and a NUL after it. It panics
+// if that is longer than MaxLen.
+func AppendString(b []byte, typ uint16, s string) []byte {
+	b = appendHeader(b, typ, len(s)+1)
+	b = append(b, s...)
+	b = append(b, 0)
+	return pad(b, len(s)+1)
+}
+
+// AppendUint8 adds an attribute with an 8-bit integer.
+func AppendUint8(b []byte, typ uint16, v uint8) []byte {
+	b = appendHeader(b, typ, 1)
+	return append(b, v, 0, 0, 0)
+}
+
+// AppendUint16 adds an attribute with a 16-bit integer in network byte order.
+func AppendUint16(b []byte, typ uint16, v uint16) []byte {
+	b = appendHeader(b, typ, 2)
+	return append(b, byte(v>>8), byte(v), 0, 0)
+}
+
+// AppendUint32 adds an attribute with a 32-bit integer in network byte order.
+func AppendUint32(b []byte, typ uint16, v uint32) []byte {
+	b = appendHeader(b, typ, 4)
+	return binary.BigEndian.AppendUint32(b, v)
+}
+
+// AppendUint64 adds an attribute with a 64-bit integer in network byte order.
+func AppendUint64(b []byte, typ uint16, v uint64) []byte {
+	b = appendHeader(b, typ, 8)
+	return binary.BigEndian.AppendUint64(b, v)
+}
+
+// BeginNested adds the header of an attribute that holds other attributes.
+// Append those, then call EndNested:
+//
+//	start := len(b)
+//	b = attr.BeginNested(b, vlan)
+//	b = attr.AppendUint16(b, vlanProto, 0x8100)
+//	b = attr.AppendUint16(b, vlanTCI, 42)
+//	b = attr.EndNested(b, start)
+func BeginNested(b []byte, typ uint16) []byte {
+	return appendHeader(b, typ|nested, 0)
+}
+
+// EndNested completes the attribute whose header is at b[start:]; all that
+// follows the header is its value. It panics if that is longer than MaxLen.
+func EndNested(b []byte, start int) []byte {
+	n := len(b) - start
+	checkLen(n - headerLen)
+	binary.NativeEndian.PutUint16(b[start:], uint16(n))
+	return b
+}
+
+// appendHeader adds the header of an attribute with a value of n bytes.
+func appendHeader(b []byte, typ uint16, n int) []byte {
+	checkLen(n)
+	b = binary.NativeEndian.AppendUint16(b, uint16(headerLen+n))
+	return binary.NativeEndian.AppendUint16(b, typ)
+}
+
+// pad adds the padding that a value of n bytes needs.
+func pad(b []byte, n int) []byte {
+	var zero [3]byte
+	return append(b, zero[:align(n)-n]...)
+}
+
+// checkLen panics if a value of n bytes doesn't fit an attribute. To wrap the
+// 16-bit length instead would make attributes out of the value's bytes.
+func checkLen(n int) {
+	if n > MaxLen {
+		panic("attr: value of " + strconv.Itoa(n) + " bytes, longer than MaxLen")
+	}
+}
