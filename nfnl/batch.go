@@ -1,0 +1,102 @@
+package nfnl
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A Batch holds the buffers of one Receive. Use it again and again; concurrent
+// calls of Receive each need one of their own.
+type Batch struct {
+	take  func(Message, error)
+	slots []slot
+	n     int // datagrams that the last receive brought
+	sys   system
+}
+
+// A slot is the place for one datagram.
+type slot struct {
+	buf     []byte
+	got     []byte // what came: of buf, or a copy that a Request kept
+	cut     bool   // the datagram was longer than buf
+	foreign bool   // it did not come from the kernel
+}
+
+// stagger is added to the distance of two buffers, so that their beginnings,
+// the part that is always read, do not compete for the same cache lines.
+const stagger = 5 * 64
+
+// errForeign and errCut go to take with what is left of the message.
+var (
+	errForeign = fmt.Errorf("%w: sent by another program, not by the kernel", ErrMalformed)
+	errCut     = fmt.Errorf("%w: the datagram was longer than the buffer", ErrMalformed)
+)
+
+// NewBatch returns a Batch for n datagrams of up to size bytes each, at least
+// one. Memory is touched only as packets need it.
+//
+// Every message that is not the answer to a Request goes to take, in the order
+// in which the kernel sent it; across all the batches of a Conn, one call at a
+// time. The message is valid until the next Receive with the same Batch. With
+// an error, which wraps ErrMalformed, comes as much of the message as could be
+// read. take must not call methods of the Conn that receive.
+func NewBatch(n, size int, take func(m Message, err error)) *Batch {
+	n = max(n, 1)
+	stride := (size+63)&^63 + stagger
+	room := make([]byte, n*stride)
+	b := &Batch{take: take, slots: make([]slot, n)}
+	for i := range b.slots {
+		at := i * stride
+		b.slots[i].buf = room[at : at+size : at+size]
+	}
+	b.sys.prepare(b.slots)
+	return b
+}
+
+// reset forgets what the last receive brought. In race builds it overwrites
+// it, so that a slice kept too long shows up as garbage at once.
+func (b *Batch) reset() {
+	if raceEnabled {
+		for i := range b.slots[:b.n] {
+			poison(b.slots[i].got)
+		}
+	}
+	b.n = 0
+}
+
+// poison overwrites b.
+func poison(b []byte) {
+	for i := range b {
+		b[i] = 0xdb
+	}
+}
+
+// deliver hands what was received to take, but for answers to requests of c,
+// which go to whoever waits for them. It returns how many messages take saw.
+func (b *Batch) deliver(c *Conn) (taken int) {
+	for i := range b.slots[:b.n] {
+		s := &b.slots[i]
+		for rest := s.got; len(rest) > 0; {
+			var m Message
+			var err error
+			m, rest, err = Next(rest)
+			if m.Type == typeNoop || m.Type == typeDone {
+				continue
+			}
+			if s.foreign {
+				b.take(Message{}, errForeign)
+				taken++
+				break
+			}
+			if m.Type == typeError && c.answer(m) {
+				continue
+			}
+			if s.cut && err != nil {
+				err = errors.Join(errCut, err)
+			}
+			b.take(m, err)
+			taken++
+		}
+	}
+	return taken
+}

@@ -1,0 +1,168 @@
+package nfnl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Config holds the options of Dial. The zero Config is ready to use.
+type Config struct {
+	// NetNS is the file descriptor of the network namespace to open the socket
+	// in. Opening it needs CAP_SYS_ADMIN over both that namespace and the
+	// program's own. 0 is the namespace of the calling thread.
+	NetNS int
+
+	// ReadBuffer is the size to ask for the socket's receive buffer, in bytes;
+	// the kernel doubles it for its own bookkeeping. Without CAP_NET_ADMIN in
+	// the initial user namespace the kernel caps it at the sysctl
+	// net.core.rmem_max. 0 lets nfqueue and nflog choose, and is the system's
+	// default in Dial. See Conn.ReadBuffer for what was granted.
+	ReadBuffer int
+}
+
+// A Conn is an nfnetlink socket. Its methods may be called from any goroutine
+// at any time; concurrent calls of Receive each need a Batch of their own.
+type Conn struct {
+	t      transport
+	portID uint32
+
+	// token is there while nobody receives: only who has taken it reads the
+	// socket, so that packets are accounted for in the order of their arrival.
+	token chan struct{}
+
+	holder atomic.Pointer[Receiver] // the receiver that waits in the kernel
+	plain  Receiver                 // for Receive, which has no context
+
+	mu       sync.Mutex // guards what follows
+	deadline time.Time  // the user's, apart from those that interrupt
+	asked    []*request // requests that have no answer yet
+	kept     [][]byte   // datagrams that a Request met, for the next Receive
+
+	seq    atomic.Uint32
+	closed chan struct{}
+	close  sync.Once
+}
+
+// A transport carries datagrams to and from the kernel, or who stands in for it.
+type transport interface {
+	// receive fills b with at least one datagram, if wait is set, and
+	// otherwise with what is there.
+	receive(b *Batch, wait bool) error
+
+	// send sends whole messages.
+	send(msgs []byte) error
+
+	// setReadDeadline makes receive fail with os.ErrDeadlineExceeded at t.
+	setReadDeadline(t time.Time) error
+
+	// close makes everything return, and everything after it fail.
+	close() error
+}
+
+// Dial opens a socket to the kernel. It needs no privilege, but nearly every
+// Request does. Off Linux the error matches errors.ErrUnsupported.
+func Dial(cfg Config) (*Conn, error) {
+	if cfg.NetNS < 0 {
+		return nil, fmt.Errorf("nfnl: Config.NetNS is %d, not a file descriptor", cfg.NetNS)
+	}
+	if cfg.ReadBuffer < 0 {
+		return nil, fmt.Errorf("nfnl: Config.ReadBuffer is %d, below 0", cfg.ReadBuffer)
+	}
+	t, portID, err := dial(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("nfnl: open a netfilter socket: %w", err)
+	}
+	c := newConn(t)
+	c.portID = portID
+	return c, nil
+}
+
+// newConn returns a Conn on t.
+func newConn(t transport) *Conn {
+	c := &Conn{t: t, token: make(chan struct{}, 1), closed: make(chan struct{})}
+	c.token <- struct{}{}
+	c.plain = Receiver{c: c, ctx: context.Background()}
+	return c
+}
+
+// Send sends whole messages, without waiting for answers, in as few system
+// calls as the socket's send buffer allows. The kernel has handled them all
+// when Send returns, and what follows from that, such as the rest of a
+// packet's way, has happened too. What it refuses shows up in Receive. Several
+// goroutines may be in Send at once.
+func (c *Conn) Send(msgs []byte) error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	return c.check(c.t.send(msgs))
+}
+
+// SetReadDeadline is net.Conn's: from t on, Receive fails with
+// os.ErrDeadlineExceeded. The zero t takes that back.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	if c.holder.Load() == interrupted {
+		return nil // the holder sets it when it lets go
+	}
+	return c.check(c.t.setReadDeadline(t))
+}
+
+// PortID is the socket's netlink address, under which the kernel lists the
+// owner of a queue in /proc/net/netfilter/nfnetlink_queue.
+func (c *Conn) PortID() uint32 { return c.portID }
+
+// ReadBuffer returns the size of the receive buffer that the kernel granted,
+// in bytes of its own accounting: about 832 a small packet. 0 is unknown.
+func (c *Conn) ReadBuffer() int {
+	n, _ := readBuffer(c.t)
+	return n
+}
+
+// Drops returns how many datagrams the kernel could not put on the socket.
+// It counts more than packets: also answers that found the buffer full.
+func (c *Conn) Drops() uint32 {
+	n, _ := drops(c.t)
+	return n
+}
+
+// SyscallConn gives access to the descriptor, for options this package does
+// not know. Do not read, write or filter packets through it.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return rawConn(c.t) }
+
+// Close closes the socket: the kernel takes back every queue and group bound
+// by it. Everything that waits returns net.ErrClosed. Closing again does
+// nothing.
+func (c *Conn) Close() error {
+	var err error
+	c.close.Do(func() {
+		close(c.closed)
+		err = c.t.close()
+	})
+	return err
+}
+
+// isClosed reports whether Close was called.
+func (c *Conn) isClosed() bool {
+	select {
+	case <-c.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// check makes whatever a closed descriptor says net.ErrClosed (Go issue 29828).
+func (c *Conn) check(err error) error {
+	if err != nil && !errors.Is(err, net.ErrClosed) && c.isClosed() {
+		return net.ErrClosed
+	}
+	return err
+}

@@ -1,0 +1,309 @@
+package nfnl
+
+import (
+	"errors"
+	"io"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// This file has the package's system calls and its only unsafe code. Of
+// mdlayher/netlink it uses Dial, options, deadlines, SyscallConn and Close;
+// its Receive and Send allocate, copy and lock.
+
+// A file is a descriptor under the runtime's poller: *netlink.Conn is one, and
+// *os.File.
+type file interface {
+	syscall.Conn
+	SetReadDeadline(time.Time) error
+	Close() error
+}
+
+// A socket is the transport on a descriptor.
+type socket struct {
+	file
+	raw    syscall.RawConn
+	kernel bool // the kernel is at the other end, not a test
+	limit  int  // of one send, in bytes
+	sends  sync.Pool
+}
+
+// dial opens a socket and sets what every user of this package wants set.
+func dial(cfg Config) (transport, uint32, error) {
+	nc, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: cfg.NetNS})
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		return nil, 0, errors.Join(errors.New("this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK)"), err)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	s, err := newSocket(nc, true)
+	if err == nil {
+		err = s.configure(nc, cfg)
+	}
+	if err != nil {
+		nc.Close()
+		return nil, 0, err
+	}
+	return s, nc.PID(), nil
+}
+
+// newSocket returns a transport on f.
+func newSocket(f file, kernel bool) (*socket, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{file: f, raw: raw, kernel: kernel}
+	s.sends.New = func() any { return newSendCall() }
+	size, err := s.option(unix.SO_SNDBUF)
+	s.limit = size - sendOverhead
+	return s, err
+}
+
+// sendOverhead is what the kernel wants free in the send buffer beside the
+// datagram (netlink_sendmsg: "len > sk->sk_sndbuf - 32").
+const sendOverhead = 32
+
+// configure sets the options that an nfnetlink socket should have.
+func (s *socket) configure(nc *netlink.Conn, cfg Config) error {
+	for _, o := range []netlink.ConnOption{
+		netlink.NoENOBUFS,           // else one overflow drops all that follows, until the buffer is empty
+		netlink.CapAcknowledge,      // else a refused rewrite comes back whole
+		netlink.ExtendedAcknowledge, // the kernel's own words
+	} {
+		if err := nc.SetOption(o, true); err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
+			return err
+		}
+	}
+	if cfg.ReadBuffer > 0 {
+		if err := nc.SetReadBuffer(cfg.ReadBuffer); err != nil {
+			return err
+		}
+	}
+	// Connected to port 0, the socket refuses what other programs send to it.
+	return s.control(func(fd int) error { return unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) })
+}
+
+// control calls f with the descriptor.
+func (s *socket) control(f func(fd int) error) error {
+	var err error
+	if cerr := s.raw.Control(func(fd uintptr) { err = f(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// option reads a socket option.
+func (s *socket) option(opt int) (n int, err error) {
+	err = s.control(func(fd int) error {
+		n, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, opt)
+		return err
+	})
+	return n, err
+}
+
+func (s *socket) setReadDeadline(t time.Time) error { return s.SetReadDeadline(t) }
+func (s *socket) close() error                      { return s.Close() }
+
+// rawConn, readBuffer and drops serve the Conn methods of those names.
+
+func rawConn(t transport) (syscall.RawConn, error) {
+	if s, ok := t.(*socket); ok {
+		return s.raw, nil
+	}
+	return nil, errors.ErrUnsupported
+}
+
+func readBuffer(t transport) (int, error) {
+	if s, ok := t.(*socket); ok {
+		return s.option(unix.SO_RCVBUF)
+	}
+	return 0, errors.ErrUnsupported
+}
+
+// meminfoDrops is SK_MEMINFO_DROPS of linux/sock_diag.h; there are nine numbers.
+const meminfoDrops, meminfoVars = 8, 9
+
+func drops(t transport) (uint32, error) {
+	s, ok := t.(*socket)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	var info [meminfoVars]uint32
+	err := s.control(func(fd int) error {
+		size := uint32(unsafe.Sizeof(info))
+		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
+		return errnoErr(errno)
+	})
+	return info[meminfoDrops], err
+}
+
+// errnoErr returns errno as an error, nil if it is 0.
+func errnoErr(errno syscall.Errno) error {
+	if errno == 0 {
+		return nil
+	}
+	return errno
+}
+
+// A header is the kernel's struct mmsghdr.
+type header struct {
+	msg unix.Msghdr
+	len uint32 // of the datagram
+}
+
+// A system is what recvmmsg needs beside a Batch's buffers. Results are stored
+// here and not in the socket, so that the socket needs no lock.
+type system struct {
+	headers []header
+	vectors []unix.Iovec
+	senders []unix.RawSockaddrNetlink
+	n       int
+	errno   syscall.Errno
+
+	// The methods of these names, bound once: a method value made at each call
+	// would be an allocation at each call.
+	read func(fd uintptr) (done bool)
+	poll func(fd uintptr)
+}
+
+// prepare points the headers at the buffers.
+func (m *system) prepare(slots []slot) {
+	m.headers = make([]header, len(slots))
+	m.vectors = make([]unix.Iovec, len(slots))
+	m.senders = make([]unix.RawSockaddrNetlink, len(slots))
+	for i := range slots {
+		h, v := &m.headers[i].msg, &m.vectors[i]
+		v.Base = unsafe.SliceData(slots[i].buf)
+		v.SetLen(len(slots[i].buf))
+		h.Iov = v
+		h.SetIovlen(1)
+		h.Name = (*byte)(unsafe.Pointer(&m.senders[i]))
+	}
+	m.read, m.poll = m.recvWaiting, m.recv
+}
+
+// recv fills the buffers with the datagrams that are there.
+func (m *system) recv(fd uintptr) {
+	for i := range m.headers {
+		m.headers[i].msg.Namelen = unix.SizeofSockaddrNetlink // the kernel wrote over it
+	}
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(m.headers))),
+			uintptr(len(m.headers)), unix.MSG_DONTWAIT, 0, 0)
+		// ENOBUFS is news of loss, which the packets' numbers tell better.
+		if errno != unix.EINTR && errno != unix.ENOBUFS {
+			m.n, m.errno = int(n), errno
+			return
+		}
+	}
+}
+
+// recvWaiting is recv; it returns false if there was nothing.
+func (m *system) recvWaiting(fd uintptr) bool {
+	m.recv(fd)
+	return m.errno != unix.EAGAIN
+}
+
+// receive implements transport.
+func (s *socket) receive(b *Batch, wait bool) error {
+	m := &b.sys
+	var err error
+	if wait {
+		err = s.raw.Read(m.read)
+	} else {
+		err = s.raw.Control(m.poll)
+	}
+	switch {
+	case err != nil:
+		return err
+	case m.errno == unix.EAGAIN:
+		return nil
+	case m.errno != 0:
+		return m.errno
+	}
+	b.n = m.n
+	for i := range b.slots[:m.n] {
+		m.fill(&b.slots[i], i, s.kernel)
+	}
+	if !s.kernel && len(b.slots[0].got) == 0 {
+		b.n = 0
+		return io.ErrUnexpectedEOF // the stand-in for the kernel has hung up
+	}
+	return nil
+}
+
+// fill notes what came in slot number i.
+func (m *system) fill(s *slot, i int, kernel bool) {
+	h := &m.headers[i]
+	s.got = s.buf[:h.len:h.len]
+	s.cut = h.msg.Flags&unix.MSG_TRUNC != 0
+	// The kernel's port is 0; another program's never is.
+	s.foreign = kernel && m.senders[i].Pid != 0
+}
+
+// A sendCall is one system call that sends, with its results.
+type sendCall struct {
+	msgs  []byte
+	to    unix.SockaddrNetlink
+	errno error
+
+	// Bound once, like system's.
+	now     func(fd uintptr)
+	waiting func(fd uintptr) (done bool)
+}
+
+func newSendCall() *sendCall {
+	s := &sendCall{to: unix.SockaddrNetlink{Family: unix.AF_NETLINK}}
+	s.now, s.waiting = s.send, s.sendWaiting
+	return s
+}
+
+// send sends to the kernel. The address is given although the socket is
+// connected: without it the kernel asks for the privileges of whoever opened
+// the socket too (netlink_ns_capable).
+func (s *sendCall) send(fd uintptr) {
+	for {
+		s.errno = unix.Sendto(int(fd), s.msgs, 0, &s.to)
+		if s.errno != unix.EINTR {
+			return
+		}
+	}
+}
+
+func (s *sendCall) sendWaiting(fd uintptr) bool {
+	s.send(fd)
+	return s.errno != unix.EAGAIN
+}
+
+// send implements transport. It goes through Control: RawConn.Write would let
+// one sender wait for another, which may be long, for re-injected packets
+// travel on inside the call.
+func (s *socket) send(msgs []byte) error {
+	call := s.sends.Get().(*sendCall)
+	defer s.sends.Put(call)
+	for len(msgs) > 0 {
+		n := headOf(msgs, s.limit)
+		call.msgs = msgs[:n]
+		msgs = msgs[n:]
+		err := s.raw.Control(call.now)
+		if err == nil && call.errno == unix.EAGAIN {
+			err = s.raw.Write(call.waiting) // never with the kernel, which takes all at once
+		}
+		if err == nil {
+			err = call.errno
+		}
+		call.msgs = nil
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

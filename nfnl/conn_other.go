@@ -1,0 +1,23 @@
+//go:build !linux
+
+package nfnl
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"syscall"
+)
+
+// system is what a Batch needs for system calls: off Linux nothing.
+type system struct{}
+
+func (*system) prepare([]slot) {}
+
+func dial(Config) (transport, uint32, error) {
+	return nil, 0, fmt.Errorf("netfilter is part of Linux, not of %s: %w", runtime.GOOS, errors.ErrUnsupported)
+}
+
+func rawConn(transport) (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
+func readBuffer(transport) (int, error)          { return 0, errors.ErrUnsupported }
+func drops(transport) (uint32, error)            { return 0, errors.ErrUnsupported }

@@ -1,0 +1,61 @@
+package nfnl
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+)
+
+// ErrMalformed is wrapped by every error about a message that makes no sense.
+var ErrMalformed = errors.New("malformed message")
+
+// An Error is the kernel's refusal of a message. errors.Is finds the errno
+// under it, and so os.ErrPermission and errors.ErrUnsupported.
+type Error struct {
+	Type   Type          // of the refused message
+	Seq    uint32        // of the refused message
+	Errno  syscall.Errno // why
+	Text   string        // the kernel's own words, often empty
+	Offset uint32        // of the attribute that Text is about, from the start of the message
+}
+
+// Error returns what the errno means, and the kernel's own words if there are any.
+func (e *Error) Error() string {
+	s := e.Errno.Error()
+	if e.Errno == errNotSupp {
+		s = "operation not supported by this kernel interface (ENOTSUPP)"
+	}
+	if e.Text != "" {
+		s += fmt.Sprintf(" (%s, at byte %d)", e.Text, e.Offset)
+	}
+	return s
+}
+
+// Unwrap returns the errno.
+func (e *Error) Unwrap() error { return e.Errno }
+
+// Is makes the kernel's ENOTSUPP, which the syscall package does not know,
+// match errors.ErrUnsupported.
+func (e *Error) Is(target error) bool {
+	return e.Errno == errNotSupp && target == errors.ErrUnsupported
+}
+
+// An OverrunError says that packets were lost before they reached the program:
+// the socket's receive buffer was full, or the kernel had no memory. It is
+// told to OnError, and never ends anything. It matches syscall.ENOBUFS.
+type OverrunError struct {
+	Lost     uint64 // packets
+	Bypassed bool   // the queue is fail-open: they went on their way, uninspected
+}
+
+// Error says how many packets were lost and what to do about it.
+func (e *OverrunError) Error() string {
+	fate := "lost"
+	if e.Bypassed {
+		fate = "let through uninspected"
+	}
+	return fmt.Sprintf("%d packets %s: the receive buffer was full; raise it, lower CopyRange, or decide faster", e.Lost, fate)
+}
+
+// Is makes an OverrunError match syscall.ENOBUFS.
+func (e *OverrunError) Is(target error) bool { return target == syscall.ENOBUFS }

@@ -1,0 +1,114 @@
+// Package nfnltest puts a fake kernel at the other end of an nfnl.Conn, so that
+// code above it can be tested without privileges, and without Linux.
+//
+//	conn, kernel := nfnltest.New(t, func(m nfnl.Message) error {
+//		return nil // acknowledge everything
+//	})
+//	kernel.Deliver(packet)
+//	err := conn.Receive(batch)
+//
+// Packages nfqueuetest and nflogtest, built on it, know what queues and log
+// groups do.
+package nfnltest
+
+import (
+	"encoding/binary"
+	"errors"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// A Kernel answers requests and delivers datagrams, byte for byte as the real
+// one does. Its methods may be called from any goroutine.
+type Kernel struct {
+	t      testing.TB
+	peer   *nfnl.Peer
+	answer func(nfnl.Message) error
+	mute   atomic.Int32
+}
+
+// New returns a connection and the kernel it talks to. Both end with the test.
+//
+// answer decides on each message, in order, inside the Send that sent it: nil
+// acknowledges, a syscall.Errno refuses. It may call Deliver. The message is
+// valid until it returns.
+func New(t testing.TB, answer func(nfnl.Message) error) (*nfnl.Conn, *Kernel) {
+	t.Helper()
+	k := &Kernel{t: t, answer: answer}
+	conn, peer, err := nfnl.Pipe(k.handle)
+	if err != nil {
+		t.Fatalf("make a pipe to the fake kernel: %v", err)
+	}
+	k.peer = peer
+	t.Cleanup(func() {
+		conn.Close()
+		peer.Close()
+	})
+	return conn, k
+}
+
+// Deliver sends a datagram of messages. It never waits for the receiver.
+func (k *Kernel) Deliver(datagram []byte) {
+	if err := k.peer.Deliver(datagram); err != nil {
+		k.t.Logf("fake kernel: deliver: %v", err)
+	}
+}
+
+// LoseAnswers makes the next n answers go missing, as they do when the
+// receive buffer is full. What was asked is done all the same.
+func (k *Kernel) LoseAnswers(n int) { k.mute.Store(int32(n)) }
+
+// HangUp closes the kernel's end of the connection.
+func (k *Kernel) HangUp() { k.peer.Close() }
+
+// handle walks a datagram as netlink_rcv_skb and nfnetlink_rcv_msg do: every
+// message on its own, up to the first with a length that cannot be.
+func (k *Kernel) handle(datagram []byte) error {
+	for rest := datagram; len(rest) > 0; {
+		var m nfnl.Message
+		var err error
+		if m, rest, err = nfnl.Next(rest); err != nil {
+			return nil
+		}
+		if m.Flags&nfnl.FlagRequest != 0 {
+			err = k.answer(m)
+		}
+		if err != nil || m.Flags&nfnl.FlagAck != 0 {
+			k.reply(m, err)
+		}
+	}
+	return nil
+}
+
+// reply answers m, unless the answer is to be lost.
+func (k *Kernel) reply(m nfnl.Message, err error) {
+	if k.mute.Add(-1) >= 0 {
+		return
+	}
+	k.mute.Store(0)
+	var errno syscall.Errno
+	if err != nil && !errors.As(err, &errno) {
+		k.t.Errorf("fake kernel: answer returned %v, not a syscall.Errno", err)
+		return
+	}
+	k.Deliver(AppendReply(nil, m.Header, errno))
+}
+
+const (
+	typeError  nfnl.Type = 2     // NLMSG_ERROR
+	flagCapped uint16    = 0x100 // NLM_F_CAPPED
+)
+
+// AppendReply appends the kernel's answer to the request with header h: an
+// acknowledgement if errno is 0, and otherwise a refusal.
+func AppendReply(b []byte, h nfnl.Header, errno syscall.Errno) []byte {
+	echo := nfnl.Begin(nil, h)[:16]
+	body := binary.NativeEndian.AppendUint32(nil, uint32(-int32(errno)))
+	return nfnl.Message{
+		Header: nfnl.Header{Type: typeError, Flags: flagCapped, Seq: h.Seq},
+		Attrs:  append(body, echo...),
+	}.Append(b)
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package nfnl
+
+const raceEnabled = true

@@ -1,0 +1,160 @@
+package nfnl
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// A Receiver receives on a Conn until its context is done.
+type Receiver struct {
+	c    *Conn
+	ctx  context.Context
+	stop func() bool
+}
+
+// interrupted stands in Conn.holder between a receiver's interruption and the
+// moment it has cleared the deadline that interrupted it.
+var interrupted = new(Receiver)
+
+// aLongTimeAgo is a deadline that has passed.
+var aLongTimeAgo = time.Unix(1, 0)
+
+// Receiver returns a Receiver for ctx. It costs one context.AfterFunc, however
+// often Receive is called. Call Close when done.
+func (c *Conn) Receiver(ctx context.Context) *Receiver {
+	r := &Receiver{c: c, ctx: ctx}
+	r.stop = context.AfterFunc(ctx, r.interrupt)
+	return r
+}
+
+// Close frees what the Receiver holds of its context. The Conn stays open.
+func (r *Receiver) Close() { r.stop() }
+
+// Receive is Conn.Receive, but once the context is done it returns
+// context.Cause instead of waiting, or at once.
+func (r *Receiver) Receive(b *Batch) error {
+	for {
+		if err := r.ctx.Err(); err != nil {
+			return context.Cause(r.ctx)
+		}
+		if err := r.c.acquire(r.ctx); err != nil {
+			return err
+		}
+		n, err := r.c.receive(r, b)
+		if n > 0 || err != nil {
+			return err
+		}
+	}
+}
+
+// Receive waits until the kernel has sent something, fills b with as much as
+// is there and hands it to b's take. It returns net.ErrClosed,
+// os.ErrDeadlineExceeded or what the socket says. Loss is no error: see
+// OverrunError.
+func (c *Conn) Receive(b *Batch) error {
+	return c.plain.Receive(b)
+}
+
+// TryReceive is Receive without waiting. If nothing is there, or another
+// goroutine is receiving and will get what comes, take is not called and the
+// error is nil.
+func (c *Conn) TryReceive(b *Batch) error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	select {
+	case <-c.token:
+		_, err := c.receive(nil, b)
+		return err
+	default:
+		b.reset()
+		return nil
+	}
+}
+
+// acquire takes the token.
+func (c *Conn) acquire(ctx context.Context) error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	select {
+	case <-c.token:
+		return nil
+	default:
+	}
+	select {
+	case <-c.token:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.closed:
+		return net.ErrClosed
+	}
+}
+
+// receive fills b, hands it out and gives the token back. It waits if there is
+// a receiver to wait for. It returns how many messages take saw.
+func (c *Conn) receive(r *Receiver, b *Batch) (int, error) {
+	defer func() { c.token <- struct{}{} }()
+	b.reset()
+	if !c.takeKept(b) {
+		if err := c.fill(r, b); err != nil {
+			return 0, err
+		}
+	}
+	return b.deliver(c), nil
+}
+
+// fill reads the socket, waiting on behalf of r unless that is nil.
+func (c *Conn) fill(r *Receiver, b *Batch) error {
+	if r == nil {
+		return c.check(c.t.receive(b, false))
+	}
+	c.holder.Store(r)
+	var err error
+	if r.ctx.Err() == nil { // else the interruption may have come before Store
+		err = c.check(c.t.receive(b, true))
+	}
+	if r.release() && b.n == 0 {
+		return context.Cause(r.ctx)
+	}
+	return err
+}
+
+// interrupt makes r return from the kernel, if it is there.
+func (r *Receiver) interrupt() {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	if r.c.holder.CompareAndSwap(r, interrupted) {
+		r.c.t.setReadDeadline(aLongTimeAgo)
+	}
+}
+
+// release says that r is back from the kernel, undoes its interruption and
+// reports whether there was one.
+func (r *Receiver) release() bool {
+	c := r.c
+	if c.holder.CompareAndSwap(r, nil) {
+		return r.ctx.Err() != nil
+	}
+	c.mu.Lock() // wait until interrupt has set the deadline
+	defer c.mu.Unlock()
+	c.t.setReadDeadline(c.deadline)
+	c.holder.Store(nil)
+	return true
+}
+
+// takeKept fills b with datagrams that a Request met, if there are any.
+func (c *Conn) takeKept(b *Batch) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for b.n < len(b.slots) && len(c.kept) > 0 {
+		s := &b.slots[b.n]
+		s.got, s.cut, s.foreign = c.kept[0], false, false
+		c.kept[0] = nil
+		c.kept = c.kept[1:]
+		b.n++
+	}
+	return b.n > 0
+}

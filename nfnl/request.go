@@ -1,0 +1,152 @@
+package nfnl
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"time"
+)
+
+// requestPatience is how long a Request waits for another receiver to bring
+// its answer before it asks again. The kernel answers before send returns, so
+// what has not come by then was lost.
+const requestPatience = time.Second
+
+// requestTries bounds how often a Request is sent. An answer is only lost when
+// the receive buffer is full, and Request empties it.
+const requestTries = 10
+
+var errNoAnswer = errors.New("the kernel did not answer: its answers found no room on the socket")
+
+// A request is a message that waits for its answer.
+type request struct {
+	typ    Type
+	seq    uint32
+	answer chan error // of capacity 1
+}
+
+// Request sends m and returns the kernel's answer: nil, or an *Error. It sets
+// m's flags and sequence number. It may be called from anywhere, also beside a
+// goroutine that receives, or from its handler: packets that come before the
+// answer are kept for the next Receive.
+//
+// When the answer is lost Request sends m again, so m must be something that
+// can be said twice.
+func (c *Conn) Request(m Message) error {
+	m.Flags |= FlagRequest | FlagAck
+	m.Seq = c.nextSeq()
+	msg := m.Append(nil)
+	r := &request{typ: m.Type, seq: m.Seq, answer: make(chan error, 1)}
+	c.ask(r)
+	defer c.forget(r)
+	for range requestTries {
+		if err := c.Send(msg); err != nil {
+			return err
+		}
+		if err, ok := c.await(r); ok {
+			return err
+		}
+	}
+	return errNoAnswer
+}
+
+// nextSeq returns the next sequence number, never 0: that is what packets have.
+func (c *Conn) nextSeq() uint32 {
+	for {
+		if n := c.seq.Add(1); n != 0 {
+			return n
+		}
+	}
+}
+
+// ask makes the receivers look out for the answer to r.
+func (c *Conn) ask(r *request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, r)
+}
+
+// forget undoes ask.
+func (c *Conn) forget(r *request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = slices.DeleteFunc(c.asked, func(a *request) bool { return a == r })
+}
+
+// answer gives m to the request that it answers, and reports whether there is one.
+func (c *Conn) answer(m Message) bool {
+	reply, ok := m.Reply()
+	if !ok {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.asked {
+		if r.typ == reply.Type && r.seq == reply.Seq {
+			select {
+			case r.answer <- reply.Err():
+			default: // the answer to a repetition
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// await waits for the answer to r, or for the right to look for it. It returns
+// false if the answer was lost.
+func (c *Conn) await(r *request) (error, bool) {
+	patience := time.NewTimer(requestPatience)
+	defer patience.Stop()
+	select {
+	case err := <-r.answer:
+		return err, true
+	case <-c.closed:
+		return net.ErrClosed, true
+	case <-patience.C:
+		return nil, false
+	case <-c.token:
+	}
+	err := c.look()
+	c.token <- struct{}{}
+	select {
+	case err := <-r.answer:
+		return err, true
+	default:
+		return err, err != nil
+	}
+}
+
+// look reads all that is on the socket without waiting: answers go where they
+// belong, and datagrams with anything else in them are kept.
+func (c *Conn) look() error {
+	keep := false
+	b := NewBatch(4, maxDatagram, func(Message, error) { keep = true })
+	for {
+		b.reset()
+		if err := c.check(c.t.receive(b, false)); err != nil {
+			return err
+		}
+		if b.n == 0 {
+			return nil
+		}
+		for i := range b.n {
+			one := Batch{take: b.take, slots: b.slots[i : i+1], n: 1}
+			keep = false
+			if one.deliver(c); keep && !b.slots[i].foreign {
+				c.keep(b.slots[i].got)
+			}
+		}
+	}
+}
+
+// maxDatagram is longer than any datagram of the kernel: the longest seen is
+// one of NFLOG with a buffer of 128 KiB, 261,008 bytes.
+const maxDatagram = 264 << 10
+
+// keep copies a datagram aside for the next Receive.
+func (c *Conn) keep(datagram []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept = append(c.kept, slices.Clone(datagram))
+}

@@ -1,0 +1,93 @@
+package nfnl
+
+import "strconv"
+
+// A Type names a message: a subsystem in the high byte, one of its messages in
+// the low byte. Types below 16 are netlink's own, without a subsystem.
+type Type uint16
+
+// Subsystems of nfnetlink, as in linux/netfilter/nfnetlink.h.
+const (
+	SubsystemQueue = 3 // NFNL_SUBSYS_QUEUE
+	SubsystemLog   = 4 // NFNL_SUBSYS_ULOG
+)
+
+// Subsystem returns the subsystem the message belongs to.
+func (t Type) Subsystem() uint8 { return uint8(t >> 8) }
+
+// control reports whether t is netlink's own and has no nfnetlink header.
+func (t Type) control() bool { return t < minType }
+
+// A Family is the protocol family of the hook a packet was caught at, one of
+// the kernel's NFPROTO_ numbers.
+type Family uint8
+
+// Families, as in linux/netfilter.h.
+const (
+	Unspec Family = 0  // NFPROTO_UNSPEC
+	INet   Family = 1  // NFPROTO_INET: in rules only, packets say IPv4 or IPv6
+	IPv4   Family = 2  // NFPROTO_IPV4
+	ARP    Family = 3  // NFPROTO_ARP
+	NetDev Family = 5  // NFPROTO_NETDEV
+	Bridge Family = 7  // NFPROTO_BRIDGE
+	IPv6   Family = 10 // NFPROTO_IPV6
+)
+
+// String returns the family's name as nft writes it.
+func (f Family) String() string {
+	switch f {
+	case Unspec:
+		return "unspec"
+	case INet:
+		return "inet"
+	case IPv4:
+		return "ip"
+	case ARP:
+		return "arp"
+	case NetDev:
+		return "netdev"
+	case Bridge:
+		return "bridge"
+	case IPv6:
+		return "ip6"
+	}
+	return "family " + strconv.Itoa(int(f))
+}
+
+// A Hook is the place in the network stack where a packet was caught. Its
+// numbers mean one thing for the IP and bridge families and another for ARP
+// and NetDev; see [Hook.Name].
+type Hook uint8
+
+// Hooks of the IP and bridge families, as in linux/netfilter.h.
+const (
+	Prerouting  Hook = 0 // NF_INET_PRE_ROUTING
+	Input       Hook = 1 // NF_INET_LOCAL_IN
+	Forward     Hook = 2 // NF_INET_FORWARD
+	Output      Hook = 3 // NF_INET_LOCAL_OUT
+	Postrouting Hook = 4 // NF_INET_POST_ROUTING
+)
+
+var (
+	inetHooks   = [...]string{"prerouting", "input", "forward", "output", "postrouting"}
+	arpHooks    = [...]string{"input", "output", "forward"} // NF_ARP_IN, _OUT, _FORWARD
+	netdevHooks = [...]string{"ingress", "egress"}          // NF_NETDEV_INGRESS, _EGRESS
+)
+
+// String returns the hook's name in the IP and bridge families.
+func (h Hook) String() string { return h.Name(INet) }
+
+// Name returns the hook's name, as nft writes it, in family f.
+func (h Hook) Name(f Family) string {
+	names := inetHooks[:]
+	switch f {
+	case ARP:
+		names = arpHooks[:]
+	case NetDev:
+		names = netdevHooks[:]
+	}
+	if int(h) < len(names) {
+		return names[h]
+	}
+	return "hook " + strconv.Itoa(int(h))
+}
