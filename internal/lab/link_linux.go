@@ -90,33 +90,51 @@ func (n *Net) Up(name string) error {
 // settled reports whether the kernel has done its deferred work for a device
 // that was brought up. Until then the device drops what it should send, the
 // first ARP request for one, and that costs its sender a second.
+//
+// It lists all devices because a question about one makes the kernel do the work
+// for that one, and leave the other end of a veth pair for later.
 func (n *Net) settled(name string) (bool, error) {
+	links, err := n.request(unix.RTM_GETLINK, netlink.Dump, linkHeader(0, 0, 0), netlink.NewAttributeEncoder())
+	if err != nil {
+		return false, err
+	}
+	for _, link := range links {
+		if len(link.Data) < unix.SizeofIfInfomsg {
+			continue
+		}
+		found, settled, err := linkSettled(link.Data[unix.SizeofIfInfomsg:], name)
+		if err != nil || found {
+			return settled, err
+		}
+	}
+	return false, unix.ENODEV
+}
+
+// linkSettled reports whether the attributes are those of the device called name
+// and, if so, show that it has settled. One end of a pair has when it is up; on
+// other devices the kernel may have no work to do, and leave the state unknown.
+func linkSettled(attrs []byte, name string) (found, settled bool, err error) {
 	const operUnknown, operUp = 0, 6 // IF_OPER_UNKNOWN, IF_OPER_UP
-	index, err := n.Index(name)
+	ad, err := netlink.NewAttributeDecoder(attrs)
 	if err != nil {
-		return false, err
-	}
-	msgs, err := n.request(unix.RTM_GETLINK, 0, linkHeader(index, 0, 0), netlink.NewAttributeEncoder())
-	if err != nil {
-		return false, err
-	}
-	if len(msgs) == 0 || len(msgs[0].Data) < unix.SizeofIfInfomsg {
-		return false, fmt.Errorf("no answer about device %d", index)
-	}
-	ad, err := netlink.NewAttributeDecoder(msgs[0].Data[unix.SizeofIfInfomsg:])
-	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	var carrier, state uint8
+	var paired bool
 	for ad.Next() {
 		switch ad.Type() {
+		case unix.IFLA_IFNAME:
+			found = ad.String() == name
 		case unix.IFLA_CARRIER:
 			carrier = ad.Uint8()
 		case unix.IFLA_OPERSTATE:
 			state = ad.Uint8()
+		case unix.IFLA_LINK:
+			paired = true
 		}
 	}
-	return carrier == 0 || state == operUp || state == operUnknown, ad.Err()
+	settled = carrier == 0 || state == operUp || state == operUnknown && !paired
+	return found, settled, ad.Err()
 }
 
 // Down takes the device called name down. The kernel drops the packets that came
