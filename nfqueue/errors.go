@@ -1,0 +1,43 @@
+package nfqueue
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+var (
+	// ErrTaken is why Open fails when another socket has the queue. Such an
+	// error also matches os.ErrPermission, for that is how the kernel says it.
+	ErrTaken = errors.New("another socket has it: stop that program, or use another number here and in the rule")
+
+	// ErrPacketGone says that verdicts came for packets the kernel no longer
+	// has. That is normal when a device goes down, or when anybody deletes a
+	// base chain in the network namespace: the kernel then drops all that is
+	// queued in it.
+	ErrPacketGone = errors.New("the kernel no longer has the packet")
+
+	// ErrDecided says that a packet had its verdict already, or that no packet
+	// with that ID was handed to this program.
+	ErrDecided = errors.New("no packet with this ID waits for a verdict")
+
+	// ErrTruncated refuses a payload for a packet that Config.CopyRange cut: what
+	// was not delivered would be lost. Raise CopyRange. On the loopback device,
+	// where TCP packets are longer than any CopyRange, lower the MTU to 65000.
+	ErrTruncated = errors.New("the packet was cut by Config.CopyRange and cannot be rewritten; raise it (on lo, lower the MTU to 65000)")
+
+	// ErrGSO refuses a payload for a UDP packet that the kernel is yet to cut
+	// into segments, where no payload would arrive whole. Set Config.Segment.
+	ErrGSO = errors.New("a UDP GSO packet can only be rewritten to the same length, and not at the input hook; set Config.Segment")
+
+	// ErrCorrupt refuses to rewrite a packet whose checksum was wrong when it
+	// came: finishing it would make the damage look right.
+	ErrCorrupt = errors.New("the packet's checksum was wrong before the rewrite")
+
+	// ErrPayload refuses a payload that cannot be sent or finished.
+	ErrPayload = errors.New("payload cannot be used")
+
+	errNoHeader = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
+	errNoQueue  = errors.New("nfqueue: the packet did not come from an open queue")
+)

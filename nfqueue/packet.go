@@ -1,0 +1,157 @@
+package nfqueue
+
+import (
+	"encoding/binary"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// A Packet is one queued packet. A field the kernel did not send is zero; it
+// leaves out a mark, priority or interface that is zero itself.
+//
+// A Packet and all it points to are valid until the handler returns (Run) or
+// until the next Receive with the same Batch. Clone keeps one longer.
+type Packet struct {
+	ID     uint32      // names the packet in SetVerdict
+	Queue  uint16      // that it waits in
+	Proto  uint16      // EtherType of the payload, for example 0x0800
+	Family nfnl.Family // of the hook
+	Hook   nfnl.Hook
+
+	// Interface indexes; net.InterfaceByIndex tells the name. InDev is known at
+	// the hooks prerouting, input and forward, OutDev at forward, output and
+	// postrouting. The physical ones are bridge ports.
+	InDev, OutDev         int
+	PhysInDev, PhysOutDev int
+
+	HardwareAddr net.HardwareAddr // of the sender, as the input device received it
+	LinkHeader   []byte           // bridge family only
+	VLAN         attr.VLAN        // bridge family only
+
+	// Payload is the packet from its network header on, as much of it as
+	// Config.CopyRange lets through. It may be edited in place and given to
+	// Verdict.WithPayload.
+	Payload []byte
+
+	// Len is the packet's length before CopyRange cut it, in bytes; it is
+	// len(Payload) for one that was not cut, and 0 with MetadataOnly.
+	Len int
+
+	// Time is when the packet arrived, if the kernel took the time: seldom, and
+	// at the hooks prerouting, input and forward only.
+	Time time.Time
+
+	Mark, Priority uint32
+
+	// GSO marks a packet that the kernel will cut into segments later;
+	// ChecksumPending one whose transport checksum the kernel has yet to
+	// compute. ChecksumUnverified says that nobody has checked it so far.
+	GSO, ChecksumPending, ChecksumUnverified bool
+
+	// HasOwner says that a local socket sent or will get the packet, and that
+	// Config.Owner was set. UID and GID are those of the process that opened it, in
+	// the initial user namespace.
+	HasOwner bool
+	UID, GID uint32
+
+	ClassID         uint32 // net_cls class of the socket's cgroup (kernel 6.4)
+	SecurityContext []byte // the LSM's label of the socket, see Config.SecurityContext
+
+	q       *Queue
+	corrupt bool // its checksum was wrong before anybody touched it
+}
+
+// packetHeaderLen is the length of struct nfqnl_msg_packet_hdr.
+const packetHeaderLen = 7
+
+// Decode sets p to the packet in m, whose bytes it aliases. The error wraps
+// attr.ErrMalformed or nfnl.ErrMalformed; p.ID is then set all the same if it
+// could be read, and else 0.
+func (p *Packet) Decode(m nfnl.Message) error {
+	found, err := p.decode(m)
+	if !found && err == nil {
+		return errNoHeader
+	}
+	return err
+}
+
+// decode is Decode; found says whether p.ID could be read.
+//
+//	 0             4           6      7
+//	+-------------+-----------+------+
+//	| ID          | EtherType | hook |    struct nfqnl_msg_packet_hdr
+//	+-------------+-----------+------+
+func (p *Packet) decode(m nfnl.Message) (found bool, err error) {
+	*p = Packet{Queue: m.Resource, Family: m.Family, q: p.q}
+	d := attr.NewDecoder(m.Attrs)
+	for d.Next() {
+		switch d.Type() {
+		case attrPacketHeader:
+			h := d.Fixed(packetHeaderLen)
+			p.ID = binary.BigEndian.Uint32(h)
+			p.Proto = binary.BigEndian.Uint16(h[4:])
+			p.Hook = nfnl.Hook(h[6])
+			found = d.Err() == nil
+		case attrMark:
+			p.Mark = d.Uint32()
+		case attrTimestamp:
+			p.Time = d.Time()
+		case attrInDev:
+			p.InDev = int(d.Uint32())
+		case attrOutDev:
+			p.OutDev = int(d.Uint32())
+		case attrPhysInDev:
+			p.PhysInDev = int(d.Uint32())
+		case attrPhysOutDev:
+			p.PhysOutDev = int(d.Uint32())
+		case attrHardwareAddr:
+			p.HardwareAddr = d.HardwareAddr()
+		case attrPayload:
+			p.Payload = d.Bytes()
+		case attrFullLen:
+			p.Len = int(d.Uint32())
+		case attrSkbInfo:
+			p.setSkbInfo(d.Uint32())
+		case attrUID:
+			p.UID, p.HasOwner = d.Uint32(), true
+		case attrGID:
+			p.GID = d.Uint32()
+		case attrSecurity:
+			p.SecurityContext = d.Bytes()
+		case attrVLAN:
+			p.VLAN = d.VLAN()
+		case attrLinkHeader:
+			p.LinkHeader = d.Bytes()
+		case attrPriority:
+			p.Priority = d.Uint32()
+		case attrClassID:
+			p.ClassID = d.Uint32()
+		}
+	}
+	p.Len = max(p.Len, len(p.Payload))
+	return found, d.Err()
+}
+
+// setSkbInfo sets the fields that attrSkbInfo tells.
+func (p *Packet) setSkbInfo(bits uint32) {
+	p.GSO = bits&skbGSO != 0
+	p.ChecksumPending = bits&skbChecksumPending != 0
+	p.ChecksumUnverified = bits&skbChecksumUnverified != 0
+}
+
+// Truncated reports whether Config.CopyRange cut the payload.
+func (p *Packet) Truncated() bool { return p.Len > len(p.Payload) }
+
+// Clone returns a copy that shares no memory with p.
+func (p *Packet) Clone() *Packet {
+	c := *p
+	c.HardwareAddr = slices.Clone(p.HardwareAddr)
+	c.LinkHeader = slices.Clone(p.LinkHeader)
+	c.Payload = slices.Clone(p.Payload)
+	c.SecurityContext = slices.Clone(p.SecurityContext)
+	return &c
+}

@@ -1,0 +1,97 @@
+package nfqueue
+
+import (
+	"fmt"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// A Ticket stands for a packet that is decided on later. It is a small value
+// that outlives the Packet; copies stand for the same packet. The zero Ticket
+// stands for none.
+type Ticket struct {
+	q      *Queue
+	id     uint32
+	length uint32 // of the whole packet
+	queue  uint16
+	proto  uint16
+	hook   nfnl.Hook
+	flags  ticketFlags
+}
+
+// ticketFlags are what the refusal of a payload depends on.
+type ticketFlags uint8
+
+const (
+	ticketTruncated ticketFlags = 1 << iota
+	ticketGSO
+	ticketPending
+	ticketCorrupt
+)
+
+// Ticket returns p's ticket. Take it in the handler, before it returns Hold.
+func (p *Packet) Ticket() Ticket {
+	t := Ticket{q: p.q, id: p.ID, length: uint32(p.Len), queue: p.Queue, proto: p.Proto, hook: p.Hook}
+	// With Config.MetadataOnly nothing of the packet is there to be rewritten.
+	if p.Truncated() || len(p.Payload) == 0 {
+		t.flags |= ticketTruncated
+	}
+	if p.GSO {
+		t.flags |= ticketGSO
+	}
+	if p.ChecksumPending {
+		t.flags |= ticketPending
+	}
+	if p.corrupt {
+		t.flags |= ticketCorrupt
+	}
+	return t
+}
+
+// ID returns the packet's ID.
+func (t Ticket) ID() uint32 { return t.id }
+
+// SetVerdict decides on the packet, from any goroutine, at any time until the
+// queue is closed. It may come before the handler has returned; the handler's
+// own verdict is then ignored. It returns ErrDecided if the packet has its
+// verdict. Where v's payload is refused (see Verdict.WithPayload) the packet
+// gets Config.Fallback and SetVerdict returns why. After any other error the
+// packet still waits.
+func (t Ticket) SetVerdict(v Verdict) error {
+	if t.q == nil {
+		return errNoQueue
+	}
+	return t.q.setVerdict(t, v)
+}
+
+// SetVerdict is Ticket.SetVerdict for a packet of which only the ID is at
+// hand. v cannot have a payload: whether it may be used depends on more than the ID.
+func (q *Queue) SetVerdict(id uint32, v Verdict) error {
+	if _, ok := v.Payload(); ok {
+		return fmt.Errorf("nfqueue %d: packet %d: a verdict with a payload needs the packet's Ticket", q.cfg.Queue, id)
+	}
+	return q.setVerdict(Ticket{q: q, id: id, queue: q.cfg.Queue}, v)
+}
+
+// setVerdict takes the packet off the list of those that wait, and answers it.
+func (q *Queue) setVerdict(t Ticket, v Verdict) error {
+	if v.action == ActionHold {
+		return fmt.Errorf("nfqueue %d: packet %d: Hold is no verdict for a packet that is held", q.cfg.Queue, t.id)
+	}
+	if err := q.waiting.claim(t.id); err != nil {
+		return fmt.Errorf("nfqueue %d: packet %d: %w", q.cfg.Queue, t.id, err)
+	}
+	msg := q.buffers.Get().(*[]byte)
+	defer q.buffers.Put(msg)
+	b, refused := v.append((*msg)[:0], t, 0)
+	if refused != nil {
+		b = q.appendFallback(b, t.id)
+		refused = q.refuse(t.id, refused)
+	}
+	*msg = b
+	if err := q.conn.Send(b); err != nil {
+		q.waiting.hold(t.id)
+		return fmt.Errorf("nfqueue %d: packet %d: %w", q.cfg.Queue, t.id, err)
+	}
+	return refused
+}

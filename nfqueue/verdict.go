@@ -1,0 +1,227 @@
+package nfqueue
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// An Action is what a Verdict does with a packet.
+type Action uint8
+
+// The actions. See the package documentation for where a packet goes after each.
+const (
+	ActionDrop Action = iota
+	ActionAccept
+	ActionStop
+	ActionRepeat
+	ActionRequeue
+	ActionHold
+)
+
+var actionNames = [...]string{"drop", "accept", "stop", "repeat", "requeue", "hold"}
+
+// String returns the action's name.
+func (a Action) String() string {
+	if int(a) < len(actionNames) {
+		return actionNames[a]
+	}
+	return fmt.Sprintf("action %d", uint8(a))
+}
+
+// A Verdict is what to do with a packet. The zero Verdict is Drop.
+type Verdict struct {
+	action   Action
+	change   change
+	bypass   bool
+	queue    uint16
+	mark     uint32
+	priority uint32
+	payload  []byte
+}
+
+// A change is a set of things to change on the packet.
+type change uint8
+
+const (
+	changeMark change = 1 << iota
+	changePriority
+	changePayload
+	changeRaw
+)
+
+// Accept lets the packet go on to the next base chain at the same hook, and
+// from there on its way.
+func Accept() Verdict { return Verdict{action: ActionAccept} }
+
+// Drop discards the packet. Its sender is not told.
+func Drop() Verdict { return Verdict{} }
+
+// Stop is Accept past all other base chains of the same hook.
+func Stop() Verdict { return Verdict{action: ActionStop} }
+
+// Repeat sends the packet back to the start of the base chain it came from. It
+// returns with a new ID, again and again, unless a rule lets the mark through
+// that WithMark sets.
+func Repeat() Verdict { return Verdict{action: ActionRepeat} }
+
+// Requeue puts the packet into queue n. It is dropped if nobody has that open.
+func Requeue(n uint16) Verdict { return Verdict{action: ActionRequeue, queue: n} }
+
+// RequeueOrAccept is Requeue, but if nobody has queue n open it is Accept.
+func RequeueOrAccept(n uint16) Verdict {
+	return Verdict{action: ActionRequeue, queue: n, bypass: true}
+}
+
+// Hold leaves the packet waiting. Decide on it later, through its Ticket or
+// with Queue.SetVerdict.
+func Hold() Verdict { return Verdict{action: ActionHold} }
+
+// WithMark returns v with a new mark for the packet, which later chains, other
+// queues and routing see.
+func (v Verdict) WithMark(mark uint32) Verdict {
+	v.mark, v.change = mark, v.change|changeMark
+	return v
+}
+
+// WithPriority returns v with a new priority for the packet, which queueing
+// disciplines see (kernel 5.18).
+func (v Verdict) WithPriority(priority uint32) Verdict {
+	v.priority, v.change = priority, v.change|changePriority
+	return v
+}
+
+// WithPayload returns v with a new packet, from the network header on, of any
+// length from that header's up to 65531 bytes. A copy of b is sent, with its
+// lengths and checksums set as Finish does; b is only read. It may be the edited
+// Packet.Payload, or a buffer that is used again for the next packet: b is
+// copied when the handler returns, or in Send or SetVerdict.
+//
+// Packets that were cut (ErrTruncated), some of UDP GSO (ErrGSO) and corrupt
+// ones (ErrCorrupt) cannot be rewritten, nor packets that are not IP
+// (ErrNotIP): these get Config.Fallback, and OnError is told. Where TCP
+// changes its length the sequence numbers that follow are yours to adjust.
+func (v Verdict) WithPayload(b []byte) Verdict {
+	v.payload, v.change = b, v.change&^changeRaw|changePayload
+	return v
+}
+
+// WithRawPayload is WithPayload, but b is sent as it is, right or wrong. The
+// kernel takes its checksums as final, those of a ChecksumPending packet too.
+func (v Verdict) WithRawPayload(b []byte) Verdict {
+	v.payload, v.change = b, v.change&^changePayload|changeRaw
+	return v
+}
+
+// Action returns what v does with the packet.
+func (v Verdict) Action() Action { return v.action }
+
+// Queue returns the queue that an ActionRequeue names, and whether the packet
+// is accepted if nobody has that open.
+func (v Verdict) Queue() (n uint16, orAccept bool) { return v.queue, v.bypass }
+
+// Mark returns the new mark, and whether there is one.
+func (v Verdict) Mark() (mark uint32, ok bool) { return v.mark, v.change&changeMark != 0 }
+
+// Priority returns the new priority, and whether there is one.
+func (v Verdict) Priority() (priority uint32, ok bool) {
+	return v.priority, v.change&changePriority != 0
+}
+
+// Payload returns the new packet as it was given, and whether there is one.
+func (v Verdict) Payload() (b []byte, ok bool) {
+	return v.payload, v.change&(changePayload|changeRaw) != 0
+}
+
+// Equal reports whether v and w do the same.
+func (v Verdict) Equal(w Verdict) bool {
+	return v.action == w.action && v.change == w.change && v.queue == w.queue && v.bypass == w.bypass &&
+		v.mark == w.mark && v.priority == w.priority && bytes.Equal(v.payload, w.payload)
+}
+
+// String describes v in a few words, for example "accept, mark 0x7".
+func (v Verdict) String() string {
+	s := v.action.String()
+	if v.action == ActionRequeue {
+		s = fmt.Sprintf("requeue to %d", v.queue)
+		if v.bypass {
+			s += " or accept"
+		}
+	}
+	if v.change&changeMark != 0 {
+		s += fmt.Sprintf(", mark %#x", v.mark)
+	}
+	if v.change&changePriority != 0 {
+		s += fmt.Sprintf(", priority %#x", v.priority)
+	}
+	if b, ok := v.Payload(); ok {
+		s += fmt.Sprintf(", payload of %d bytes", len(b))
+	}
+	return s
+}
+
+// word returns the kernel's 32-bit verdict.
+func (v Verdict) word() uint32 {
+	switch v.action {
+	case ActionAccept:
+		return wordAccept
+	case ActionStop:
+		return wordStop
+	case ActionRepeat:
+		return wordRepeat
+	case ActionRequeue:
+		w := uint32(v.queue)<<16 | wordQueue
+		if v.bypass {
+			w |= wordBypass
+		}
+		return w
+	}
+	return wordDrop
+}
+
+// Append appends the message that returns v on p. It appends nothing for Hold,
+// and nothing with an error, which says why p cannot be rewritten.
+func (v Verdict) Append(b []byte, p *Packet) ([]byte, error) {
+	return v.append(b, p.Ticket(), 0)
+}
+
+// append is Append; portID comes back in the kernel's refusal, if any.
+func (v Verdict) append(b []byte, t Ticket, portID uint32) ([]byte, error) {
+	if v.action == ActionHold {
+		return b, nil
+	}
+	start := len(b)
+	b = v.begin(b, t, portID)
+	if payload, ok := v.Payload(); ok {
+		var err error
+		if b, err = t.appendPayload(b, payload, v.change&changeRaw != 0); err != nil {
+			return b[:start], err
+		}
+	}
+	return nfnl.End(b, start), nil
+}
+
+// begin appends all but a payload. The ID is the sequence number too, so that
+// the kernel's refusal tells the packet.
+//
+//	 0             4             8
+//	+-------------+-------------+
+//	| verdict     | ID          |    struct nfqnl_msg_verdict_hdr
+//	+-------------+-------------+
+func (v Verdict) begin(b []byte, t Ticket, portID uint32) []byte {
+	b = nfnl.Begin(b, nfnl.Header{Type: typeVerdict, Flags: nfnl.FlagRequest, Seq: t.id, PortID: portID, Resource: t.queue})
+	var header [8]byte
+	binary.BigEndian.PutUint32(header[:], v.word())
+	binary.BigEndian.PutUint32(header[4:], t.id)
+	b = attr.AppendBytes(b, attrVerdictHeader, header[:])
+	if v.change&changeMark != 0 {
+		b = attr.AppendUint32(b, attrMark, v.mark)
+	}
+	if v.change&changePriority != 0 {
+		b = attr.AppendUint32(b, attrPriority, v.priority)
+	}
+	return b
+}
