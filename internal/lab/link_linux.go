@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -18,11 +19,19 @@ const answerTime = 10 * time.Second
 
 // Index returns the index of the device called name.
 func (n *Net) Index(name string) (int, error) {
-	ifi, err := inside(n, func() (*net.Interface, error) { return net.InterfaceByName(name) })
+	ifi, err := n.device(name)
 	if err != nil {
-		return 0, fmt.Errorf("lab: device %s: %w", name, err)
+		return 0, wrap(err, "find its index")
 	}
 	return ifi.Index, nil
+}
+
+func (n *Net) device(name string) (*net.Interface, error) {
+	ifi, err := inside(n, func() (*net.Interface, error) { return net.InterfaceByName(name) })
+	if err != nil {
+		return nil, fmt.Errorf("no device %s: %w", name, err)
+	}
+	return ifi, nil
 }
 
 // Veth makes a pair of virtual Ethernet devices, one called name in n, the other
@@ -66,77 +75,6 @@ func (n *Net) DelLink(name string) error {
 	return wrap(n.onLink(unix.RTM_DELLINK, name, 0, 0, nil), "remove %s", name)
 }
 
-// Up brings the device called name up. If that gives it a carrier, as the second
-// end of a veth pair gets one, both ends carry packets when Up returns.
-func (n *Net) Up(name string) error {
-	up := func() error { return n.onLink(unix.RTM_NEWLINK, name, unix.IFF_UP, unix.IFF_UP, nil) }
-	if err := up(); err != nil {
-		return wrap(err, "bring %s up", name)
-	}
-	for end := time.Now().Add(answerTime); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		settled, err := n.settled(name)
-		if err != nil {
-			return wrap(err, "bring %s up", name)
-		}
-		if settled {
-			// The state is seen to change while the kernel is still at work
-			// on both ends, under a lock for which this request waits.
-			return wrap(up(), "bring %s up", name)
-		}
-	}
-	return wrap(os.ErrDeadlineExceeded, "bring %s up", name)
-}
-
-// settled reports whether the kernel has done its deferred work for a device
-// that was brought up. Until then the device drops what it should send, the
-// first ARP request for one, and that costs its sender a second.
-//
-// It lists all devices because a question about one makes the kernel do the work
-// for that one, and leave the other end of a veth pair for later.
-func (n *Net) settled(name string) (bool, error) {
-	links, err := n.request(unix.RTM_GETLINK, netlink.Dump, linkHeader(0, 0, 0), netlink.NewAttributeEncoder())
-	if err != nil {
-		return false, err
-	}
-	for _, link := range links {
-		if len(link.Data) < unix.SizeofIfInfomsg {
-			continue
-		}
-		found, settled, err := linkSettled(link.Data[unix.SizeofIfInfomsg:], name)
-		if err != nil || found {
-			return settled, err
-		}
-	}
-	return false, unix.ENODEV
-}
-
-// linkSettled reports whether the attributes are those of the device called name
-// and, if so, show that it has settled. One end of a pair has when it is up; on
-// other devices the kernel may have no work to do, and leave the state unknown.
-func linkSettled(attrs []byte, name string) (found, settled bool, err error) {
-	const operUnknown, operUp = 0, 6 // IF_OPER_UNKNOWN, IF_OPER_UP
-	ad, err := netlink.NewAttributeDecoder(attrs)
-	if err != nil {
-		return false, false, err
-	}
-	var carrier, state uint8
-	var paired bool
-	for ad.Next() {
-		switch ad.Type() {
-		case unix.IFLA_IFNAME:
-			found = ad.String() == name
-		case unix.IFLA_CARRIER:
-			carrier = ad.Uint8()
-		case unix.IFLA_OPERSTATE:
-			state = ad.Uint8()
-		case unix.IFLA_LINK:
-			paired = true
-		}
-	}
-	settled = carrier == 0 || state == operUp || state == operUnknown && !paired
-	return found, settled, ad.Err()
-}
-
 // Down takes the device called name down. The kernel drops the packets that came
 // or were to leave by it and wait in a queue.
 func (n *Net) Down(name string) error {
@@ -163,33 +101,51 @@ func (n *Net) SetMTU(name string, mtu int) error {
 // SetMaster makes the device called port a port of bridge, or of no bridge when
 // bridge is empty.
 func (n *Net) SetMaster(port, bridge string) error {
-	var master int
+	master := new(net.Interface)
+	var err error
 	if bridge != "" {
-		var err error
-		if master, err = n.Index(bridge); err != nil {
-			return err
-		}
+		master, err = n.device(bridge)
 	}
-	err := n.onLink(unix.RTM_NEWLINK, port, 0, 0, func(ae *netlink.AttributeEncoder) {
-		ae.Uint32(unix.IFLA_MASTER, uint32(master))
-	})
+	if err == nil {
+		err = n.onLink(unix.RTM_NEWLINK, port, 0, 0, func(ae *netlink.AttributeEncoder) {
+			ae.Uint32(unix.IFLA_MASTER, uint32(master.Index))
+		})
+	}
 	return wrap(err, "make %s a port of %q", port, bridge)
 }
 
 // AddAddr gives the device called name the address and the network of p. An IPv6
-// address is usable at once, without duplicate address detection.
+// address is usable when AddAddr returns, without duplicate address detection.
 func (n *Net) AddAddr(name string, p netip.Prefix) error {
-	index, err := n.Index(name)
-	if err != nil {
-		return err
+	ifi, err := n.device(name)
+	if err == nil {
+		header := []byte{family(p.Addr()), byte(p.Bits()), unix.IFA_F_NODAD, unix.RT_SCOPE_UNIVERSE}
+		header = binary.NativeEndian.AppendUint32(header, uint32(ifi.Index))
+		ae := netlink.NewAttributeEncoder()
+		ae.Bytes(unix.IFA_LOCAL, p.Addr().AsSlice())
+		ae.Bytes(unix.IFA_ADDRESS, p.Addr().AsSlice())
+		_, err = n.request(unix.RTM_NEWADDR, netlink.Create|netlink.Excl, header, ae)
 	}
-	header := []byte{family(p.Addr()), byte(p.Bits()), unix.IFA_F_NODAD, unix.RT_SCOPE_UNIVERSE}
-	header = binary.NativeEndian.AppendUint32(header, uint32(index))
-	ae := netlink.NewAttributeEncoder()
-	ae.Bytes(unix.IFA_LOCAL, p.Addr().AsSlice())
-	ae.Bytes(unix.IFA_ADDRESS, p.Addr().AsSlice())
-	_, err = n.request(unix.RTM_NEWADDR, netlink.Create|netlink.Excl, header, ae)
+	if err == nil && p.Addr().Is6() && ifi.Flags&net.FlagLoopback == 0 {
+		err = await(func() (bool, error) { return n.solicitable(name, p.Addr()) })
+	}
 	return wrap(err, "add %s to %s", p, name)
+}
+
+// solicitable reports whether the device listens to the group to which
+// neighbours direct their question for the IPv6 address a. The kernel joins it
+// some time after the address is added; the question repeats after a second.
+func (n *Net) solicitable(device string, a netip.Addr) (bool, error) {
+	b := a.As16()
+	group := fmt.Sprintf("ff0200000000000000000001ff%x", b[13:])
+	groups, err := inside(n, func() ([]byte, error) { return os.ReadFile("/proc/thread-self/net/igmp6") })
+	for line := range strings.Lines(string(groups)) {
+		// index, device, group, users, ...
+		if f := strings.Fields(line); len(f) > 2 && f[1] == device && f[2] == group {
+			return true, nil
+		}
+	}
+	return false, err
 }
 
 // AddRoute routes packets for dst through the gateway gw.
@@ -210,7 +166,7 @@ func (n *Net) AddRoute(dst netip.Prefix, gw netip.Addr) error {
 // onLink sends a request about the existing device called name: flags are set
 // to the given values where change has a bit, and attrs, if any, adds attributes.
 func (n *Net) onLink(typ netlink.HeaderType, name string, flags, change uint32, attrs func(*netlink.AttributeEncoder)) error {
-	index, err := n.Index(name)
+	ifi, err := n.device(name)
 	if err != nil {
 		return err
 	}
@@ -218,7 +174,7 @@ func (n *Net) onLink(typ netlink.HeaderType, name string, flags, change uint32, 
 	if attrs != nil {
 		attrs(ae)
 	}
-	_, err = n.request(typ, 0, linkHeader(index, flags, change), ae)
+	_, err = n.request(typ, 0, linkHeader(ifi.Index, flags, change), ae)
 	return err
 }
 

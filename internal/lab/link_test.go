@@ -1,0 +1,162 @@
+//go:build linux
+
+package lab_test
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"golang.org/x/sys/unix"
+)
+
+func device(t *testing.T, n *lab.Net, name string) (ifi *net.Interface) {
+	t.Helper()
+	must(t, n.Do(func() (err error) {
+		ifi, err = net.InterfaceByName(name)
+		return err
+	}))
+	return ifi
+}
+
+// pair returns two namespaces joined by devices called eth0, with addresses
+// 192.0.2.1 and 2, and 2001:db8::1 and 2.
+func pair(t *testing.T) (a, b *lab.Net) {
+	t.Helper()
+	a, b = newNet(t), newNet(t)
+	must(t, a.Veth("eth0", b, "eth0"))
+	for n, addrs := range map[*lab.Net][2]string{
+		a: {"192.0.2.1/24", "2001:db8::1/64"},
+		b: {"192.0.2.2/24", "2001:db8::2/64"},
+	} {
+		must(t, n.Up("eth0"))
+		for _, addr := range addrs {
+			must(t, n.AddAddr("eth0", netip.MustParsePrefix(addr)))
+		}
+	}
+	return a, b
+}
+
+func TestVeth(t *testing.T) {
+	a, b := pair(t)
+	for _, address := range []string{"192.0.2.2:9999", "[2001:db8::2]:9999"} {
+		pc, err := b.ListenPacket("udp", address)
+		must(t, err)
+		defer pc.Close()
+		c, err := a.Dial("udp", address)
+		must(t, err)
+		defer c.Close()
+		if !deliver(t, c, pc) {
+			t.Error("not reached: ", address)
+		}
+	}
+}
+
+// A fresh pair must be silent, or rules count what the test did not send.
+func TestVethIsQuiet(t *testing.T) {
+	a, b := newNet(t), newNet(t)
+	must(t, a.Veth("eth0", b, "eth0"))
+	in, err := b.DeviceChain("eth0", lab.Ingress, 0)
+	must(t, err)
+	r := addRule(t, in)
+	must(t, a.Up("eth0"))
+	must(t, b.Up("eth0"))
+	wantPackets(t, r, 0)
+}
+
+func TestForwarding(t *testing.T) {
+	left, right := newNet(t), newNet(t)
+	router := newNet(t)
+	must(t, router.Forwarding(true))
+	for i, n := range []*lab.Net{left, right} {
+		side := []string{"left", "right"}[i]
+		v4 := netip.AddrFrom4([4]byte{192, 0, 2, byte(i) << 7})
+		must(t, router.Veth(side, n, "eth0"))
+		must(t, router.Up(side))
+		must(t, n.Up("eth0"))
+		gw := v4.Next()
+		must(t, router.AddAddr(side, netip.PrefixFrom(gw, 25)))
+		must(t, n.AddAddr("eth0", netip.PrefixFrom(gw.Next(), 25)))
+		must(t, n.AddRoute(netip.MustParsePrefix("0.0.0.0/0"), gw))
+	}
+	r := addRule(t, chain(t, router, lab.IPv4, lab.Forward), lab.In("left"), lab.Out("right"))
+
+	pc, err := right.ListenPacket("udp", "192.0.2.130:9999")
+	must(t, err)
+	defer pc.Close()
+	c, err := left.Dial("udp", "192.0.2.130:9999")
+	must(t, err)
+	defer c.Close()
+	if !deliver(t, c, pc) {
+		t.Error("not forwarded")
+	}
+	wantPackets(t, r, 1)
+}
+
+func TestLinkChanges(t *testing.T) {
+	n := newNet(t)
+	must(t, n.Veth("a", n, "b"))
+
+	must(t, n.SetMTU("a", 9000))
+	if got := device(t, n, "a").MTU; got != 9000 {
+		t.Errorf("MTU %d, want 9000", got)
+	}
+
+	index, err := n.Index("a")
+	must(t, err)
+	must(t, n.Rename("a", "c"))
+	if got := device(t, n, "c").Index; got != index {
+		t.Errorf("index %d after Rename, want %d", got, index)
+	}
+
+	must(t, n.Up("c"))
+	if device(t, n, "c").Flags&net.FlagUp == 0 {
+		t.Error("down after Up")
+	}
+	must(t, n.Down("c"))
+	if device(t, n, "c").Flags&net.FlagUp != 0 {
+		t.Error("up after Down")
+	}
+
+	must(t, n.DelLink("c"))
+	for _, name := range []string{"c", "b"} {
+		if _, err := n.Index(name); err == nil {
+			t.Errorf("%s is there after DelLink", name)
+		}
+	}
+}
+
+func TestSetMasterAndBack(t *testing.T) {
+	n := newNet(t)
+	c, pc := bridged(t, n)
+	if !deliver(t, c, pc) {
+		t.Error("the bridge does not carry")
+	}
+	must(t, n.SetMaster("port1", ""))
+	if deliver(t, c, pc) {
+		t.Error("the bridge carries without a port")
+	}
+}
+
+func TestLinkErrorsSayWhatWasAttempted(t *testing.T) {
+	n := newNet(t)
+	must(t, n.Bridge("br0"))
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{n.Bridge("br0"), "lab: make bridge br0: "},
+		{n.SetMTU("br0", -1), "lab: set the MTU of br0 to -1: "},
+		{n.Up("eth7"), "lab: bring eth7 up: no device eth7: "},
+	} {
+		if tt.err == nil || !strings.HasPrefix(tt.err.Error(), tt.want) {
+			t.Errorf("got %v, want %s...", tt.err, tt.want)
+		}
+	}
+	if err := n.Bridge("br0"); !errors.Is(err, unix.EEXIST) {
+		t.Errorf("%v does not wrap EEXIST", err)
+	}
+}
