@@ -7,7 +7,7 @@ import "github.com/nfpacket/nfpacket/nfnl"
 
 // Messages.
 const (
-	typePacket  = nfnl.Type(nfnl.SubsystemQueue<<8 | 0) // NFQNL_MSG_PACKET
+	typePacket  = nfnl.Type(nfnl.SubsystemQueue << 8)   // NFQNL_MSG_PACKET
 	typeVerdict = nfnl.Type(nfnl.SubsystemQueue<<8 | 1) // NFQNL_MSG_VERDICT
 	typeConfig  = nfnl.Type(nfnl.SubsystemQueue<<8 | 2) // NFQNL_MSG_CONFIG
 )
