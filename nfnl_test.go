@@ -7,9 +7,11 @@ package nfpacket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -125,34 +127,154 @@ func receive(t testing.TB, pc net.PacketConn) string {
 	return string(b[:n])
 }
 
-func TestAcceptedPacketArrives(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		family  lab.Family
-		packets nfnl.Family
-		address string
-	}{
-		{"IPv4", lab.IPv4, nfnl.IPv4, "127.0.0.1:9999"},
-		{"IPv6", lab.IPv6, nfnl.IPv6, "[::1]:9999"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			n := newNet(t)
-			q := openQueue(t, n, nfqueue.Config{Queue: 7})
-			addRule(t, n, c.family, lab.Output, lab.UDP(9999), lab.Queue(7))
-			pc, s := udpPair(t, n, "udp", c.address)
-			families := make(chan nfnl.Family, 1)
-			runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
-				families <- p.Family
-				return nfqueue.Accept()
-			})
-			_, err := s.Write([]byte("hello"))
-			must(t, err)
-			if got := receive(t, pc); got != "hello" {
-				t.Errorf("received %q", got)
-			}
-			if got := <-families; got != c.packets {
-				t.Errorf("family %v, want %v", got, c.packets)
-			}
-		})
+// wantReceived checks which datagrams pc gets next.
+func wantReceived(t testing.TB, pc net.PacketConn, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if got := receive(t, pc); got != w {
+			t.Fatalf("received %.40q of %d bytes, want %.40q of %d", got, len(got), w, len(w))
+		}
 	}
+}
+
+// send sends datagrams.
+func send(t testing.TB, c net.Conn, datagrams ...string) {
+	t.Helper()
+	for _, d := range datagrams {
+		_, err := c.Write([]byte(d))
+		must(t, err)
+	}
+}
+
+// An ipVersion is what tests need to know of it.
+type ipVersion struct {
+	name    string
+	family  lab.Family
+	packets nfnl.Family
+	host    string // the loopback address
+	headers int    // length of the IP and UDP headers
+}
+
+var (
+	ipv4       = ipVersion{"IPv4", lab.IPv4, nfnl.IPv4, "127.0.0.1", 28}
+	ipv6       = ipVersion{"IPv6", lab.IPv6, nfnl.IPv6, "::1", 48}
+	ipVersions = []ipVersion{ipv4, ipv6}
+)
+
+// address is where the receivers of tests listen.
+func (v ipVersion) address() string { return net.JoinHostPort(v.host, "9999") }
+
+// eachVersion runs f as a subtest for IPv4 and for IPv6.
+func eachVersion(t *testing.T, f func(t *testing.T, v ipVersion)) {
+	for _, v := range ipVersions {
+		t.Run(v.name, func(t *testing.T) { f(t, v) })
+	}
+}
+
+// A lane is a way for datagrams over the loopback device of a new namespace,
+// past a rule that queues them.
+type lane struct {
+	net   *lab.Net
+	queue *nfqueue.Queue
+	rule  *lab.Rule
+	from  net.Conn
+	to    net.PacketConn
+}
+
+// newLane makes a lane with a rule at the hook for the queue of cfg. At the hook
+// output a sender blocks when too many of its packets wait.
+func newLane(t testing.TB, v ipVersion, h lab.Hook, cfg nfqueue.Config) *lane {
+	t.Helper()
+	l := &lane{net: newNet(t)}
+	l.queue = openQueue(t, l.net, cfg)
+	l.rule = addRule(t, l.net, v.family, h, lab.UDP(9999), lab.Queue(cfg.Queue))
+	l.to, l.from = udpPair(t, l.net, "udp", v.address())
+	return l
+}
+
+// next returns what comes next out of c.
+func next[T any](t testing.TB, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatal("what was waited for did not happen")
+		panic("unreachable")
+	}
+}
+
+// await waits until cond holds, for what nothing tells of.
+func await(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("gave up waiting: %s", what)
+		}
+	}
+}
+
+// wantPackets checks the counter of a rule.
+func wantPackets(t testing.TB, r *lab.Rule, want uint64) {
+	t.Helper()
+	got, err := r.Packets()
+	must(t, err)
+	if got != want {
+		t.Errorf("the rule met %d packets, want %d", got, want)
+	}
+}
+
+// A collector collects the errors told to Config.OnError.
+type collector struct {
+	mu   sync.Mutex
+	errs []error
+}
+
+func (c *collector) add(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.errs = append(c.errs, err)
+}
+
+// count returns how many of the errors match target.
+func (c *collector) count(target error) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, err := range c.errs {
+		if errors.Is(err, target) {
+			n++
+		}
+	}
+	return n
+}
+
+// wantOnly fails the test unless errors were told, and all match target.
+func (c *collector) wantOnly(t testing.TB, target error) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.errs) == 0 {
+		t.Errorf("OnError was not told of: %v", target)
+	}
+	for _, err := range c.errs {
+		if !errors.Is(err, target) {
+			t.Errorf("OnError was told %q, want only: %v", err, target)
+		}
+	}
+}
+
+func TestAcceptedPacketArrives(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v ipVersion) {
+		l := newLane(t, v, lab.Output, nfqueue.Config{Queue: 7})
+		families := make(chan nfnl.Family, 1)
+		runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
+			families <- p.Family
+			return nfqueue.Accept()
+		})
+		send(t, l.from, "hello")
+		wantReceived(t, l.to, "hello")
+		if got := <-families; got != v.packets {
+			t.Errorf("family %v, want %v", got, v.packets)
+		}
+	})
 }

@@ -1,0 +1,135 @@
+//go:build linux
+
+package nfpacket
+
+import (
+	"errors"
+	"net"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// holder returns a handler that holds every packet, and the tickets.
+func holder() (nfqueue.Handler, <-chan nfqueue.Ticket) {
+	tickets := make(chan nfqueue.Ticket, 1000)
+	return func(p *nfqueue.Packet) nfqueue.Verdict {
+		tickets <- p.Ticket()
+		return nfqueue.Hold()
+	}, tickets
+}
+
+// take returns the next n tickets, once Run has noted that they are held.
+func take(t *testing.T, q *nfqueue.Queue, tickets <-chan nfqueue.Ticket, n int) []nfqueue.Ticket {
+	t.Helper()
+	taken := make([]nfqueue.Ticket, n)
+	for i := range taken {
+		taken[i] = next(t, tickets)
+	}
+	await(t, "the packets are held", func() bool { return q.Stats().Held == n })
+	return taken
+}
+
+func TestHeldPacketsAreAnsweredInAnyOrder(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v ipVersion) {
+		l := newLane(t, v, lab.Output, nfqueue.Config{})
+		hold, tickets := holder()
+		runQueue(t, l.queue, hold)
+		send(t, l.from, "one", "two", "three", "four")
+		held := take(t, l.queue, tickets, 4)
+
+		must(t, held[2].SetVerdict(nfqueue.Accept()))
+		wantReceived(t, l.to, "three")
+		must(t, held[0].SetVerdict(nfqueue.Accept()))
+		wantReceived(t, l.to, "one")
+		must(t, held[1].SetVerdict(nfqueue.Drop()))
+		must(t, l.queue.SetVerdict(held[3].ID(), nfqueue.Accept()))
+		wantReceived(t, l.to, "four")
+		if n := l.queue.Stats().Held; n != 0 {
+			t.Errorf("%d packets held, want 0", n)
+		}
+	})
+}
+
+func TestSecondVerdictIsRefused(t *testing.T) {
+	l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
+	hold, tickets := holder()
+	runQueue(t, l.queue, hold)
+	send(t, l.from, "once")
+	ticket := take(t, l.queue, tickets, 1)[0]
+
+	must(t, ticket.SetVerdict(nfqueue.Accept()))
+	if err := ticket.SetVerdict(nfqueue.Drop()); !errors.Is(err, nfqueue.ErrDecided) {
+		t.Errorf("second verdict: %v, want ErrDecided", err)
+	}
+	if err := l.queue.SetVerdict(ticket.ID(), nfqueue.Drop()); !errors.Is(err, nfqueue.ErrDecided) {
+		t.Errorf("third verdict, by ID: %v, want ErrDecided", err)
+	}
+	if err := l.queue.SetVerdict(ticket.ID()+1, nfqueue.Drop()); !errors.Is(err, nfqueue.ErrDecided) {
+		t.Errorf("verdict on a packet that never was: %v, want ErrDecided", err)
+	}
+	wantReceived(t, l.to, "once")
+	if s := l.queue.Stats(); s.Gone != 0 || s.Refused != 0 {
+		t.Errorf("the kernel was asked about the refused ones: %+v", s)
+	}
+}
+
+func TestVerdictBeforeTheHandlerReturnsWins(t *testing.T) {
+	for name, returned := range map[string]nfqueue.Verdict{
+		"Hold": nfqueue.Hold(), "Drop": nfqueue.Drop(), "Accept": nfqueue.Accept(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
+			marked := addRule(t, l.net, lab.IPv4, lab.Postrouting, lab.UDP(9999), lab.Mark(3))
+			answers := make(chan error, 10)
+			runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
+				answers <- p.Ticket().SetVerdict(nfqueue.Accept().WithMark(3))
+				return returned
+			})
+			send(t, l.from, "one", "two")
+			wantReceived(t, l.to, "one", "two")
+			must(t, next(t, answers))
+			must(t, next(t, answers))
+			wantPackets(t, marked, 2)
+			if s := l.queue.Stats(); s.Held != 0 || s.Gone != 0 {
+				t.Errorf("stats %+v, want none held and none gone", s)
+			}
+		})
+	}
+}
+
+// Held packets and those that nobody has received yet are let go together.
+func TestDrainDecidesAllThatWaits(t *testing.T) {
+	l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
+	hold, tickets := holder()
+	stop := runQueue(t, l.queue, hold)
+	send(t, l.from, "a", "b")
+	take(t, l.queue, tickets, 2)
+	if err := stop(); err == nil {
+		t.Error("Run returned nil")
+	}
+	send(t, l.from, "c", "d")
+
+	must(t, l.rule.Delete())
+	must(t, l.queue.Drain(nfqueue.Accept()))
+	must(t, l.queue.Close())
+	wantReceived(t, l.to, "a", "b", "c", "d")
+}
+
+// Without Drain the kernel drops what waits, and tickets say so.
+func TestCloseDropsWhatWaits(t *testing.T) {
+	l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
+	hold, tickets := holder()
+	stop := runQueue(t, l.queue, hold)
+	send(t, l.from, "a")
+	ticket := take(t, l.queue, tickets, 1)[0]
+	stop()
+	must(t, l.rule.Delete())
+	must(t, l.queue.Close())
+	if err := ticket.SetVerdict(nfqueue.Accept()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("verdict after Close: %v, want net.ErrClosed", err)
+	}
+	send(t, l.from, "b")
+	wantReceived(t, l.to, "b")
+}
