@@ -11,8 +11,8 @@ import (
 // meant to have one cannot be an empty run.
 const envKernel = "NFPACKET_KERNEL"
 
-// unavailable says why this process is not in a lab; nil once it is.
-var unavailable = errors.New("lab: the package's TestMain does not call lab.TestMain")
+// errUnavailable says why this process is not in a lab; nil once it is.
+var errUnavailable = errors.New("lab: the package's TestMain does not call lab.TestMain")
 
 // TB is the part of [testing.TB] that [Require] uses.
 type TB interface {
@@ -26,9 +26,9 @@ type TB interface {
 // [Require] are skipped; with NFPACKET_KERNEL=require in the environment it
 // prints the reason and returns 1 instead.
 func TestMain(m interface{ Run() int }) int {
-	unavailable = Enter()
-	if unavailable != nil && kernelRequired() {
-		fmt.Fprintln(os.Stderr, unavailable)
+	errUnavailable = Enter()
+	if errUnavailable != nil && kernelRequired() {
+		fmt.Fprintln(os.Stderr, errUnavailable)
 		return 1
 	}
 	return m.Run()
@@ -38,13 +38,13 @@ func TestMain(m interface{ Run() int }) int {
 // NFPACKET_KERNEL=require in the environment it fails the test instead.
 func Require(t TB) {
 	t.Helper()
-	if unavailable == nil {
+	if errUnavailable == nil {
 		return
 	}
 	if kernelRequired() {
-		t.Fatalf("%v", unavailable)
+		t.Fatalf("%v", errUnavailable)
 	}
-	t.Skipf("%v", unavailable)
+	t.Skipf("%v", errUnavailable)
 }
 
 func kernelRequired() bool { return os.Getenv(envKernel) == "require" }
