@@ -29,6 +29,15 @@ func TestNoAllocs(t *testing.T) {
 		})
 	}
 
+	for name := range connections() {
+		in, c := captured(t, name), new(attr.Conntrack)
+		noAllocs(t, "Conntrack.Decode of "+name, func() {
+			if err := c.Decode(in); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+
 	buf, now := make([]byte, 0, 256), time.Now()
 	value, addr := []byte("value"), net.HardwareAddr{2, 0, 0, 0, 0, 1}
 	noAllocs(t, "AppendBytes", func() { attr.AppendBytes(buf, 1, value) })

@@ -70,6 +70,16 @@ func BenchmarkDecoderVLAN(b *testing.B) {
 	}
 }
 
+func BenchmarkConntrack(b *testing.B) {
+	in, c := captured(b, "tcp-dnat"), new(attr.Conntrack)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := c.Decode(in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // BenchmarkAppendVerdict appends what an ordinary verdict has: its header and
 // a mark.
 func BenchmarkAppendVerdict(b *testing.B) {

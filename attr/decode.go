@@ -173,6 +173,16 @@ func (d *Decoder) short(n int) {
 	d.fail(fmt.Errorf("%w: type %d has %d bytes, not %d", ErrMalformed, d.typ, len(d.value), n))
 }
 
+// inherit takes over the error of a Decoder for the inside of the current
+// attribute, and reports whether there is one.
+func (d *Decoder) inherit(in *Decoder) bool {
+	if in.err == nil {
+		return false
+	}
+	d.fail(fmt.Errorf("inside type %d: %w", d.typ, in.err))
+	return true
+}
+
 // fail keeps err if it is the first, and ends the walk.
 func (d *Decoder) fail(err error) {
 	if d.err == nil {

@@ -87,8 +87,7 @@ func (d *Decoder) VLAN() VLAN {
 			v.TCI = in.Uint16()
 		}
 	}
-	if err := in.Err(); err != nil {
-		d.fail(fmt.Errorf("inside type %d: %w", d.typ, err))
+	if d.inherit(&in) {
 		return VLAN{}
 	}
 	return v

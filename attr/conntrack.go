@@ -1,0 +1,184 @@
+package attr
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"time"
+)
+
+// The attributes of a connection, enum ctattr_type of
+// linux/netfilter/nfnetlink_conntrack.h.
+const (
+	ctaTupleOrig     = 1  // CTA_TUPLE_ORIG
+	ctaTupleReply    = 2  // CTA_TUPLE_REPLY
+	ctaStatus        = 3  // CTA_STATUS
+	ctaProtoInfo     = 4  // CTA_PROTOINFO
+	ctaHelp          = 5  // CTA_HELP
+	ctaTimeout       = 7  // CTA_TIMEOUT
+	ctaMark          = 8  // CTA_MARK
+	ctaCountersOrig  = 9  // CTA_COUNTERS_ORIG
+	ctaCountersReply = 10 // CTA_COUNTERS_REPLY
+	ctaID            = 12 // CTA_ID
+	ctaTupleMaster   = 14 // CTA_TUPLE_MASTER
+	ctaSeqAdjOrig    = 15 // CTA_SEQ_ADJ_ORIG
+	ctaSeqAdjReply   = 16 // CTA_SEQ_ADJ_REPLY
+	ctaZone          = 18 // CTA_ZONE
+	ctaSecCtx        = 19 // CTA_SECCTX
+	ctaTimestamp     = 20 // CTA_TIMESTAMP
+	ctaLabels        = 22 // CTA_LABELS
+	ctaSynProxy      = 24 // CTA_SYNPROXY
+)
+
+// A Conntrack is what connection tracking knows of the connection a packet
+// belongs to.
+//
+// Fields the kernel doesn't send are zero. Slices alias the bytes given to
+// Decode and are valid as long as those; all else is a copy.
+type Conntrack struct {
+	ID     uint32 // the same for as long as the connection lasts
+	Status ConntrackStatus
+	Zone   uint16 // 0 is the default zone; see also Tuple.Zone
+
+	// Mark is the connection's mark. HasMark tells a mark of zero from a kernel
+	// that was built without CONFIG_NF_CONNTRACK_MARK.
+	Mark    uint32
+	HasMark bool
+
+	// Labels are the bits set by rules such as "ct label set".
+	Labels ConntrackLabels
+
+	// Timeout is for how long the connection is kept if no other packet comes.
+	Timeout time.Duration
+
+	// Original is the first packet's direction, Reply the other one. With NAT,
+	// each has the addresses as they are when a packet in that direction
+	// arrives. Master is the connection that made the kernel expect this one,
+	// such as FTP's control connection, or the zero Tuple.
+	Original, Reply, Master Tuple
+
+	// TCPState is zero for other protocols.
+	TCPState TCPState
+
+	// Counted says whether the kernel counts, which is set by the sysctl
+	// net.netfilter.nf_conntrack_acct.
+	Counted                         bool
+	OriginalCounters, ReplyCounters Counters
+
+	// Start and Stop are the connection's, if the sysctl
+	// net.netfilter.nf_conntrack_timestamp is set. Stop is zero until it ends.
+	Start, Stop time.Time
+
+	// Helper is the name of the helper that follows the connection, "ftp" for
+	// example, or nil.
+	Helper []byte
+
+	// SecurityContext is the context of the connection's SECMARK, or nil.
+	SecurityContext []byte
+
+	// The sequence numbers of a TCP connection whose payload changes length on
+	// its way are adjusted, in each direction.
+	OriginalSeqAdj, ReplySeqAdj SeqAdj
+
+	// SynProxy is for a connection that a SYNPROXY rule has answered.
+	SynProxy SynProxy
+}
+
+// Decode fills c from b, the value of the attribute NFQA_CT or NFULA_CT. Its
+// error wraps ErrMalformed, and c is zero then. It does not allocate unless it
+// fails.
+func (c *Conntrack) Decode(b []byte) error {
+	*c = Conntrack{}
+	d := NewDecoder(b)
+	for d.Next() {
+		c.set(&d)
+	}
+	if err := d.Err(); err != nil {
+		*c = Conntrack{}
+		return fmt.Errorf("conntrack: %w", err)
+	}
+	return nil
+}
+
+// set takes over the attribute d stands on. ctnetlink_glue_build of
+// nf_conntrack_netlink.c has the list of what there can be.
+func (c *Conntrack) set(d *Decoder) {
+	switch d.Type() {
+	case ctaTupleOrig:
+		c.Original = d.tuple()
+	case ctaTupleReply:
+		c.Reply = d.tuple()
+	case ctaTupleMaster:
+		c.Master = d.tuple()
+	case ctaID:
+		c.ID = d.Uint32()
+	case ctaStatus:
+		c.Status = ConntrackStatus(d.Uint32())
+	case ctaZone:
+		c.Zone = d.Uint16()
+	case ctaMark:
+		c.Mark, c.HasMark = d.Uint32(), true
+	case ctaLabels:
+		copy(c.Labels[:], d.Bytes())
+	case ctaTimeout:
+		c.Timeout = time.Duration(d.Uint32()) * time.Second
+	case ctaProtoInfo:
+		c.TCPState = d.tcpState()
+	case ctaCountersOrig:
+		c.OriginalCounters, c.Counted = d.counters(), true
+	case ctaCountersReply:
+		c.ReplyCounters, c.Counted = d.counters(), true
+	case ctaTimestamp:
+		c.Start, c.Stop = d.startStop()
+	case ctaHelp:
+		c.Helper = d.nestedName()
+	case ctaSecCtx:
+		c.SecurityContext = d.nestedName()
+	case ctaSeqAdjOrig:
+		c.OriginalSeqAdj = d.seqAdj()
+	case ctaSeqAdjReply:
+		c.ReplySeqAdj = d.seqAdj()
+	case ctaSynProxy:
+		c.SynProxy = d.synProxy()
+	}
+}
+
+// SourceNAT reports whether NAT changes where the connection comes from, as
+// rules with "snat" and "masquerade" do.
+func (c *Conntrack) SourceNAT() bool {
+	return c.Status&StatusSourceNAT != 0
+}
+
+// DestinationNAT reports whether NAT changes where the connection goes, as
+// rules with "dnat" and "redirect" do.
+func (c *Conntrack) DestinationNAT() bool {
+	return c.Status&StatusDestinationNAT != 0
+}
+
+// ConntrackLabels is a set of the numbers 0 to 127, the bits that rules know by
+// the names in connlabel.conf. The zero ConntrackLabels is the empty set.
+//
+// The bytes are the kernel's: an array of unsigned long in host byte order.
+type ConntrackLabels [16]byte
+
+// Has reports whether n is in the set. It is not if it is out of range.
+func (l *ConntrackLabels) Has(n int) bool {
+	if n < 0 || n >= 8*len(l) {
+		return false
+	}
+	return l[labelByte(n)]&(1<<(n%8)) != 0
+}
+
+// Set adds n to the set. It panics if n is out of range.
+func (l *ConntrackLabels) Set(n int) {
+	l[labelByte(n)] |= 1 << (n % 8)
+}
+
+// labelByte returns the index of the byte that has bit n: byte n/8, but counted
+// from the other end of each word on a big-endian machine.
+func labelByte(n int) int {
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		return n/8 ^ (bits.UintSize/8 - 1)
+	}
+	return n / 8
+}

@@ -1,0 +1,125 @@
+package attr
+
+import "time"
+
+// Counters count one direction of a connection.
+type Counters struct {
+	Packets, Bytes uint64
+}
+
+// counters decodes nested Counters: enum ctattr_counters.
+func (d *Decoder) counters() (c Counters) {
+	in := d.Nested()
+	for in.Next() {
+		switch in.Type() {
+		case 1: // CTA_COUNTERS_PACKETS
+			c.Packets = in.Uint64()
+		case 2: // CTA_COUNTERS_BYTES
+			c.Bytes = in.Uint64()
+		}
+	}
+	d.inherit(&in)
+	return c
+}
+
+// SeqAdj says by how much TCP sequence numbers of one direction are changed:
+// by Before up to Position, by After from there on.
+type SeqAdj struct {
+	Position      uint32 // sequence number of the last change in length
+	Before, After int32
+}
+
+// seqAdj decodes a nested SeqAdj: enum ctattr_seqadj.
+func (d *Decoder) seqAdj() (s SeqAdj) {
+	in := d.Nested()
+	for in.Next() {
+		switch in.Type() {
+		case 1: // CTA_SEQADJ_CORRECTION_POS
+			s.Position = in.Uint32()
+		case 2: // CTA_SEQADJ_OFFSET_BEFORE
+			s.Before = int32(in.Uint32())
+		case 3: // CTA_SEQADJ_OFFSET_AFTER
+			s.After = int32(in.Uint32())
+		}
+	}
+	d.inherit(&in)
+	return s
+}
+
+// SynProxy is what a SYNPROXY rule remembers of the handshake it has made in
+// the server's stead.
+type SynProxy struct {
+	ISN      uint32 // initial sequence number given to the client
+	ITS      uint32 // initial TCP timestamp given to the client
+	TSOffset uint32 // what is added to the timestamps
+}
+
+// synProxy decodes a nested SynProxy: enum ctattr_synproxy.
+func (d *Decoder) synProxy() (s SynProxy) {
+	in := d.Nested()
+	for in.Next() {
+		switch in.Type() {
+		case 1: // CTA_SYNPROXY_ISN
+			s.ISN = in.Uint32()
+		case 2: // CTA_SYNPROXY_ITS
+			s.ITS = in.Uint32()
+		case 3: // CTA_SYNPROXY_TSOFF
+			s.TSOffset = in.Uint32()
+		}
+	}
+	d.inherit(&in)
+	return s
+}
+
+// startStop decodes a nested pair of times in nanoseconds: enum
+// ctattr_tstamp. The kernel leaves out a stop that is yet to come.
+func (d *Decoder) startStop() (start, stop time.Time) {
+	in := d.Nested()
+	for in.Next() {
+		switch in.Type() {
+		case 1: // CTA_TIMESTAMP_START
+			start = time.Unix(0, int64(in.Uint64()))
+		case 2: // CTA_TIMESTAMP_STOP
+			stop = time.Unix(0, int64(in.Uint64()))
+		}
+	}
+	d.inherit(&in)
+	return start, stop
+}
+
+// tcpState decodes the state in a nest of protocol information: enum
+// ctattr_protoinfo, and in it enum ctattr_protoinfo_tcp.
+func (d *Decoder) tcpState() (s TCPState) {
+	const (
+		tcp   = 1 // CTA_PROTOINFO_TCP
+		state = 1 // CTA_PROTOINFO_TCP_STATE
+	)
+	in := d.Nested()
+	for in.Next() {
+		if in.Type() != tcp {
+			continue
+		}
+		info := in.Nested()
+		for info.Next() {
+			if info.Type() == state {
+				s = TCPState(info.Uint8())
+			}
+		}
+		in.inherit(&info)
+	}
+	d.inherit(&in)
+	return s
+}
+
+// nestedName decodes the name that enum ctattr_help and enum ctattr_secctx both
+// have as their first attribute.
+func (d *Decoder) nestedName() (name []byte) {
+	in := d.Nested()
+	for in.Next() {
+		if in.Type() == 1 { // CTA_HELP_NAME, CTA_SECCTX_NAME
+			name = in.CString()
+		}
+	}
+	d.inherit(&in)
+	return name
+}

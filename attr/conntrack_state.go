@@ -1,0 +1,115 @@
+package attr
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// ConntrackInfo is a packet's relation to its connection, the value of the
+// attributes NFQA_CT_INFO and NFULA_CT_INFO.
+type ConntrackInfo uint32
+
+// enum ip_conntrack_info of linux/netfilter/nf_conntrack_common.h.
+const (
+	InfoEstablished      ConntrackInfo = 0 // IP_CT_ESTABLISHED
+	InfoRelated          ConntrackInfo = 1 // IP_CT_RELATED: a new connection, or an ICMP error, that belongs to another
+	InfoNew              ConntrackInfo = 2 // IP_CT_NEW
+	InfoEstablishedReply ConntrackInfo = 3 // IP_CT_ESTABLISHED_REPLY: in the direction opposite to the first packet
+	InfoRelatedReply     ConntrackInfo = 4 // IP_CT_RELATED_REPLY
+	InfoUntracked        ConntrackInfo = 7 // IP_CT_UNTRACKED: exempt by a "notrack" rule
+)
+
+// String returns the name as nft writes it, with "reply" after it for the
+// reply's direction.
+func (i ConntrackInfo) String() string {
+	switch i {
+	case InfoEstablished:
+		return "established"
+	case InfoRelated:
+		return "related"
+	case InfoNew:
+		return "new"
+	case InfoEstablishedReply:
+		return "established reply"
+	case InfoRelatedReply:
+		return "related reply"
+	case InfoUntracked:
+		return "untracked"
+	}
+	return "info " + strconv.FormatUint(uint64(i), 10)
+}
+
+// ConntrackStatus is a set of bits about a connection.
+type ConntrackStatus uint32
+
+// enum ip_conntrack_status of linux/netfilter/nf_conntrack_common.h.
+const (
+	StatusExpected           ConntrackStatus = 1 << 0  // IPS_EXPECTED: another connection led to this one
+	StatusSeenReply          ConntrackStatus = 1 << 1  // IPS_SEEN_REPLY
+	StatusAssured            ConntrackStatus = 1 << 2  // IPS_ASSURED: kept when the table is full
+	StatusConfirmed          ConntrackStatus = 1 << 3  // IPS_CONFIRMED: its first packet has left
+	StatusSourceNAT          ConntrackStatus = 1 << 4  // IPS_SRC_NAT
+	StatusDestinationNAT     ConntrackStatus = 1 << 5  // IPS_DST_NAT
+	StatusSeqAdjust          ConntrackStatus = 1 << 6  // IPS_SEQ_ADJUST
+	StatusSourceNATDone      ConntrackStatus = 1 << 7  // IPS_SRC_NAT_DONE: decided, also if nothing changes
+	StatusDestinationNATDone ConntrackStatus = 1 << 8  // IPS_DST_NAT_DONE
+	StatusDying              ConntrackStatus = 1 << 9  // IPS_DYING
+	StatusFixedTimeout       ConntrackStatus = 1 << 10 // IPS_FIXED_TIMEOUT: packets don't renew the timeout
+	StatusTemplate           ConntrackStatus = 1 << 11 // IPS_TEMPLATE
+	StatusHelper             ConntrackStatus = 1 << 13 // IPS_HELPER: a rule chose the helper
+	StatusOffload            ConntrackStatus = 1 << 14 // IPS_OFFLOAD: in a flow table
+	StatusHardwareOffload    ConntrackStatus = 1 << 15 // IPS_HW_OFFLOAD
+)
+
+// statusNames has the name of each bit, as nft writes it where it knows it.
+var statusNames = [...]string{
+	"expected", "seen-reply", "assured", "confirmed", "snat", "dnat", "seq-adjust", "snat-done", "dnat-done",
+	"dying", "fixed-timeout", "template", "untracked", "helper", "offload", "hw-offload",
+}
+
+// String returns the names of the bits that are set, as in
+// "seen-reply,assured,confirmed", and bits without a name as a number.
+func (s ConntrackStatus) String() string {
+	var names []string
+	for i, name := range statusNames {
+		if s&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	if rest := s >> len(statusNames) << len(statusNames); rest != 0 || s == 0 {
+		names = append(names, fmt.Sprintf("%#x", uint32(rest)))
+	}
+	return strings.Join(names, ",")
+}
+
+// TCPState is how far a TCP connection has come, as connection tracking sees
+// it.
+type TCPState uint8
+
+// enum tcp_conntrack of linux/netfilter/nf_conntrack_tcp.h.
+const (
+	TCPNone        TCPState = 0 // TCP_CONNTRACK_NONE
+	TCPSynSent     TCPState = 1 // TCP_CONNTRACK_SYN_SENT
+	TCPSynRecv     TCPState = 2 // TCP_CONNTRACK_SYN_RECV
+	TCPEstablished TCPState = 3 // TCP_CONNTRACK_ESTABLISHED
+	TCPFinWait     TCPState = 4 // TCP_CONNTRACK_FIN_WAIT
+	TCPCloseWait   TCPState = 5 // TCP_CONNTRACK_CLOSE_WAIT
+	TCPLastAck     TCPState = 6 // TCP_CONNTRACK_LAST_ACK
+	TCPTimeWait    TCPState = 7 // TCP_CONNTRACK_TIME_WAIT
+	TCPClose       TCPState = 8 // TCP_CONNTRACK_CLOSE
+	TCPSynSent2    TCPState = 9 // TCP_CONNTRACK_SYN_SENT2: a SYN from both sides
+)
+
+var tcpStateNames = [...]string{
+	"NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT",
+	"CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE", "SYN_SENT2",
+}
+
+// String returns the name as the conntrack program writes it.
+func (s TCPState) String() string {
+	if int(s) < len(tcpStateNames) {
+		return tcpStateNames[s]
+	}
+	return "state " + strconv.Itoa(int(s))
+}

@@ -1,0 +1,282 @@
+package attr_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"math/bits"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/attr"
+)
+
+// captured returns the attributes in a file of testdata/conntrack, in this
+// machine's byte order.
+func captured(t testing.TB, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "conntrack", name+".txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	b, rest := parse(t, lines, "")
+	if len(rest) > 0 {
+		t.Fatalf("%s: %d lines left", name, len(rest))
+	}
+	return b
+}
+
+// parse reads lines of "type value name" for as long as they are indented as
+// told. Those inside a nest are indented by two more.
+func parse(t testing.TB, lines []string, indent string) (b []byte, rest []string) {
+	t.Helper()
+	for len(lines) > 0 {
+		line, ok := strings.CutPrefix(lines[0], indent)
+		if !ok {
+			break
+		}
+		lines = lines[1:]
+		fields := strings.Fields(line)
+		typ, err := strconv.ParseUint(fields[0], 10, 16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var value []byte
+		if fields[1] == "nest" {
+			typ |= 0x8000
+			value, lines = parse(t, lines, indent+"  ")
+		} else if labels, ok := strings.CutPrefix(fields[1], "labels="); ok {
+			value = labelWords(t, labels)
+		} else if value, err = hex.DecodeString(fields[1]); err != nil {
+			t.Fatal(err)
+		}
+		b = append(b, list(tlv(uint16(typ), value...))...)
+	}
+	return b, lines
+}
+
+// labelWords makes the kernel's bitmap, an array of unsigned long.
+func labelWords(t testing.TB, numbers string) []byte {
+	t.Helper()
+	words := make([]uint, 128/bits.UintSize)
+	for s := range strings.SplitSeq(numbers, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		words[n/bits.UintSize] |= 1 << (n % bits.UintSize)
+	}
+	var b []byte
+	for _, w := range words {
+		if bits.UintSize == 64 {
+			b = binary.NativeEndian.AppendUint64(b, uint64(w))
+		} else {
+			b = binary.NativeEndian.AppendUint32(b, uint32(w))
+		}
+	}
+	return b
+}
+
+// tuple returns a Tuple of a protocol with ports.
+func tuple(protocol uint8, src, dst string) attr.Tuple {
+	return attr.Tuple{Protocol: protocol, Src: netip.MustParseAddrPort(src), Dst: netip.MustParseAddrPort(dst)}
+}
+
+// echo returns a Tuple of an ICMP echo message.
+func echo(protocol, typ uint8, addr string) attr.Tuple {
+	t := attr.Tuple{Protocol: protocol, ICMPType: typ, ICMPID: 0x1234}
+	t.Src = netip.AddrPortFrom(netip.MustParseAddr(addr), 0)
+	t.Dst = t.Src
+	return t
+}
+
+const natDone = attr.StatusConfirmed | attr.StatusSourceNATDone | attr.StatusDestinationNATDone
+
+// connections are those in testdata/conntrack.
+func connections() map[string]attr.Conntrack {
+	labels := attr.ConntrackLabels{}
+	labels.Set(1)
+	labels.Set(127)
+	inZone := tuple(17, "192.0.2.1:1002", "192.0.2.2:53")
+	inZone.Zone = 9
+	ftp := tuple(6, "192.0.2.1:1000", "192.0.2.2:21")
+	return map[string]attr.Conntrack{
+		"tcp-dnat": {
+			ID:       0xa51c4a67,
+			Status:   attr.StatusSeenReply | attr.StatusAssured | attr.StatusDestinationNAT | natDone,
+			Original: tuple(6, "198.51.100.1:4660", "198.51.100.1:80"),
+			Reply:    tuple(6, "127.0.0.1:8080", "198.51.100.1:4660"),
+			Timeout:  431999 * time.Second, TCPState: attr.TCPEstablished,
+			Mark: 42, HasMark: true, Labels: labels,
+			Counted: true, OriginalCounters: attr.Counters{Packets: 3, Bytes: 164}, ReplyCounters: attr.Counters{Packets: 2, Bytes: 117},
+			Start: time.Unix(0, 0x18ea01a8572610ef),
+		},
+		"udp6": {
+			ID:       0xbf49c446,
+			Status:   natDone,
+			Original: tuple(17, "[2001:db8::1]:4660", "[2001:db8::1]:9"),
+			Reply:    tuple(17, "[2001:db8::1]:9", "[2001:db8::1]:4660"),
+			Timeout:  29 * time.Second,
+			Mark:     42, HasMark: true, Labels: labels,
+			Counted: true, OriginalCounters: attr.Counters{Packets: 1, Bytes: 51},
+			Start: time.Unix(0, 0x18ea01a85728e88f),
+		},
+		"icmp": {
+			ID:       0x7524d7a5,
+			Status:   attr.StatusSeenReply | natDone,
+			Original: echo(1, 8, "198.51.100.1"),
+			Reply:    echo(1, 0, "198.51.100.1"),
+			Timeout:  29 * time.Second,
+			Mark:     42, HasMark: true, Labels: labels,
+			Counted: true, OriginalCounters: attr.Counters{Packets: 1, Bytes: 28}, ReplyCounters: attr.Counters{Packets: 1, Bytes: 28},
+			Start: time.Unix(0, 0x18ea01a860d81752),
+		},
+		"icmp6": {
+			ID:       0xc3627847,
+			Status:   attr.StatusSeenReply | natDone,
+			Original: echo(58, 128, "2001:db8::1"),
+			Reply:    echo(58, 129, "2001:db8::1"),
+			Timeout:  29 * time.Second,
+			Mark:     42, HasMark: true, Labels: labels,
+			Counted: true, OriginalCounters: attr.Counters{Packets: 1, Bytes: 48}, ReplyCounters: attr.Counters{Packets: 1, Bytes: 48},
+			Start: time.Unix(0, 0x18ea01a860da4dcc),
+		},
+		"ftp-control": {
+			ID:       0xb71b7720,
+			Status:   attr.StatusSeenReply | attr.StatusAssured | attr.StatusConfirmed | attr.StatusSeqAdjust | attr.StatusHelper,
+			Zone:     7,
+			Original: ftp,
+			Reply:    tuple(6, "192.0.2.2:21", "192.0.2.1:1000"),
+			Timeout:  299 * time.Second, TCPState: attr.TCPEstablished,
+			HasMark: true, Counted: true, Helper: []byte("ftp"),
+			Start:          time.Unix(0, 0x18ea01a87179a638),
+			OriginalSeqAdj: attr.SeqAdj{Position: 12345, After: 5},
+			ReplySeqAdj:    attr.SeqAdj{Position: 1, After: -3},
+			SynProxy:       attr.SynProxy{ISN: 11, ITS: 22, TSOffset: 33},
+		},
+		"ftp-data": {
+			ID:       0x8d7ca673,
+			Status:   attr.StatusExpected | attr.StatusSeenReply | attr.StatusAssured | attr.StatusConfirmed,
+			Zone:     7,
+			Original: tuple(6, "192.0.2.1:1001", "192.0.2.2:20"),
+			Reply:    tuple(6, "192.0.2.2:20", "192.0.2.1:1001"),
+			Master:   ftp,
+			Timeout:  299 * time.Second, TCPState: attr.TCPSynSent,
+			HasMark: true, Counted: true,
+			Start: time.Unix(0, 0x18ea01a8717ba1de),
+		},
+		"zone-original": {
+			ID:       0xfe7fa58a,
+			Status:   attr.StatusSeenReply | attr.StatusAssured | attr.StatusConfirmed,
+			Original: inZone,
+			Reply:    tuple(17, "192.0.2.2:53", "192.0.2.1:1002"),
+			Timeout:  30 * time.Second,
+			HasMark:  true, Counted: true,
+			Start: time.Unix(0, 0x18ea01a8717c2ace),
+		},
+	}
+}
+
+func TestConntrackDecodesCaptured(t *testing.T) {
+	for name, want := range connections() {
+		t.Run(name, func(t *testing.T) {
+			var got attr.Conntrack
+			if err := got.Decode(captured(t, name)); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("got  %+v\nwant %+v", got, want)
+			}
+			if got.SourceNAT() || got.DestinationNAT() != (name == "tcp-dnat") {
+				t.Errorf("source NAT %t, destination NAT %t", got.SourceNAT(), got.DestinationNAT())
+			}
+		})
+	}
+}
+
+func TestConntrackDecodesTheRest(t *testing.T) {
+	var c attr.Conntrack
+	err := c.Decode(list(
+		tlv(0x8013, list(tlv(1, []byte("system_u:object_r:x\x00")...))...),
+		tlv(0x8014, list(tlv(1, 0, 0, 0, 0, 0, 0, 0, 1), tlv(2, 0, 0, 0, 0, 0, 0, 0, 2))...),
+		tlv(0x8004, list(tlv(0x8003, list(tlv(1, 3))...))...), // SCTP
+		tlv(3, 0, 0, 0, 0x10),
+		tlv(99, 1),
+	))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(c.SecurityContext); got != "system_u:object_r:x" {
+		t.Errorf("security context %q", got)
+	}
+	if c.Start.UnixNano() != 1 || c.Stop.UnixNano() != 2 {
+		t.Errorf("from %v to %v", c.Start, c.Stop)
+	}
+	if c.TCPState != attr.TCPNone || !c.SourceNAT() || c.HasMark || c.Counted {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestConntrackRefusesShortValues(t *testing.T) {
+	const text = "conntrack: inside type 1: inside type 2: malformed attribute: type 3 has 1 bytes, not 2"
+	c := attr.Conntrack{ID: 7}
+	err := c.Decode(list(tlv(12, 0, 0, 0, 1), tlv(0x8001, list(tlv(0x8002, list(tlv(3, 1))...))...)))
+	if err == nil || err.Error() != text {
+		t.Errorf("got %v, want %s", err, text)
+	}
+	if !reflect.DeepEqual(c, attr.Conntrack{}) {
+		t.Errorf("after an error: %+v", c)
+	}
+}
+
+// Cut off anywhere, or with zeros anywhere, a connection is decoded or an error.
+func TestConntrackSurvivesDamage(t *testing.T) {
+	for name := range connections() {
+		in := captured(t, name)
+		for i := range in {
+			var c attr.Conntrack
+			if err := c.Decode(in[:i]); err != nil && !errors.Is(err, attr.ErrMalformed) {
+				t.Fatal(err)
+			}
+			cut := bytes.Clone(in)
+			copy(cut[i:], make([]byte, 4))
+			if err := c.Decode(cut); err != nil && !errors.Is(err, attr.ErrMalformed) {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func FuzzConntrack(f *testing.F) {
+	for name := range connections() {
+		f.Add(captured(f, name))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		before := bytes.Clone(b)
+		var c attr.Conntrack
+		err := c.Decode(b)
+		if err != nil && (!errors.Is(err, attr.ErrMalformed) || !reflect.DeepEqual(c, attr.Conntrack{})) {
+			t.Fatalf("%v, %+v", err, c)
+		}
+		if cap(c.Helper) != len(c.Helper) || cap(c.SecurityContext) != len(c.SecurityContext) {
+			t.Fatal("a slice goes on into the next attribute")
+		}
+		_, _, _ = c.Original.String(), c.Status.String(), c.TCPState.String()
+		if !bytes.Equal(b, before) {
+			t.Fatal("input was written to")
+		}
+	})
+}
