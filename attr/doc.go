@@ -44,7 +44,11 @@
 //
 // # Encoding
 //
-// The Append functions extend a buffer of the caller's, as strconv's do:
+// The Append functions add one attribute, with its padding, to a buffer of the
+// caller's, and return the longer buffer:
 //
 //	b = attr.AppendUint32(b, mark, 0x2a)
+//
+// The buffer's length is to be a multiple of four, which it is after a message
+// header and after any attribute. They allocate only if the buffer is too small.
 package attr

@@ -8,10 +8,6 @@ import (
 // MaxLen is the length in bytes of the longest value an attribute can hold.
 const MaxLen = 0xffff - headerLen
 
-// The Append functions add one attribute to b, padded to four bytes, and
-// return the extended buffer. The caller sees to it that b is aligned, which
-// it is after a message header or another attribute.
-
 // AppendBytes adds an attribute with the value v, copied as it is. It panics if
 // v is longer than MaxLen: an attribute that long can't be framed.
 func AppendBytes(b []byte, typ uint16, v []byte) []byte {
