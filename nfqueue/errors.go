@@ -24,8 +24,8 @@ var (
 
 	// ErrTruncated refuses a payload for a packet that Config.CopyRange cut: what
 	// was not delivered would be lost. Raise CopyRange. On the loopback device,
-	// where TCP packets are longer than any CopyRange, lower the MTU to 65000.
-	ErrTruncated = errors.New("the packet was cut by Config.CopyRange and cannot be rewritten; raise it (on lo, lower the MTU to 65000)")
+	// where TCP packets are longer than any CopyRange, lower the MTU to 32000.
+	ErrTruncated = errors.New("the packet was cut by Config.CopyRange and cannot be rewritten; raise it (on lo, lower the MTU to 32000)")
 
 	// ErrGSO refuses a payload for a UDP packet that the kernel is yet to cut
 	// into segments, where no payload would arrive whole. Set Config.Segment.
