@@ -81,7 +81,8 @@ func finishable(b []byte) bool {
 // checksumOK reports whether the lengths and checksums of b are right as they
 // stand. It is for finding a corrupt packet, which a new checksum would make
 // look sound. What can't be judged is OK: other protocols than IP, transports
-// that finish doesn't know, fragments, and UDP without a checksum.
+// that finish doesn't know, fragments, and UDP without a checksum. A checksum
+// that the kernel has left pending is not OK; the caller knows of those.
 func checksumOK(b []byte) bool {
 	h, err := parseHeaders(b)
 	if err != nil {
