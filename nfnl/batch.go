@@ -1,9 +1,6 @@
 package nfnl
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // A Batch holds the buffers of one Receive. Use it again and again; concurrent
 // calls of Receive each need one of their own.
@@ -26,7 +23,7 @@ type slot struct {
 // the part that is always read, do not compete for the same cache lines.
 const stagger = 5 * 64
 
-// errForeign and errCut go to take with what is left of the message.
+// errForeign goes to take without the message, errCut with what is left of it.
 var (
 	errForeign = fmt.Errorf("%w: sent by another program, not by the kernel", ErrMalformed)
 	errCut     = fmt.Errorf("%w: the datagram was longer than the buffer", ErrMalformed)
@@ -39,7 +36,7 @@ var (
 // in which the kernel sent it; across all the batches of a Conn, one call at a
 // time. The message is valid until the next Receive with the same Batch. With
 // an error, which wraps ErrMalformed, comes as much of the message as could be
-// read. take must not call methods of the Conn that receive.
+// read. take must not call methods of the Conn that receive, nor Request.
 func NewBatch(n, size int, take func(m Message, err error)) *Batch {
 	n = max(n, 1)
 	stride := (size+63)&^63 + stagger
@@ -76,25 +73,29 @@ func poison(b []byte) {
 func (b *Batch) deliver(c *Conn) (taken int) {
 	for i := range b.slots[:b.n] {
 		s := &b.slots[i]
+		if s.foreign {
+			b.take(Message{}, errForeign)
+			taken++
+			continue
+		}
+		cut := s.cut
 		for rest := s.got; len(rest) > 0; {
 			var m Message
 			var err error
 			m, rest, err = Next(rest)
-			if m.Type == typeNoop || m.Type == typeDone {
-				continue
+			if err != nil && cut {
+				cut, err = false, errCut
 			}
-			if s.foreign {
-				b.take(Message{}, errForeign)
+			switch {
+			case m.Type == typeError && c.answer(m):
+			case err == nil && (m.Type == typeNoop || m.Type == typeDone):
+			default:
+				b.take(m, err)
 				taken++
-				break
 			}
-			if m.Type == typeError && c.answer(m) {
-				continue
-			}
-			if s.cut && err != nil {
-				err = errors.Join(errCut, err)
-			}
-			b.take(m, err)
+		}
+		if cut { // between two messages, or there was no room at all
+			b.take(Message{}, errCut)
 			taken++
 		}
 	}

@@ -42,7 +42,7 @@ type Conn struct {
 	mu       sync.Mutex // guards what follows
 	deadline time.Time  // the user's, apart from those that interrupt
 	asked    []*request // requests that have no answer yet
-	kept     [][]byte   // datagrams that a Request met, for the next Receive
+	kept     []slot     // datagrams that a Request met, for the next Receive
 
 	seq    atomic.Uint32
 	closed chan struct{}

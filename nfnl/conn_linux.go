@@ -2,6 +2,7 @@ package nfnl
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"syscall"
@@ -37,7 +38,7 @@ type socket struct {
 func dial(cfg Config) (transport, uint32, error) {
 	nc, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: cfg.NetNS})
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
-		return nil, 0, errors.Join(errors.New("this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK)"), err)
+		return nil, 0, fmt.Errorf("this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK): %w", err)
 	}
 	if err != nil {
 		return nil, 0, err
@@ -233,7 +234,7 @@ func (s *socket) receive(b *Batch, wait bool) error {
 	for i := range b.slots[:m.n] {
 		m.fill(&b.slots[i], i, s.kernel)
 	}
-	if !s.kernel && len(b.slots[0].got) == 0 {
+	if first := &b.slots[0]; !s.kernel && len(first.got) == 0 && !first.cut {
 		b.n = 0
 		return io.ErrUnexpectedEOF // the stand-in for the kernel has hung up
 	}

@@ -16,7 +16,7 @@ type Error struct {
 	Seq    uint32        // of the refused message
 	Errno  syscall.Errno // why
 	Text   string        // the kernel's own words, often empty
-	Offset uint32        // of the attribute that Text is about, from the start of the message
+	Offset uint32        // of the attribute that Text is about, from the start of the message; 0 if none
 }
 
 // Error returns what the errno means, and the kernel's own words if there are any.
@@ -25,8 +25,11 @@ func (e *Error) Error() string {
 	if e.Errno == errNotSupp {
 		s = "operation not supported by this kernel interface (ENOTSUPP)"
 	}
-	if e.Text != "" {
+	switch {
+	case e.Text != "" && e.Offset != 0:
 		s += fmt.Sprintf(" (%s, at byte %d)", e.Text, e.Offset)
+	case e.Text != "":
+		s += " (" + e.Text + ")"
 	}
 	return s
 }

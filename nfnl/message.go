@@ -43,7 +43,8 @@ func Next(b []byte) (m Message, rest []byte, err error) {
 	if len(b) < headerLen {
 		return m, nil, fmt.Errorf("%w: %d bytes, shorter than a header", ErrMalformed, len(b))
 	}
-	n := int(binary.NativeEndian.Uint32(b))
+	length := binary.NativeEndian.Uint32(b)
+	n := int(length)
 	m.Type = Type(binary.NativeEndian.Uint16(b[4:]))
 	m.Flags = binary.NativeEndian.Uint16(b[6:])
 	m.Seq = binary.NativeEndian.Uint32(b[8:])
@@ -52,8 +53,10 @@ func Next(b []byte) (m Message, rest []byte, err error) {
 	if whole {
 		// The last message of a datagram may lack its padding: NFQUEUE's do.
 		rest = b[min(align(n), len(b)):]
-		b = b[:n:n]
+	} else {
+		n = len(b)
 	}
+	b = b[:n:n]
 	body := b[headerLen:]
 	if !m.Type.control() {
 		if len(body) < genericLen {
@@ -65,7 +68,7 @@ func Next(b []byte) (m Message, rest []byte, err error) {
 	}
 	m.Attrs = body
 	if !whole {
-		return m, nil, fmt.Errorf("%w: length %d in a datagram that has %d bytes left", ErrMalformed, n, len(b))
+		return m, nil, fmt.Errorf("%w: length %d in a datagram that has %d bytes left", ErrMalformed, length, len(b))
 	}
 	return m, rest, nil
 }

@@ -1,6 +1,7 @@
 package nfnl
 
 import (
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -15,8 +16,14 @@ type Peer struct {
 }
 
 // Deliver puts a datagram on the Conn's socket, as the kernel would. It never
-// waits: what the socket has no room for is held until it has.
-func (p *Peer) Deliver(datagram []byte) error { return p.deliver(datagram) }
+// waits: what the socket has no room for is held until it has. There are no
+// empty datagrams: nothing happens.
+func (p *Peer) Deliver(datagram []byte) error {
+	if len(datagram) == 0 {
+		return nil
+	}
+	return p.deliver(datagram)
+}
 
 // Close hangs up: once the Conn has received what was delivered it fails.
 func (p *Peer) Close() error { return p.hangUp() }
@@ -42,7 +49,8 @@ type memory struct {
 	changed  sync.Cond
 	waiting  [][]byte // datagrams
 	deadline time.Time
-	timer    *time.Timer // broadcasts changed at the deadline
+	timer    *time.Timer // wakes at the deadline
+	hungUp   bool
 	closed   bool
 }
 
@@ -50,13 +58,13 @@ type memory struct {
 func newMemory(handle func([]byte) error) (*memory, *Peer) {
 	m := &memory{handle: handle}
 	m.changed.L = &m.mu
-	return m, &Peer{deliver: m.deliver, hangUp: m.close}
+	return m, &Peer{deliver: m.deliver, hangUp: m.hangUp}
 }
 
 func (m *memory) deliver(datagram []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.closed {
+	if m.closed || m.hungUp {
 		return net.ErrClosed
 	}
 	m.waiting = append(m.waiting, slices.Clone(datagram))
@@ -64,26 +72,47 @@ func (m *memory) deliver(datagram []byte) error {
 	return nil
 }
 
+func (m *memory) hangUp() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hungUp = true
+	m.changed.Broadcast()
+	return nil
+}
+
+// receive implements transport. Like a socket's, its deadline counts before
+// what has come.
 func (m *memory) receive(b *Batch, wait bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for wait && len(m.waiting) == 0 && !m.closed {
-		if !m.deadline.IsZero() && !time.Now().Before(m.deadline) {
+	for {
+		switch {
+		case m.closed:
+			return net.ErrClosed
+		case wait && !m.deadline.IsZero() && !time.Now().Before(m.deadline):
 			return os.ErrDeadlineExceeded
+		case len(m.waiting) > 0:
+			m.fill(b)
+			return nil
+		case m.hungUp:
+			return io.ErrUnexpectedEOF
+		case !wait:
+			return nil
 		}
 		m.changed.Wait()
 	}
-	if m.closed {
-		return net.ErrClosed
-	}
+}
+
+// fill moves datagrams into b.
+func (m *memory) fill(b *Batch) {
 	for b.n < len(b.slots) && len(m.waiting) > 0 {
 		s := &b.slots[b.n]
 		n := copy(s.buf, m.waiting[0])
 		s.got, s.cut, s.foreign = s.buf[:n:n], n < len(m.waiting[0]), false
+		m.waiting[0] = nil
 		m.waiting = m.waiting[1:]
 		b.n++
 	}
-	return nil
 }
 
 func (m *memory) send(msgs []byte) error { return m.handle(msgs) }
@@ -91,21 +120,36 @@ func (m *memory) send(msgs []byte) error { return m.handle(msgs) }
 func (m *memory) setReadDeadline(t time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.closed {
+		return net.ErrClosed
+	}
 	if m.timer != nil {
 		m.timer.Stop()
+		m.timer = nil
 	}
 	m.deadline = t
 	if !t.IsZero() {
-		m.timer = time.AfterFunc(time.Until(t), m.changed.Broadcast)
+		m.timer = time.AfterFunc(time.Until(t), m.wake)
 	}
 	m.changed.Broadcast()
 	return nil
+}
+
+// wake takes the lock, so that it cannot come between a receiver's look at the
+// clock and its wait.
+func (m *memory) wake() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.changed.Broadcast()
 }
 
 func (m *memory) close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.closed = true
+	if m.timer != nil {
+		m.timer.Stop()
+	}
 	m.changed.Broadcast()
 	return nil
 }

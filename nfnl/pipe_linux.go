@@ -2,6 +2,7 @@ package nfnl
 
 import (
 	"errors"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -25,6 +26,12 @@ func newPipe(handle func([]byte) error) (transport, *Peer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	// The longest datagram of NFLOG is longer than the default takes.
+	if err := unix.SetsockoptInt(fds[1], unix.SOL_SOCKET, unix.SO_SNDBUF, 2*maxDatagram); err != nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return nil, nil, err
+	}
 	near, far := os.NewFile(uintptr(fds[0]), "nfnl pipe"), os.NewFile(uintptr(fds[1]), "nfnl peer")
 	s, err := newSocket(near, false)
 	if err != nil {
@@ -33,7 +40,7 @@ func newPipe(handle func([]byte) error) (transport, *Peer, error) {
 		return nil, nil, err
 	}
 	b := &backlog{far: far}
-	return &pipe{s, handle}, &Peer{deliver: b.deliver, hangUp: far.Close}, nil
+	return &pipe{s, handle}, &Peer{deliver: b.deliver, hangUp: b.hangUp}, nil
 }
 
 // A backlog holds what the socket has no room for yet.
@@ -43,12 +50,20 @@ type backlog struct {
 	mu      sync.Mutex
 	waiting [][]byte
 	pumping bool
+	hungUp  bool
+	err     error // what ended pump
 }
 
 // deliver writes at once if it can, and otherwise leaves it to pump.
 func (b *backlog) deliver(datagram []byte) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.hungUp {
+		return net.ErrClosed
+	}
+	if b.err != nil {
+		return b.err
+	}
 	if !b.pumping {
 		err := b.tryWrite(datagram)
 		if !errors.Is(err, unix.EAGAIN) {
@@ -59,6 +74,21 @@ func (b *backlog) deliver(datagram []byte) error {
 	}
 	b.waiting = append(b.waiting, slices.Clone(datagram))
 	return nil
+}
+
+// hangUp closes the far end, after what waits has been written. That ends at
+// the latest when the near end is closed.
+func (b *backlog) hangUp() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.hungUp {
+		return nil
+	}
+	b.hungUp = true
+	if b.pumping {
+		return nil // pump closes it
+	}
+	return b.far.Close()
 }
 
 // tryWrite writes without waiting.
@@ -74,17 +104,30 @@ func (b *backlog) tryWrite(datagram []byte) error {
 // pump writes the backlog, and ends with it or with the socket.
 func (b *backlog) pump() {
 	for {
-		b.mu.Lock()
-		if len(b.waiting) == 0 {
-			b.pumping = false
-			b.mu.Unlock()
+		next, ok := b.next()
+		if !ok {
 			return
 		}
-		next := b.waiting[0]
-		b.waiting = b.waiting[1:]
-		b.mu.Unlock()
 		if _, err := b.far.Write(next); err != nil {
-			return
+			b.mu.Lock()
+			b.err, b.waiting = err, nil
+			b.mu.Unlock()
 		}
 	}
+}
+
+// next returns what to write. At the end it returns false, and pump is done.
+func (b *backlog) next() ([]byte, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.waiting) > 0 {
+		next := b.waiting[0]
+		b.waiting = b.waiting[1:]
+		return next, true
+	}
+	b.pumping = false
+	if b.hungUp {
+		b.far.Close()
+	}
+	return nil, false
 }

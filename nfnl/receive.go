@@ -32,7 +32,7 @@ func (c *Conn) Receiver(ctx context.Context) *Receiver {
 func (r *Receiver) Close() { r.stop() }
 
 // Receive is Conn.Receive, but once the context is done it returns
-// context.Cause instead of waiting, or at once.
+// context.Cause, at once or instead of waiting.
 func (r *Receiver) Receive(b *Batch) error {
 	for {
 		if err := r.ctx.Err(); err != nil {
@@ -63,13 +63,18 @@ func (c *Conn) TryReceive(b *Batch) error {
 	if c.isClosed() {
 		return net.ErrClosed
 	}
-	select {
-	case <-c.token:
-		_, err := c.receive(nil, b)
-		return err
-	default:
-		b.reset()
-		return nil
+	for {
+		select {
+		case <-c.token:
+		default:
+			b.reset()
+			return nil
+		}
+		n, err := c.receive(nil, b)
+		if n > 0 || err != nil || b.n == 0 {
+			return err
+		}
+		// There were only answers, and there may be packets behind them.
 	}
 }
 
@@ -150,9 +155,9 @@ func (c *Conn) takeKept(b *Batch) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for b.n < len(b.slots) && len(c.kept) > 0 {
-		s := &b.slots[b.n]
-		s.got, s.cut, s.foreign = c.kept[0], false, false
-		c.kept[0] = nil
+		s, k := &b.slots[b.n], &c.kept[0]
+		s.got, s.cut, s.foreign = k.got, k.cut, k.foreign
+		*k = slot{}
 		c.kept = c.kept[1:]
 		b.n++
 	}

@@ -26,8 +26,8 @@ type request struct {
 }
 
 // Request sends m and returns the kernel's answer: nil, or an *Error. It sets
-// m's flags and sequence number. It may be called from anywhere, also beside a
-// goroutine that receives, or from its handler: packets that come before the
+// m's flags and sequence number. It may be called from anywhere but a Batch's
+// take, also beside a goroutine that receives: packets that come before the
 // answer are kept for the next Receive.
 //
 // When the answer is lost Request sends m again, so m must be something that
@@ -107,7 +107,7 @@ func (c *Conn) await(r *request) (error, bool) {
 		return nil, false
 	case <-c.token:
 	}
-	err := c.look()
+	err := c.look(r)
 	c.token <- struct{}{}
 	select {
 	case err := <-r.answer:
@@ -117,12 +117,14 @@ func (c *Conn) await(r *request) (error, bool) {
 	}
 }
 
-// look reads all that is on the socket without waiting: answers go where they
-// belong, and datagrams with anything else in them are kept.
-func (c *Conn) look() error {
+// look reads what is on the socket, without waiting, until it finds the answer
+// to r: answers go where they belong, and datagrams with anything else in them
+// are kept. When the answer was lost it reads all there is, but gives up in
+// time where packets come faster than it reads.
+func (c *Conn) look(r *request) error {
 	keep := false
 	b := NewBatch(4, maxDatagram, func(Message, error) { keep = true })
-	for {
+	for start := time.Now(); len(r.answer) == 0 && time.Since(start) < requestPatience; {
 		b.reset()
 		if err := c.check(c.t.receive(b, false)); err != nil {
 			return err
@@ -133,11 +135,12 @@ func (c *Conn) look() error {
 		for i := range b.n {
 			one := Batch{take: b.take, slots: b.slots[i : i+1], n: 1}
 			keep = false
-			if one.deliver(c); keep && !b.slots[i].foreign {
-				c.keep(b.slots[i].got)
+			if one.deliver(c); keep {
+				c.keep(b.slots[i])
 			}
 		}
 	}
+	return nil
 }
 
 // maxDatagram is longer than any datagram of the kernel: the longest seen is
@@ -145,8 +148,9 @@ func (c *Conn) look() error {
 const maxDatagram = 264 << 10
 
 // keep copies a datagram aside for the next Receive.
-func (c *Conn) keep(datagram []byte) {
+func (c *Conn) keep(s slot) {
+	s.buf, s.got = nil, slices.Clone(s.got)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.kept = append(c.kept, slices.Clone(datagram))
+	c.kept = append(c.kept, s)
 }

@@ -29,12 +29,10 @@ const (
 
 // Sizes of the headers.
 const (
-	headerLen   = 16 // sizeof(struct nlmsghdr)
-	genericLen  = 4  // sizeof(struct nfgenmsg)
-	errorLen    = 4 + headerLen
-	messageLen  = headerLen + genericLen
-	alignTo     = 4 // NLMSG_ALIGNTO
-	maxResource = 1<<16 - 1
+	headerLen  = 16 // sizeof(struct nlmsghdr)
+	genericLen = 4  // sizeof(struct nfgenmsg)
+	errorLen   = 4 + headerLen
+	alignTo    = 4 // NLMSG_ALIGNTO
 )
 
 // errNotSupp is the kernel's ENOTSUPP, which is not EOPNOTSUPP and has no name

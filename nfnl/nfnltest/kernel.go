@@ -32,9 +32,9 @@ type Kernel struct {
 
 // New returns a connection and the kernel it talks to. Both end with the test.
 //
-// answer decides on each message, in order, inside the Send that sent it: nil
-// acknowledges, a syscall.Errno refuses. It may call Deliver. The message is
-// valid until it returns.
+// answer decides on each message, in order, inside the Send that sent it, and
+// so in several goroutines if several send: nil acknowledges, a syscall.Errno
+// refuses. It may call Deliver. The message is valid until it returns.
 func New(t testing.TB, answer func(nfnl.Message) error) (*nfnl.Conn, *Kernel) {
 	t.Helper()
 	k := &Kernel{t: t, answer: answer}
@@ -73,7 +73,7 @@ func (k *Kernel) handle(datagram []byte) error {
 		if m, rest, err = nfnl.Next(rest); err != nil {
 			return nil
 		}
-		if m.Flags&nfnl.FlagRequest != 0 {
+		if m.Flags&nfnl.FlagRequest != 0 && m.Type >= minType {
 			err = k.answer(m)
 		}
 		if err != nil || m.Flags&nfnl.FlagAck != 0 {
@@ -85,27 +85,46 @@ func (k *Kernel) handle(datagram []byte) error {
 
 // reply answers m, unless the answer is to be lost.
 func (k *Kernel) reply(m nfnl.Message, err error) {
-	if k.mute.Add(-1) >= 0 {
+	if k.lose() {
 		return
 	}
-	k.mute.Store(0)
 	var errno syscall.Errno
 	if err != nil && !errors.As(err, &errno) {
 		k.t.Errorf("fake kernel: answer returned %v, not a syscall.Errno", err)
 		return
 	}
-	k.Deliver(AppendReply(nil, m.Header, errno))
+	datagram := AppendReply(nil, m.Header, errno)
+	length := headerLen + len(m.Attrs)
+	if m.Type >= minType {
+		length += genericLen
+	}
+	binary.NativeEndian.PutUint32(datagram[headerLen+4:], uint32(length))
+	k.Deliver(datagram)
+}
+
+// lose reports whether the next answer is to be lost.
+func (k *Kernel) lose() bool {
+	for {
+		n := k.mute.Load()
+		if n == 0 || k.mute.CompareAndSwap(n, n-1) {
+			return n > 0
+		}
+	}
 }
 
 const (
+	headerLen            = 16    // sizeof(struct nlmsghdr)
+	genericLen           = 4     // sizeof(struct nfgenmsg)
+	minType    nfnl.Type = 0x10  // NLMSG_MIN_TYPE: the kernel skips what is below
 	typeError  nfnl.Type = 2     // NLMSG_ERROR
 	flagCapped uint16    = 0x100 // NLM_F_CAPPED
 )
 
 // AppendReply appends the kernel's answer to the request with header h: an
-// acknowledgement if errno is 0, and otherwise a refusal.
+// acknowledgement if errno is 0, and otherwise a refusal. Of the request's
+// length, which h does not have, it echoes that of its headers.
 func AppendReply(b []byte, h nfnl.Header, errno syscall.Errno) []byte {
-	echo := nfnl.Begin(nil, h)[:16]
+	echo := nfnl.Message{Header: h}.Append(nil)[:headerLen]
 	body := binary.NativeEndian.AppendUint32(nil, uint32(-int32(errno)))
 	return nfnl.Message{
 		Header: nfnl.Header{Type: typeError, Flags: flagCapped, Seq: h.Seq},
