@@ -18,6 +18,7 @@ type Queue struct {
 	cfg     Config
 	waiting waiting
 	stats   counters
+	proc    proc
 	buffers sync.Pool // of *[]byte, for single verdicts
 
 	// Of the last packet received; guarded by the Conn, which hands out one
@@ -73,6 +74,7 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nfqueue: open queue %d: %w", cfg.Queue, q.explain(err))
 	}
+	q.proc = openProc(conn)
 	return q, nil
 }
 
@@ -244,6 +246,7 @@ func (q *Queue) SyscallConn() (syscall.RawConn, error) { return q.conn.SyscallCo
 // the rule away and call Drain before. Closing again does nothing.
 func (q *Queue) Close() error {
 	q.waiting.close()
+	q.proc.close()
 	return q.conn.Close()
 }
 

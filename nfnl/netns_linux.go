@@ -1,0 +1,85 @@
+package nfnl
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// openProc opens a file below /proc/net on a thread that is in the socket's
+// namespace; an open file of procfs stays with that.
+func openProc(t transport, name string) (f *os.File, err error) {
+	err = inNetNS(t, func() error {
+		f, err = os.Open(filepath.Join("/proc/thread-self/net", name))
+		return err
+	})
+	return f, err
+}
+
+// inNetNS calls f on a thread that is in the socket's network namespace.
+func inNetNS(t transport, f func() error) error {
+	s, ok := t.(*socket)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	ns, err := s.netNS()
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	done := make(chan error, 1)
+	go func() { done <- visit(ns, f) }()
+	return <-done
+}
+
+// visit calls f in ns. A thread that cannot come back is not given back: it
+// ends with the goroutine.
+func visit(ns *os.File, f func() error) error {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	if err := enter(ns, home); err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer func() {
+		if enter(home, ns) == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	return f()
+}
+
+// netNS returns the network namespace of the socket.
+func (s *socket) netNS() (*os.File, error) {
+	var fd int
+	err := s.control(func(sock int) (err error) {
+		fd, err = unix.IoctlRetInt(sock, unix.SIOCGSKNS)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find the network namespace of a socket: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "network namespace"), nil
+}
+
+// enter moves the calling thread to another namespace, unless that is the one
+// it is in: moving takes a privilege that a program in its own need not have.
+func enter(to, from *os.File) error {
+	there, err := to.Stat()
+	if err != nil {
+		return err
+	}
+	here, err := from.Stat()
+	if err != nil || os.SameFile(here, there) {
+		return err
+	}
+	return os.NewSyscallError("setns", unix.Setns(int(to.Fd()), unix.CLONE_NEWNET))
+}
