@@ -1,0 +1,123 @@
+package nflog
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// A Batch is what one Receive brought. All of it is valid until the next
+// Receive with the same Batch. Use it again and again, one in each goroutine
+// that receives.
+type Batch struct {
+	Packets []Packet
+
+	buf *buffer
+}
+
+// A buffer has the datagrams of one receive and the packets in them. It is a
+// thing of its own because what a loop leaves behind goes to another Batch.
+type buffer struct {
+	r       *Reader
+	raw     *nfnl.Batch
+	packets []Packet
+	next    int // the first of those that no loop has yielded
+
+	now   time.Time // of the receive, once a packet needs it
+	taken int       // messages
+	news  news
+}
+
+// news is what a receive learned besides packets.
+type news struct {
+	lost      []loss
+	malformed []error // what was wrong with messages
+}
+
+// loss is a gap in the sequence numbers of a group.
+type loss struct {
+	group   uint16
+	packets uint64
+}
+
+// NewBatch returns a Batch with room for Config.Batch datagrams of any length.
+// Memory is touched only as packets need it.
+func (r *Reader) NewBatch() *Batch { return &Batch{buf: r.newBuffer()} }
+
+// newBuffer returns a buffer for one receive.
+func (r *Reader) newBuffer() *buffer {
+	b := &buffer{r: r}
+	b.raw = nfnl.NewBatch(r.cfg.Batch, r.slot, b.take)
+	return b
+}
+
+// clear makes room for the next receive.
+func (b *buffer) clear() {
+	b.packets, b.next = b.packets[:0], 0
+	b.now, b.taken = time.Time{}, 0
+	b.news = news{lost: b.news.lost[:0], malformed: b.news.malformed[:0]}
+}
+
+// rest returns the packets that no loop has yielded.
+func (b *buffer) rest() []Packet { return b.packets[b.next:] }
+
+// take sorts one message of the kernel.
+func (b *buffer) take(m nfnl.Message, err error) {
+	b.taken++
+	if m.Type == typePacket {
+		if g := b.r.group(m.Resource); g != nil {
+			b.takePacket(g, m, err)
+			return
+		}
+	}
+	if reply, ok := m.Reply(); ok && reply.Type == typeConfig {
+		return // a second answer to a request that was repeated
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: type %#04x, resource %d", nfnl.ErrMalformed, uint16(m.Type), m.Resource)
+	}
+	b.news.malformed = append(b.news.malformed, err)
+}
+
+// takePacket adds a packet of g.
+func (b *buffer) takePacket(g *group, m nfnl.Message, err error) {
+	n := len(b.packets)
+	if n < cap(b.packets) {
+		b.packets = b.packets[:n+1]
+	} else {
+		b.packets = append(b.packets, Packet{})
+	}
+	p := &b.packets[n]
+	has, wrong := p.decode(m)
+	if has&foundSeq != 0 {
+		b.lose(g, p.Seq)
+	}
+	if err == nil {
+		err = wrong
+	}
+	if err != nil {
+		b.packets = b.packets[:n]
+		b.news.malformed = append(b.news.malformed, err)
+		return
+	}
+	if p.Time.IsZero() {
+		p.Time, p.TimeOfReceipt = b.clock(), true
+	}
+}
+
+// lose notes how many packets of g were lost before the one numbered seq.
+func (b *buffer) lose(g *group, seq uint32) {
+	if n := g.gap(seq); n > 0 {
+		b.news.lost = append(b.news.lost, loss{g.number, uint64(n)})
+	}
+}
+
+// clock returns the time of the receive, in the form that the kernel's have. It
+// reads the clock, which takes as long as decoding, once for all packets.
+func (b *buffer) clock() time.Time {
+	if b.now.IsZero() {
+		b.now = time.Now().Round(0)
+	}
+	return b.now
+}

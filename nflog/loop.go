@@ -1,0 +1,115 @@
+package nflog
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// Packets iterates over the logged packets until ctx is done, the Reader is
+// closed or the socket fails. The last pair then has no packet but the error,
+// which is never nil: context.Cause(ctx), net.ErrClosed or the socket's. Losing
+// packets ends nothing; see Config.OnError. A packet is valid until the next
+// iteration, or once the loop has ended until the next use of the Reader; Clone
+// keeps it longer.
+//
+// When ctx is done Packets unbinds the groups and yields what the kernel had
+// collected before it yields the error, so that nothing is lost. The next
+// Packets or Receive binds them again. Where there is no privilege to unbind
+// they stay bound.
+//
+// A loop may be left by break, return or a panic: the packets that it has not
+// seen are what the next Packets, Receive or TryReceive yields first, and the
+// groups stay bound. Packets that come meanwhile wait in the receive buffer.
+//
+// Several goroutines may range over Packets to share what comes, at the price
+// of its order. The last one that is cancelled unbinds the groups, unless
+// another waits in Receive.
+func (r *Reader) Packets(ctx context.Context) iter.Seq2[*Packet, error] {
+	return func(yield func(*Packet, error) bool) {
+		l := r.newLoop(ctx, yield)
+		defer l.end()
+		l.run()
+	}
+}
+
+// A loop is one iteration over Packets.
+type loop struct {
+	r      *Reader
+	ctx    context.Context
+	yield  func(*Packet, error) bool
+	from   *nfnl.Receiver
+	buf    *buffer
+	joined bool
+}
+
+// newLoop begins an iteration.
+func (r *Reader) newLoop(ctx context.Context, yield func(*Packet, error) bool) *loop {
+	l := &loop{r: r, ctx: ctx, yield: yield, joined: true}
+	l.from = r.conn.Receiver(ctx)
+	l.buf = r.borrow()
+	r.join()
+	return l
+}
+
+// end ends it, however the body was left: also by a panic or runtime.Goexit.
+func (l *loop) end() {
+	l.from.Close()
+	l.r.giveUp(l.buf)
+	if l.joined {
+		l.r.leave()
+	}
+}
+
+// run yields until there is an error to end with, or the body is left.
+func (l *loop) run() {
+	for l.ctx.Err() == nil {
+		err := l.r.receive(l.from, &l.buf)
+		if err != nil && l.ctx.Err() == nil {
+			l.yield(nil, l.r.wrap(err))
+			return
+		}
+		if !l.hand() {
+			return
+		}
+	}
+	if l.collect() {
+		l.yield(nil, context.Cause(l.ctx))
+	}
+}
+
+// hand yields the packets in the buffer. It returns false if the body was left.
+func (l *loop) hand() bool {
+	for l.buf.next < len(l.buf.packets) {
+		p := &l.buf.packets[l.buf.next]
+		l.buf.next++
+		if !l.yield(p, nil) {
+			return false
+		}
+	}
+	return true
+}
+
+// collect unbinds the groups and yields what is there then. It returns false
+// if the body was left.
+func (l *loop) collect() bool {
+	l.joined = false
+	alone, err := l.r.leaveAndUnbind()
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		l.r.report(l.r.wrap(err))
+	}
+	for alone {
+		if left, _ := l.r.takeLeft(&l.buf); !left {
+			if err := l.r.tryReceive(l.buf); err != nil || len(l.buf.packets) == 0 {
+				break
+			}
+		}
+		if !l.hand() {
+			return false
+		}
+	}
+	return true
+}

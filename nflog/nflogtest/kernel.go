@@ -1,0 +1,175 @@
+// Package nflogtest opens a Reader whose kernel is a fake, so that what a
+// program does with logged packets can be tested without privileges, and
+// without Linux.
+//
+//	r, k := nflogtest.Open(t, nflog.Config{Groups: []uint16{5}})
+//	k.Log(nflog.Packet{Prefix: []byte("in "), Payload: synPacket})
+//	for p, err := range r.Packets(t.Context()) {
+//		...
+//	}
+package nflogtest
+
+import (
+	"encoding/binary"
+	"sync"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfnl/nfnltest"
+)
+
+// A Kernel is a fake kernel with log groups. It answers requests as the real
+// one does, but collects packets only when told to. Its methods may be called
+// from any goroutine.
+type Kernel struct {
+	wire *nfnltest.Kernel
+
+	mu     sync.Mutex // guards what follows
+	groups map[uint16]*group
+	first  uint16 // the group that was bound first
+	global uint32 // the last global sequence number
+	refuse func(nfnl.Message) error
+}
+
+// A group is one that is bound.
+type group struct {
+	copyRange int
+	flags     uint16
+	seq       uint32 // of the next packet
+	collected []nflog.Packet
+}
+
+// Open returns an open Reader and its kernel. Both end with the test.
+func Open(t testing.TB, cfg nflog.Config) (*nflog.Reader, *Kernel) {
+	t.Helper()
+	conn, k := New(t)
+	r, err := nflog.OpenConn(conn, cfg)
+	if err != nil {
+		t.Fatalf("open log groups of the fake kernel: %v", err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r, k
+}
+
+// New returns a connection for nflog.OpenConn and its kernel, which has no
+// groups bound. Both end with the test.
+func New(t testing.TB) (*nfnl.Conn, *Kernel) {
+	t.Helper()
+	k := &Kernel{groups: map[uint16]*group{}}
+	conn, wire := nfnltest.New(t, k.answer)
+	k.wire = wire
+	return conn, k
+}
+
+// Refuse makes the kernel ask f before it does what it is asked to: nil lets it
+// go on, a syscall.Errno is its answer instead. Nil takes f back.
+func (k *Kernel) Refuse(f func(nfnl.Message) error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.refuse = f
+}
+
+// Bound reports whether the group is bound.
+func (k *Kernel) Bound(group uint16) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.groups[group] != nil
+}
+
+// Log delivers the packets, in one datagram if they are of one group. It sets
+// their sequence numbers and cuts them to the copy range. Without a Time, or
+// with TimeOfReceipt, they come without the kernel's. A Packet without a Group
+// goes to the one that was bound first, and one of a group that is not bound
+// nowhere.
+func (k *Kernel) Log(packets ...nflog.Packet) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.collect(packets)
+	k.flush(packets)
+}
+
+// Collect is Log, but holds the packets back until Flush, Log or the end of the
+// group.
+func (k *Kernel) Collect(packets ...nflog.Packet) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.collect(packets)
+}
+
+// Flush delivers what was collected for a group.
+func (k *Kernel) Flush(group uint16) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.flushGroup(group)
+}
+
+// Lose takes n sequence numbers of a group, as packets do that find no room on
+// the socket.
+func (k *Kernel) Lose(group uint16, n uint32) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if g := k.groups[group]; g != nil {
+		g.seq += n
+		k.global += n
+	}
+}
+
+// Deliver sends a datagram as it is.
+func (k *Kernel) Deliver(datagram []byte) { k.wire.Deliver(datagram) }
+
+// collect numbers packets and adds them to what their groups have.
+func (k *Kernel) collect(packets []nflog.Packet) {
+	for _, p := range packets {
+		p.Group = k.number(p)
+		g := k.groups[p.Group]
+		if g == nil {
+			continue
+		}
+		p.Payload = p.Payload[:min(len(p.Payload), g.copyRange)]
+		if g.flags&flagSeq != 0 {
+			p.Seq = g.seq
+			g.seq++
+		}
+		p.GlobalSeq = 0
+		if g.flags&flagGlobalSeq != 0 {
+			k.global++
+			p.GlobalSeq = k.global
+		}
+		g.collected = append(g.collected, *p.Clone())
+	}
+}
+
+// number returns the group that p is for.
+func (k *Kernel) number(p nflog.Packet) uint16 {
+	if p.Group == 0 && k.groups[0] == nil {
+		return k.first
+	}
+	return p.Group
+}
+
+// flush delivers what was collected for the groups of packets.
+func (k *Kernel) flush(packets []nflog.Packet) {
+	for _, p := range packets {
+		k.flushGroup(k.number(p))
+	}
+}
+
+// flushGroup delivers what was collected, with a DONE behind it if that is more
+// than one packet (__nfulnl_send).
+func (k *Kernel) flushGroup(number uint16) {
+	g := k.groups[number]
+	if g == nil || len(g.collected) == 0 {
+		return
+	}
+	var datagram []byte
+	for i := range g.collected {
+		datagram = AppendPacket(datagram, &g.collected[i])
+	}
+	if len(g.collected) > 1 {
+		body := binary.BigEndian.AppendUint16([]byte{0, 0}, number)
+		datagram = nfnl.Message{Header: nfnl.Header{Type: typeDone}, Attrs: body}.Append(datagram)
+	}
+	g.collected = nil
+	k.wire.Deliver(datagram)
+}

@@ -1,0 +1,161 @@
+package nflog
+
+import (
+	"encoding/binary"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// A Packet is one logged packet. A field the kernel did not send is zero; it
+// leaves out a mark or interface that is zero itself.
+//
+// A Packet and all it points to are valid until the next iteration (Packets)
+// or until the next Receive with the same Batch. Clone keeps one longer.
+type Packet struct {
+	Group  uint16      // that it was logged to
+	Proto  uint16      // EtherType of the payload, for example 0x0800
+	Family nfnl.Family // of the hook
+	Hook   nfnl.Hook
+
+	// Prefix is the text in the rule, without the NUL that ends it on the wire.
+	Prefix []byte
+
+	// Interface indexes; net.InterfaceByIndex tells the name. InDev is known at
+	// the hooks prerouting, input, forward and ingress, OutDev at forward,
+	// output, postrouting and egress. The physical ones are bridge ports.
+	InDev, OutDev         int
+	PhysInDev, PhysOutDev int
+
+	HardwareAddr net.HardwareAddr // of the sender, as the input device received it
+
+	// HardwareType is the ARPHRD_ number of the input device (1 is Ethernet, 772
+	// loopback), HardwareLen the length of its link-layer headers in bytes, and
+	// HardwareHeader the one that the packet came with.
+	HardwareType, HardwareLen uint16
+	HardwareHeader            []byte
+
+	LinkHeader []byte    // bridge and netdev families only
+	VLAN       attr.VLAN // bridge and netdev families only
+
+	// Payload is the packet from its network header on, as much of it as
+	// Config.CopyRange and the rule let through. The kernel does not tell how
+	// long the packet was; the IP header does. Of packets that a local program
+	// sends the checksums may still be missing.
+	Payload []byte
+
+	// Time is when the packet arrived, if the kernel took the time: at the hooks
+	// prerouting, input and forward only. Else it is when the packet was
+	// received from the kernel, and TimeOfReceipt is set.
+	Time          time.Time
+	TimeOfReceipt bool
+
+	Mark uint32
+
+	// HasOwner says that a local socket sent or will get the packet. UID and GID
+	// are those of the process that opened it, in the user namespace of the
+	// program that opened the group.
+	HasOwner bool
+	UID, GID uint32
+
+	// Seq numbers the packets of a group, from 0 on whenever the group is bound.
+	// GlobalSeq numbers those of all groups in the network namespace; see
+	// Config.GlobalSequence. Both wrap around.
+	Seq, GlobalSeq uint32
+}
+
+// packetHeaderLen is the length of struct nfulnl_msg_packet_hdr without its
+// padding.
+const packetHeaderLen = 3
+
+// found is a set of attributes that every packet of an open group has.
+type found uint8
+
+const (
+	foundHeader found = 1 << iota
+	foundSeq
+)
+
+// Decode sets p to the packet in m, whose bytes it aliases. Time is zero if the
+// kernel sent none. The error wraps attr.ErrMalformed or nfnl.ErrMalformed.
+func (p *Packet) Decode(m nfnl.Message) error {
+	_, err := p.decode(m)
+	return err
+}
+
+// decode is Decode; it also says what could be read, whatever the error.
+//
+//	 0           2      3         4
+//	+-----------+------+---------+
+//	| EtherType | hook | padding |    struct nfulnl_msg_packet_hdr
+//	+-----------+------+---------+
+func (p *Packet) decode(m nfnl.Message) (has found, err error) {
+	*p = Packet{Group: m.Resource, Family: m.Family}
+	d := attr.NewDecoder(m.Attrs)
+	for d.Next() {
+		switch d.Type() {
+		case attrPacketHeader:
+			h := d.Fixed(packetHeaderLen)
+			p.Proto = binary.BigEndian.Uint16(h)
+			p.Hook = nfnl.Hook(h[2])
+			has |= foundHeader
+		case attrPrefix:
+			p.Prefix = d.CString()
+		case attrInDev:
+			p.InDev = int(d.Uint32())
+		case attrPhysInDev:
+			p.PhysInDev = int(d.Uint32())
+		case attrOutDev:
+			p.OutDev = int(d.Uint32())
+		case attrPhysOutDev:
+			p.PhysOutDev = int(d.Uint32())
+		case attrMark:
+			p.Mark = d.Uint32()
+		case attrHardwareAddr:
+			p.HardwareAddr = d.HardwareAddr()
+		case attrHardwareType:
+			p.HardwareType = d.Uint16()
+		case attrHardwareLen:
+			p.HardwareLen = d.Uint16()
+		case attrHardwareHeader:
+			p.HardwareHeader = d.Bytes()
+		case attrTimestamp:
+			p.Time = d.Time()
+		case attrUID:
+			p.UID, p.HasOwner = d.Uint32(), true
+		case attrGID:
+			p.GID = d.Uint32()
+		case attrSeq:
+			if p.Seq = d.Uint32(); d.Err() == nil {
+				has |= foundSeq
+			}
+		case attrGlobalSeq:
+			p.GlobalSeq = d.Uint32()
+		case attrVLAN:
+			p.VLAN = d.VLAN()
+		case attrLinkHeader:
+			p.LinkHeader = d.Bytes()
+		case attrPayload:
+			p.Payload = d.Bytes()
+		}
+	}
+	err = d.Err()
+	if err == nil && has&foundHeader == 0 {
+		err = errNoHeader
+	}
+	return has, err
+}
+
+// Clone returns a copy that shares no memory with p.
+func (p *Packet) Clone() *Packet {
+	c := *p
+	c.Prefix = slices.Clone(p.Prefix)
+	c.HardwareAddr = slices.Clone(p.HardwareAddr)
+	c.HardwareHeader = slices.Clone(p.HardwareHeader)
+	c.LinkHeader = slices.Clone(p.LinkHeader)
+	c.Payload = slices.Clone(p.Payload)
+	return &c
+}

@@ -1,0 +1,184 @@
+package nflog
+
+import (
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// A Reader reads one or more log groups. Its methods may be called from any
+// goroutine at any time, also from the body of a loop over Packets.
+type Reader struct {
+	conn   *nfnl.Conn
+	cfg    Config
+	slot   int // the size of the longest datagram, in bytes
+	groups []group
+	stats  counters
+
+	last *group // of the last packet received; guarded by the Conn, like a group's numbers
+
+	mu     sync.Mutex // guards what follows; never held while a loop's body or OnError runs
+	bound  bool
+	users  int       // loops and calls of Receive, for whom the groups must stay bound
+	left   []*buffer // with packets that loops have left behind
+	idle   []*buffer // for loops to come
+	closed bool
+}
+
+// Open binds to the groups. It needs CAP_NET_ADMIN over the network namespace.
+// It returns an error that names the field if cfg is wrong, before the kernel
+// is asked; without the privilege one that matches os.ErrPermission; and
+// ErrTaken if another socket has one of the groups.
+func Open(cfg Config) (*Reader, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	conn, err := nfnl.Dial(cfg.withDefaults().Socket)
+	if err != nil {
+		return nil, fmt.Errorf("nflog: open group %d: %w", cfg.Groups[0], err)
+	}
+	r, err := OpenConn(conn, cfg)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// OpenConn is Open on a connection made by the caller, which belongs to the
+// Reader unless there is an error; Config.Socket is not used. Groups that the
+// connection has already are taken over.
+func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	r := &Reader{conn: conn, cfg: cfg.withDefaults()}
+	r.slot = slotSize(r.cfg.BufferSize)
+	r.groups = make([]group, len(cfg.Groups))
+	for i, n := range cfg.Groups {
+		r.groups[i].number = n
+	}
+	r.last = &r.groups[0]
+	if err := r.bind(); err != nil {
+		return nil, fmt.Errorf("nflog: %w", err)
+	}
+	for i := range r.groups {
+		if r.groups[i].adopted() { // and its buffer may still be larger than ours
+			r.slot = slotSize(maxBufferSize)
+		}
+	}
+	return r, nil
+}
+
+// Receive waits for packets and fills b with them. Packets is built on it; use
+// it to own the loop:
+//
+//	b := r.NewBatch()
+//	for {
+//		if err := r.Receive(b); err != nil {
+//			return err
+//		}
+//		for i := range b.Packets {
+//			record(&b.Packets[i])
+//		}
+//	}
+//
+// What a loop over Packets has left behind comes first. If the groups are
+// unbound, because such a loop was cancelled, Receive binds them again. The
+// error is net.ErrClosed, os.ErrDeadlineExceeded or the socket's.
+func (r *Reader) Receive(b *Batch) error {
+	r.join()
+	defer r.leave()
+	defer b.show()
+	return r.wrap(r.receive(r.conn, &b.buf))
+}
+
+// TryReceive is Receive without waiting, and without binding. If no packet is
+// there, or another goroutine is receiving and will get what comes, b.Packets
+// is empty.
+func (r *Reader) TryReceive(b *Batch) error {
+	defer b.show()
+	if left, _ := r.takeLeft(&b.buf); left {
+		return nil
+	}
+	return r.wrap(r.tryReceive(b.buf))
+}
+
+// show lets the user see what is in b, also if OnError panics.
+func (b *Batch) show() { b.Packets = b.buf.rest() }
+
+// receive fills *b: with what a loop has left behind if there is anything,
+// then with what is still there of groups that were unbound, and else with
+// what comes. The caller is one of r.users.
+func (r *Reader) receive(from interface{ Receive(*nfnl.Batch) error }, b **buffer) error {
+	left, bound := r.takeLeft(b)
+	if left {
+		return nil
+	}
+	if !bound {
+		// All packets numbered by the old binding must be seen before the new
+		// one starts from 0.
+		if err := r.tryReceive(*b); err != nil || len((*b).packets) > 0 {
+			return err
+		}
+		if err := r.bindAgain(); err != nil {
+			return err
+		}
+	}
+	for {
+		(*b).clear()
+		if err := from.Receive((*b).raw); err != nil {
+			return err
+		}
+		r.settle(*b)
+		if len((*b).packets) > 0 {
+			return nil
+		}
+	}
+}
+
+// tryReceive fills b with what is there.
+func (r *Reader) tryReceive(b *buffer) error {
+	for {
+		b.clear()
+		if err := r.conn.TryReceive(b.raw); err != nil {
+			return err
+		}
+		r.settle(b)
+		if b.taken == 0 || len(b.packets) > 0 {
+			return nil
+		}
+	}
+}
+
+// SetReadDeadline makes Receive, and a loop over Packets, fail with
+// os.ErrDeadlineExceeded from t on. The zero t takes that back.
+func (r *Reader) SetReadDeadline(t time.Time) error { return r.conn.SetReadDeadline(t) }
+
+// SyscallConn is nfnl.Conn's.
+func (r *Reader) SyscallConn() (syscall.RawConn, error) { return r.conn.SyscallConn() }
+
+// Close gives the groups back. Everything that waits returns net.ErrClosed. What
+// the kernel has collected, and what a loop has left behind, is lost; cancel the
+// context of a loop over Packets to get it. Closing again does nothing.
+func (r *Reader) Close() error {
+	err := r.conn.Close() // first, for it ends the Request that may hold the lock
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed, r.left, r.idle = true, nil, nil
+	return err
+}
+
+// wrap names the groups in err.
+func (r *Reader) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	if more := len(r.groups) - 1; more > 0 {
+		return fmt.Errorf("nflog %d and %d more: %w", r.groups[0].number, more, err)
+	}
+	return fmt.Errorf("nflog %d: %w", r.groups[0].number, err)
+}

@@ -1,0 +1,83 @@
+package nflog
+
+import "slices"
+
+// This file has what loops and calls of Receive share: the binding of the
+// groups, and buffers.
+
+// join adds to r.users.
+func (r *Reader) join() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.users++
+}
+
+// leave undoes join.
+func (r *Reader) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.users--
+}
+
+// leaveAndUnbind is leave, but the last of the users unbinds the groups. It
+// reports whether there is something to collect then.
+func (r *Reader) leaveAndUnbind() (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.users--
+	if r.users > 0 || !r.bound {
+		return r.users == 0, nil
+	}
+	return r.unbind()
+}
+
+// bindAgain binds the groups unless another has done so.
+func (r *Reader) bindAgain() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.bound {
+		return nil
+	}
+	return r.bind()
+}
+
+// takeLeft exchanges *b for the oldest buffer that a loop has left behind. It
+// returns false if there is none, and tells whether the groups are bound.
+func (r *Reader) takeLeft(b **buffer) (left, bound bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.left) == 0 {
+		return false, r.bound
+	}
+	r.idle = append(r.idle, *b)
+	*b = r.left[0]
+	r.left = slices.Delete(r.left, 0, 1)
+	return true, r.bound
+}
+
+// borrow returns a buffer for a loop.
+func (r *Reader) borrow() *buffer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(r.idle) - 1
+	if n < 0 {
+		return r.newBuffer()
+	}
+	b := r.idle[n]
+	r.idle = r.idle[:n]
+	b.clear()
+	return b
+}
+
+// giveUp takes a loop's buffer back, with what is left in it.
+func (r *Reader) giveUp(b *buffer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.closed:
+	case len(b.rest()) > 0:
+		r.left = append(r.left, b)
+	default:
+		r.idle = append(r.idle, b)
+	}
+}
