@@ -3,9 +3,11 @@ package nfqueue
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"os"
 
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -48,7 +50,11 @@ func (p proc) read() ([]KernelStats, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	return ReadKernelStats(io.NewSectionReader(p.file, 0, math.MaxInt64))
+	all, err := ReadKernelStats(io.NewSectionReader(p.file, 0, math.MaxInt64))
+	if errors.Is(err, os.ErrClosed) {
+		err = net.ErrClosed
+	}
+	return all, err
 }
 
 // close closes the list.
