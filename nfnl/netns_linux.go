@@ -20,17 +20,18 @@ func openProc(t transport, name string) (f *os.File, err error) {
 	return f, err
 }
 
-// inNetNS calls f on a thread that is in the socket's network namespace.
+// inNetNS calls f on a thread that is in the network namespace of t's socket.
 func inNetNS(t transport, f func() error) error {
-	s, ok := t.(*socket)
-	if !ok {
-		return errors.ErrUnsupported
-	}
-	ns, err := s.netNS()
+	ns, err := netNS(t)
 	if err != nil {
 		return err
 	}
 	defer ns.Close()
+	return inside(ns, f)
+}
+
+// inside calls f on a thread that is in ns.
+func inside(ns *os.File, f func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- visit(ns, f) }()
 	return <-done
@@ -57,8 +58,12 @@ func visit(ns *os.File, f func() error) error {
 	return f()
 }
 
-// netNS returns the network namespace of the socket.
-func (s *socket) netNS() (*os.File, error) {
+// netNS returns the network namespace of t's socket.
+func netNS(t transport) (*os.File, error) {
+	s, ok := t.(*socket)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
 	var fd int
 	err := s.control(func(sock int) (err error) {
 		fd, err = unix.IoctlRetInt(sock, unix.SIOCGSKNS)

@@ -1,0 +1,66 @@
+package nfnl
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+)
+
+// Links names network interfaces by their index, from a table that the kernel
+// keeps current. It costs no system call a packet.
+type Links struct {
+	names atomic.Pointer[map[int]string] // never changed, only replaced
+	watch watch
+	done  chan struct{} // closed when the goroutine has ended
+	close sync.Once
+}
+
+// A watch is told of interfaces by the kernel.
+type watch interface {
+	// next waits for news and applies it to names, or reads all names anew.
+	next(names map[int]string) (map[int]string, error)
+
+	// end makes next fail.
+	end() error
+}
+
+// Links returns a table of the interfaces in the socket's network namespace. It
+// runs a goroutine until Close. It needs no privilege, but CAP_SYS_ADMIN where
+// the socket is in another namespace than the program.
+func (c *Conn) Links() (*Links, error) {
+	w, names, err := watchLinks(c.t)
+	if err != nil {
+		return nil, err
+	}
+	l := &Links{watch: w, done: make(chan struct{})}
+	l.names.Store(&names)
+	go l.follow()
+	return l, nil
+}
+
+// follow applies what the kernel says until Close.
+func (l *Links) follow() {
+	defer close(l.done)
+	for {
+		names, err := l.watch.next(maps.Clone(*l.names.Load()))
+		if err != nil {
+			return
+		}
+		l.names.Store(&names)
+	}
+}
+
+// Name returns the name of the interface with an index, or "" if there is none:
+// index 0, which packets have for an interface that is not known, never is.
+func (l *Links) Name(index int) string { return (*l.names.Load())[index] }
+
+// Close ends the goroutine. The names stay as they are then. Closing again does
+// nothing.
+func (l *Links) Close() error {
+	var err error
+	l.close.Do(func() {
+		err = l.watch.end()
+		<-l.done
+	})
+	return err
+}
