@@ -62,7 +62,7 @@ func TestCutAnswerIsStillAnAnswer(t *testing.T) {
 			return 0
 		}
 		err := k.background(func() error { return k.conn.Request(config(5)) })()
-		if !errors.Is(err, syscall.EPERM) {
+		if !errors.Is(err, syscall.Errno(1)) {
 			k.Error(err)
 		}
 		k.packets(1, 1)

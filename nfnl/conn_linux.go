@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -13,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This file has the package's system calls and its only unsafe code. Of
-// mdlayher/netlink it uses Dial, options, deadlines, SyscallConn and Close;
-// its Receive and Send allocate, copy and lock.
+// This file has the system calls of packets and verdicts, and the package's only
+// unsafe code. Of mdlayher/netlink it uses Dial, deadlines, SyscallConn and
+// Close; its Receive and Send allocate, copy and lock.
 
 // A file is a descriptor under the runtime's poller: *netlink.Conn is one, and
 // *os.File.
@@ -43,9 +44,9 @@ func dial(cfg Config) (transport, uint32, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	s, err := newSocket(nc, true)
-	if err == nil {
-		err = s.configure(nc, cfg)
+	s, err := newKernelSocket(nc)
+	if err == nil && cfg.ReadBuffer > 0 {
+		err = s.setReadBuffer(cfg.ReadBuffer)
 	}
 	if err != nil {
 		nc.Close()
@@ -71,24 +72,40 @@ func newSocket(f file, kernel bool) (*socket, error) {
 // datagram (netlink_sendmsg: "len > sk->sk_sndbuf - 32").
 const sendOverhead = 32
 
-// configure sets the options that an nfnetlink socket should have.
-func (s *socket) configure(nc *netlink.Conn, cfg Config) error {
-	for _, o := range []netlink.ConnOption{
-		netlink.NoENOBUFS,           // else one overflow drops all that follows, until the buffer is empty
-		netlink.CapAcknowledge,      // else a refused rewrite comes back whole
-		netlink.ExtendedAcknowledge, // the kernel's own words
-	} {
-		if err := nc.SetOption(o, true); err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
-			return err
-		}
+// newKernelSocket returns a transport on a netlink socket, with the options set
+// that one of nfnetlink should have.
+func newKernelSocket(f file) (*socket, error) {
+	s, err := newSocket(f, true)
+	if err != nil {
+		return nil, err
 	}
-	if cfg.ReadBuffer > 0 {
-		if err := nc.SetReadBuffer(cfg.ReadBuffer); err != nil {
-			return err
+	for _, opt := range []int{
+		unix.NETLINK_NO_ENOBUFS, // else one overflow drops all that follows, until the buffer is empty
+		unix.NETLINK_CAP_ACK,    // else a refused rewrite comes back whole
+		unix.NETLINK_EXT_ACK,    // the kernel's own words
+	} {
+		if err := s.setOption(unix.SOL_NETLINK, opt, 1); err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
+			return nil, err
 		}
 	}
 	// Connected to port 0, the socket refuses what other programs send to it.
-	return s.control(func(fd int) error { return unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) })
+	return s, s.control(func(fd int) error { return unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) })
+}
+
+// setReadBuffer asks for a receive buffer of n bytes, beyond the system's limit
+// where that is allowed.
+func (s *socket) setReadBuffer(n int) error {
+	if s.setOption(unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, n) == nil {
+		return nil
+	}
+	return s.setOption(unix.SOL_SOCKET, unix.SO_RCVBUF, n)
+}
+
+// setOption sets a socket option.
+func (s *socket) setOption(level, opt, value int) error {
+	return s.control(func(fd int) error {
+		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, level, opt, value))
+	})
 }
 
 // control calls f with the descriptor.

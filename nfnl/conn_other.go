@@ -5,6 +5,7 @@ package nfnl
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"syscall"
 )
@@ -21,3 +22,9 @@ func dial(Config) (transport, uint32, error) {
 func rawConn(transport) (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
 func readBuffer(transport) (int, error)          { return 0, errors.ErrUnsupported }
 func drops(transport) (uint32, error)            { return 0, errors.ErrUnsupported }
+
+func openProc(transport, string) (*os.File, error) { return nil, errors.ErrUnsupported }
+
+func watchLinks(transport) (watch, map[int]string, error) { return nil, nil, errors.ErrUnsupported }
+
+func fileSocket(*os.File) (transport, uint32, error) { return nil, 0, errors.ErrUnsupported }

@@ -22,7 +22,7 @@ func TestReplyReadsTheKernelsAnswers(t *testing.T) {
 		{"acknowledgement", goldenAck, Reply{Type: queueConfig, Seq: 1}},
 		{"refusal", goldenGone, gone},
 		{"refusal that echoes the request", goldenUncap, gone},
-		{"refusal with text", goldenShort, Reply{Type: queueConfig, Seq: 3, Errno: syscall.ERANGE, Text: text, Offset: 20}},
+		{"refusal with text", goldenShort, Reply{Type: queueConfig, Seq: 3, Errno: syscall.Errno(34), Text: text, Offset: 20}},
 		{"text behind the echo", wire(nlmsg(52+48, 2, 0x200, 4, 0), int32(-2), goldenVerdict, tlvs),
 			Reply{Type: queueVerdict, Seq: 4, Errno: syscall.ENOENT, Text: text, Offset: 20}},
 		{"text behind an echo that needs padding",
@@ -107,8 +107,8 @@ func TestErrorsSayWhatTheKernelSaid(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&Error{Errno: syscall.ERANGE, Text: "too short", Offset: 20}, "(too short, at byte 20)"},
-		{&Error{Errno: syscall.ERANGE, Text: "too short"}, "(too short)"},
+		{&Error{Errno: syscall.Errno(34), Text: "too short", Offset: 20}, "(too short, at byte 20)"},
+		{&Error{Errno: syscall.Errno(34), Text: "too short"}, "(too short)"},
 		{&Error{Errno: 524}, "ENOTSUPP"},
 		{&OverrunError{Lost: 3}, "3 packets lost: "},
 		{&OverrunError{Lost: 3, Bypassed: true}, "3 packets let through uninspected: "},

@@ -123,7 +123,7 @@ func (c *Conn) await(r *request) (error, bool) {
 // time where packets come faster than it reads.
 func (c *Conn) look(r *request) error {
 	keep := false
-	b := NewBatch(4, maxDatagram, func(Message, error) { keep = true })
+	b := NewBatch(1, maxDatagram, func(Message, error) { keep = true })
 	for start := time.Now(); len(r.answer) == 0 && time.Since(start) < requestPatience; {
 		b.reset()
 		if err := c.check(c.t.receive(b, false)); err != nil {
@@ -132,12 +132,9 @@ func (c *Conn) look(r *request) error {
 		if b.n == 0 {
 			return nil
 		}
-		for i := range b.n {
-			one := Batch{take: b.take, slots: b.slots[i : i+1], n: 1}
-			keep = false
-			if one.deliver(c); keep {
-				c.keep(b.slots[i])
-			}
+		keep = false
+		if b.deliver(c); keep {
+			c.keep(b.slots[0])
 		}
 	}
 	return nil
