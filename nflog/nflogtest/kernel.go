@@ -115,6 +115,10 @@ func (k *Kernel) Lose(group uint16, n uint32) {
 	}
 }
 
+// LoseAnswers makes the next n answers go missing, as they do when the receive
+// buffer is full.
+func (k *Kernel) LoseAnswers(n int) { k.wire.LoseAnswers(n) }
+
 // Deliver sends a datagram as it is.
 func (k *Kernel) Deliver(datagram []byte) { k.wire.Deliver(datagram) }
 

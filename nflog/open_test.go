@@ -1,0 +1,218 @@
+package nflog_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nflog/nflogtest"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+const typeConfig = 0x0401 // NFULNL_MSG_CONFIG
+
+// command returns the command in a configuration message, 0 if it has none.
+func command(m nfnl.Message) uint8 {
+	for d := attr.NewDecoder(m.Attrs); d.Next(); {
+		if m.Type == typeConfig && d.Type() == 1 { // NFULA_CFG_CMD
+			return d.Uint8()
+		}
+	}
+	return 0
+}
+
+const bind, unbind = 1, 2
+
+// takenByAnother makes the kernel refuse a group.
+func takenByAnother(k *nflogtest.Kernel, group uint16) {
+	k.Refuse(func(m nfnl.Message) error {
+		if m.Type == typeConfig && m.Resource == group {
+			return syscall.EPERM
+		}
+		return nil
+	})
+}
+
+func TestGroupOfAnotherSocketIsTaken(t *testing.T) {
+	conn, k := nflogtest.New(t)
+	takenByAnother(k, 6)
+	_, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5, 6, 7}})
+	if !errors.Is(err, nflog.ErrTaken) || !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "group 6") {
+		t.Errorf("error %v", err)
+	}
+	if k.Bound(5) || k.Bound(7) {
+		t.Error("a group was left bound")
+	}
+}
+
+func TestOpenWithoutPrivilegeIsNotTaken(t *testing.T) {
+	conn, k := nflogtest.New(t)
+	k.Refuse(func(nfnl.Message) error { return syscall.EPERM })
+	_, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5}})
+	if errors.Is(err, nflog.ErrTaken) || !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestOpenExplainsRefusals(t *testing.T) {
+	for _, c := range []struct {
+		errno syscall.Errno
+		text  string
+	}{
+		{syscall.EOPNOTSUPP, "Config.Flags"},
+		{syscall.EINVAL, "nfnetlink_log"},
+	} {
+		conn, k := nflogtest.New(t)
+		k.Refuse(func(nfnl.Message) error { return c.errno })
+		_, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5}, Flags: 0x8000})
+		if !errors.Is(err, c.errno) || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("error %v", err)
+		}
+	}
+}
+
+func TestGroupsOfTheConnectionAreAdopted(t *testing.T) {
+	conn, k := nflogtest.New(t)
+	m, err := nflog.Config{}.Bind(5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Request(m); err != nil {
+		t.Fatal(err)
+	}
+	k.Lose(5, 1000)
+
+	var o told
+	r, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5, 6}, CopyRange: 2, OnError: o.onError})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	k.Log(nflog.Packet{Payload: []byte("abc")})
+	if s := next(t, r, 2); s != "ab" {
+		t.Errorf("got %q", s)
+	}
+	if errs := o.take(); errs != nil {
+		t.Errorf("the first number was judged: %v", errs)
+	}
+	k.Lose(5, 2)
+	k.Log(packets("d")...)
+	next(t, r, 1)
+	wantStats(t, r, 2, 2, 0)
+}
+
+func TestAdoptedGroupIsNotGivenBackWhenOpenFails(t *testing.T) {
+	conn, k := nflogtest.New(t)
+	m, _ := nflog.Config{}.Bind(5)
+	if err := conn.Request(m); err != nil {
+		t.Fatal(err)
+	}
+	takenByAnother(k, 7)
+	if _, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5, 6, 7}}); err == nil {
+		t.Fatal("no error")
+	}
+	if !k.Bound(5) || k.Bound(6) {
+		t.Errorf("bound: 5 %v, 6 %v", k.Bound(5), k.Bound(6))
+	}
+}
+
+func TestLostAnswersAreNoFailure(t *testing.T) {
+	conn, k := nflogtest.New(t)
+	k.LoseAnswers(1)
+	r, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	k.Log(packets("a")...)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errCause)
+	k.Collect(packets("b")...)
+	k.LoseAnswers(1)
+	if s, err := all(ctx, r); s != "ab" || err != errCause {
+		t.Errorf("got %q and %v", s, err)
+	}
+	if k.Bound(5) {
+		t.Error("still bound")
+	}
+	wantStats(t, r, 2, 0, 0)
+}
+
+func TestUnbindingWithoutPrivilegeIsNotNeeded(t *testing.T) {
+	var o told
+	r, k := open(t, nflog.Config{OnError: o.onError})
+	k.Refuse(func(nfnl.Message) error { return syscall.EPERM })
+	for range 2 {
+		k.Log(packets("a")...)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		var got string
+		var last error
+		for p, err := range r.Packets(ctx) {
+			if last = err; err == nil {
+				got += string(p.Payload)
+				cancel(errCause)
+			}
+		}
+		cancel(nil)
+		if got != "a" || last != errCause {
+			t.Errorf("got %q and %v", got, last)
+		}
+	}
+	if errs := o.take(); errs != nil {
+		t.Errorf("OnError was told %v", errs)
+	}
+	wantStats(t, r, 2, 0, 0)
+}
+
+func TestOnErrorIsToldWhyUnbindingFailed(t *testing.T) {
+	var o told
+	r, k := open(t, nflog.Config{Groups: []uint16{5, 6}, OnError: o.onError})
+	k.Refuse(func(m nfnl.Message) error {
+		if command(m) == unbind && m.Resource == 6 {
+			return syscall.ENOBUFS
+		}
+		return nil
+	})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errCause)
+	if _, err := all(ctx, r); err != errCause {
+		t.Error(err)
+	}
+	if errs := o.take(); len(errs) != 1 || !errors.Is(errs[0], syscall.ENOBUFS) {
+		t.Errorf("OnError was told %v", errs)
+	}
+	k.Refuse(nil)
+
+	got := background(t, func() error {
+		if s := next(t, r, 2); s != "ab" {
+			t.Errorf("got %q", s)
+		}
+		return nil
+	})
+	parked(t, 1)
+	k.Log(nflog.Packet{Group: 5, Payload: []byte("a")}) // which was unbound
+	k.Log(nflog.Packet{Group: 6, Payload: []byte("b")}) // which was not
+	got()
+}
+
+func TestConfigStaysTheCallers(t *testing.T) {
+	cfg := nflog.Config{Groups: []uint16{5, 6}}
+	r, k := open(t, cfg)
+	cfg.Groups[0], cfg.Groups[1] = 7, 8
+	k.Log(nflog.Packet{Group: 6, Payload: []byte("a")})
+	if s := next(t, r, 1); s != "a" {
+		t.Errorf("got %q", s)
+	}
+	wantStats(t, r, 1, 0, 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	all(ctx, r)
+	if k.Bound(5) || k.Bound(6) {
+		t.Error("other groups were unbound than bound")
+	}
+}
