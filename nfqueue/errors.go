@@ -29,7 +29,7 @@ var (
 
 	// ErrGSO refuses a payload for a UDP packet that the kernel is yet to cut
 	// into segments, where no payload would arrive whole. Set Config.Segment.
-	ErrGSO = errors.New("a UDP GSO packet can only be rewritten to the same length, and not at the input hook; set Config.Segment")
+	ErrGSO = errors.New("a UDP GSO packet can only be rewritten to the same length, and not at the hooks prerouting and input; set Config.Segment")
 
 	// ErrCorrupt refuses to rewrite a packet whose checksum was wrong when it
 	// came: finishing it would make the damage look right.

@@ -37,7 +37,7 @@ func (t Ticket) refuse(payload []byte, raw bool) error {
 		return fmt.Errorf("%w: EtherType %#04x", ErrNotIP, t.proto)
 	case t.flags&ticketCorrupt != 0:
 		return ErrCorrupt
-	case t.flags&ticketGSO != 0 && isUDP(payload) && (t.hook == nfnl.Input || uint32(len(payload)) != t.length):
+	case t.flags&ticketGSO != 0 && isUDP(payload) && (t.hook == nfnl.Prerouting || t.hook == nfnl.Input || uint32(len(payload)) != t.length):
 		return ErrGSO
 	case t.flags&ticketPending != 0 && !finishable(payload):
 		return fmt.Errorf("%w: its checksum is pending, and of a protocol that Finish does not know", ErrPayload)
