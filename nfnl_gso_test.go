@@ -1,0 +1,222 @@
+//go:build linux
+
+package nfpacket
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"golang.org/x/sys/unix"
+)
+
+// A road leads from a to b through a router. Its devices cut nothing and leave
+// checksums to others, as virtual ones do, so that GSO packets travel it whole.
+type road struct{ a, router, b *lab.Net }
+
+func newRoad(t testing.TB) *road {
+	t.Helper()
+	r := &road{newNet(t), newNet(t), newNet(t)}
+	must(t, r.router.Forwarding(true))
+	for _, end := range []struct {
+		net                 *lab.Net
+		port                string
+		prefixes            [2]string
+		far, gateway, gate6 string
+	}{
+		{r.a, "to-a", [2]string{"192.0.2.1/24", "2001:db8:a::1/64"}, "198.51.100.0/24", "192.0.2.254", "2001:db8:a::ff"},
+		{r.b, "to-b", [2]string{"198.51.100.1/24", "2001:db8:b::1/64"}, "192.0.2.0/24", "198.51.100.254", "2001:db8:b::ff"},
+	} {
+		must(t, end.net.Veth("eth0", r.router, end.port))
+		must(t, r.router.Up(end.port))
+		must(t, end.net.Up("eth0"))
+		// Devices of the lab have no address that a router asks neighbours from.
+		must(t, r.router.AddAddr(end.port, netip.MustParsePrefix("fe80::ff/64")))
+		for i, gateway := range []string{end.gateway, end.gate6} {
+			own := netip.MustParsePrefix(end.prefixes[i])
+			gw := netip.MustParseAddr(gateway)
+			must(t, end.net.AddAddr("eth0", own))
+			must(t, r.router.AddAddr(end.port, netip.PrefixFrom(gw, own.Bits())))
+		}
+		must(t, end.net.AddRoute(netip.MustParsePrefix(end.far), netip.MustParseAddr(end.gateway)))
+		must(t, end.net.AddRoute(netip.MustParsePrefix("2001:db8::/32"), netip.MustParseAddr(end.gate6)))
+	}
+	return r
+}
+
+// address is where the receiver at b listens.
+func (r *road) address(v ipVersion) string {
+	if v.family == lab.IPv6 {
+		return "[2001:db8:b::1]:9999"
+	}
+	return "198.51.100.1:9999"
+}
+
+// at returns the namespace in which packets for b pass the hook.
+func (r *road) at(h lab.Hook) *lab.Net {
+	switch h {
+	case lab.Output, lab.Postrouting:
+		return r.a
+	case lab.Forward:
+		return r.router
+	}
+	return r.b
+}
+
+// Rewritten or not, TCP arrives intact wherever it was queued.
+func TestTCPPassesEveryHookAsGSO(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v ipVersion) {
+		r := newRoad(t)
+		for _, hook := range []lab.Hook{lab.Output, lab.Postrouting, lab.Forward, lab.Prerouting, lab.Input} {
+			for _, segmented := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%v, Segment %v", hook, segmented), func(t *testing.T) {
+					n := r.at(hook)
+					q := openQueue(t, n, nfqueue.Config{Segment: segmented})
+					addRule(t, n, v.family, hook, lab.TCP(9999), lab.Queue(0))
+					t.Cleanup(func() { must(t, n.Flush()) })
+					passTCP(t, r, v, q, segmented)
+				})
+			}
+		}
+	})
+}
+
+// passTCP sends a stream past q as it is, and one that is rewritten.
+func passTCP(t *testing.T, r *road, v ipVersion, q *nfqueue.Queue, segmented bool) {
+	t.Helper()
+	var gso atomic.Int64
+	rewrite := addOne(&gso)
+	for add, handler := range []nfqueue.Handler{
+		func(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Accept() },
+		rewrite,
+	} {
+		stop := runQueue(t, q, handler)
+		client, server := tcpPair(t, r.a, r.b, r.address(v))
+		wantStream(t, client, server, randomBytes(2<<20), byte(add))
+		// What follows the data, the end, is not for the next handler.
+		client.Close()
+		server.Close()
+		stop()
+	}
+	if n := gso.Load(); n == 0 != segmented {
+		t.Errorf("%d GSO packets rewritten, Segment %v", n, segmented)
+	}
+	if s := q.Stats(); s.Refused > 0 {
+		t.Errorf("%d verdicts refused", s.Refused)
+	}
+}
+
+// Sizes of the test's UDP GSO packet.
+const (
+	gsoSize     = 1200
+	gsoSegments = 12
+)
+
+// udpGSOPair returns a receiver at b and a sender at a, whose writes the kernel
+// cuts into datagrams as late as it can.
+func udpGSOPair(t *testing.T, r *road, v ipVersion) (net.PacketConn, net.Conn) {
+	t.Helper()
+	pc, err := r.b.ListenPacket("udp", r.address(v))
+	must(t, err)
+	t.Cleanup(func() { pc.Close() })
+	c, err := r.a.Dial("udp", r.address(v))
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	raw, err := c.(*net.UDPConn).SyscallConn()
+	must(t, err)
+	must(t, raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, gsoSize)
+	}))
+	must(t, err)
+	return pc, c
+}
+
+// A rewrite says how a test's handler changes UDP data.
+type rewrite struct {
+	name string
+	add  byte // to every byte
+	more int  // bytes at the end
+}
+
+var (
+	unchanged  = rewrite{"unchanged", 0, 0}
+	sameLength = rewrite{"same length", 1, 0}
+	longer     = rewrite{"longer", 1, 3}
+)
+
+// handler returns a handler that rewrites; it notes GSO packets.
+func (w rewrite) handler(v ipVersion, gso *atomic.Bool) nfqueue.Handler {
+	return func(p *nfqueue.Packet) nfqueue.Verdict {
+		if p.GSO {
+			gso.Store(true)
+		}
+		if w == unchanged {
+			return nfqueue.Accept()
+		}
+		addTo(p.Payload[v.headers:], w.add)
+		return nfqueue.Accept().WithPayload(append(p.Payload, make([]byte, w.more)...))
+	}
+}
+
+// UDP GSO packets may be rewritten where the kernel can still get their
+// checksums right. Elsewhere the fallback lets them on as they were, and
+// Config.Segment is the way to rewrite them all the same.
+func TestUDPPassesEveryHookAsGSO(t *testing.T) {
+	allowed := map[lab.Hook][]rewrite{
+		lab.Output:      {unchanged, sameLength},
+		lab.Postrouting: {unchanged, sameLength},
+		lab.Forward:     {unchanged, sameLength},
+		lab.Prerouting:  {unchanged},
+		lab.Input:       {unchanged},
+	}
+	eachVersion(t, func(t *testing.T, v ipVersion) {
+		r := newRoad(t)
+		for hook, can := range allowed {
+			for _, w := range []rewrite{unchanged, sameLength, longer} {
+				refused := !slices.Contains(can, w)
+				t.Run(fmt.Sprintf("%v, %s", hook, w.name), func(t *testing.T) { passUDP(t, r, v, hook, w, false, refused) })
+				t.Run(fmt.Sprintf("%v, %s, Segment", hook, w.name), func(t *testing.T) { passUDP(t, r, v, hook, w, true, false) })
+			}
+		}
+	})
+}
+
+// passUDP sends a UDP GSO packet past the hook, where w is done to it, unless
+// that is refused.
+func passUDP(t *testing.T, r *road, v ipVersion, hook lab.Hook, w rewrite, segmented, refused bool) {
+	n := r.at(hook)
+	var told collector
+	q := openQueue(t, n, nfqueue.Config{Segment: segmented, Fallback: nfqueue.Accept(), OnError: told.add})
+	addRule(t, n, v.family, hook, lab.UDP(9999), lab.Queue(0))
+	t.Cleanup(func() { must(t, n.Flush()) })
+	pc, s := udpGSOPair(t, r, v)
+	var gso atomic.Bool
+	stop := runQueue(t, q, w.handler(v, &gso))
+
+	sent := randomBytes(gsoSize * gsoSegments)
+	send(t, s, string(sent))
+	want := bytes.Clone(sent)
+	tail := ""
+	if !refused {
+		addTo(want, w.add)
+		tail = string(make([]byte, w.more))
+	}
+	for i := range gsoSegments {
+		wantReceived(t, pc, string(want[i*gsoSize:][:gsoSize])+tail)
+	}
+	stop()
+	if gso.Load() == segmented {
+		t.Errorf("GSO packets seen: %v, with Segment %v", gso.Load(), segmented)
+	}
+	if refused {
+		told.wantOnly(t, nfqueue.ErrGSO)
+	} else if s := q.Stats(); s.Refused > 0 {
+		t.Errorf("%d verdicts refused", s.Refused)
+	}
+}
