@@ -45,14 +45,19 @@ type Config struct {
 	// and the last (NETWORK_SECMARK); Open fails where it is not.
 	Conntrack, Owner, SecurityContext bool
 
+	// ConntrackVerdicts makes sure that the kernel can change connections by
+	// verdict, without the cost of Conntrack on every packet; Open fails where it
+	// cannot. Conntrack allows such verdicts too.
+	ConntrackVerdicts bool
+
 	// Flags are bits of NFQA_CFG_FLAGS that are newer than this package. Those
 	// it knows have fields of their own and are refused here.
 	Flags uint32
 
 	// Fallback answers a packet that would be left without an answer: one that
 	// could not be parsed, whose handler panicked, or whose verdict was refused.
-	// It may have a mark or a priority but no payload, and cannot be Hold. The
-	// zero Fallback drops.
+	// It may have a mark or a priority but no payload, no change of the link
+	// layer, and cannot be Hold. The zero Fallback drops.
 	Fallback Verdict
 
 	// FlushAfter is how long a verdict may wait for the handler to decide on the
@@ -133,8 +138,8 @@ func (c Config) check() error {
 		return fmt.Errorf("nfqueue: Config.FlushAfter is %v, below 0", c.FlushAfter)
 	case c.Fallback.action == ActionHold:
 		return fmt.Errorf("nfqueue: Config.Fallback is Hold, which leaves the packet without an answer")
-	case c.Fallback.change&(changePayload|changeRaw) != 0:
-		return fmt.Errorf("nfqueue: Config.Fallback has a payload, which fits no packet but one")
+	case c.Fallback.change&^(changeMark|changePriority) != 0:
+		return fmt.Errorf("nfqueue: Config.Fallback is %v, which does not fit every packet", c.Fallback)
 	case c.Socket.ReadBuffer < 0:
 		return fmt.Errorf("nfqueue: Config.Socket.ReadBuffer is %d, below 0", c.Socket.ReadBuffer)
 	case c.Socket.NetNS < 0:

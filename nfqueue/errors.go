@@ -35,8 +35,18 @@ var (
 	// came: finishing it would make the damage look right.
 	ErrCorrupt = errors.New("the packet's checksum was wrong before the rewrite")
 
-	// ErrPayload refuses a payload that cannot be sent or finished.
-	ErrPayload = errors.New("payload cannot be used")
+	// ErrPayload refuses a payload, VLAN tag or link header that cannot be used.
+	ErrPayload = errors.New("the new packet cannot be used")
+
+	// ErrUntracked says that a packet has no connection, or none that a verdict
+	// could change.
+	ErrUntracked = errors.New("the packet is not tracked, or neither Config.Conntrack nor ConntrackVerdicts is set")
+
+	// ErrNotBridge refuses a VLAN tag or link header for a packet of another
+	// family than bridge, where the kernel ignores them.
+	ErrNotBridge = errors.New("only a packet of the bridge family can get a VLAN tag or link header")
+
+	errTooManyHeld = errors.New("as many packets are held as Config.MaxLen lets the kernel hold")
 
 	errNoHeader = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
 	errNoQueue  = errors.New("nfqueue: the packet did not come from an open queue")

@@ -61,8 +61,14 @@ type Packet struct {
 	ClassID         uint32 // net_cls class of the socket's cgroup (kernel 6.4)
 	SecurityContext []byte // the LSM's label of the socket, see Config.SecurityContext
 
-	q       *Queue
-	corrupt bool // its checksum was wrong before anybody touched it
+	// ConntrackInfo is the packet's place in its connection, if Config.Conntrack
+	// is set, and otherwise attr.InfoUntracked. See the method Conntrack for
+	// what there is to know of the connection.
+	ConntrackInfo attr.ConntrackInfo
+
+	conntrack []byte
+	q         *Queue
+	corrupt   bool // its checksum was wrong before anybody touched it
 }
 
 // packetHeaderLen is the length of struct nfqnl_msg_packet_hdr.
@@ -76,7 +82,14 @@ func (p *Packet) Decode(m nfnl.Message) error {
 	if !found && err == nil {
 		return errNoHeader
 	}
+	p.check()
 	return err
+}
+
+// check looks for damage while p is as it came: a handler may edit it in place.
+// Most packets are vouched for by the kernel, and cost nothing.
+func (p *Packet) check() {
+	p.corrupt = p.ChecksumUnverified && !p.ChecksumPending && !p.Truncated() && !checksumOK(p.Payload)
 }
 
 // decode is Decode; found says whether p.ID could be read.
@@ -86,7 +99,7 @@ func (p *Packet) Decode(m nfnl.Message) error {
 //	| ID          | EtherType | hook |    struct nfqnl_msg_packet_hdr
 //	+-------------+-----------+------+
 func (p *Packet) decode(m nfnl.Message) (found bool, err error) {
-	*p = Packet{Queue: m.Resource, Family: m.Family, q: p.q}
+	*p = Packet{Queue: m.Resource, Family: m.Family, ConntrackInfo: attr.InfoUntracked, q: p.q}
 	d := attr.NewDecoder(m.Attrs)
 	for d.Next() {
 		switch d.Type() {
@@ -112,6 +125,10 @@ func (p *Packet) decode(m nfnl.Message) (found bool, err error) {
 			p.HardwareAddr = d.HardwareAddr()
 		case attrPayload:
 			p.Payload = d.Bytes()
+		case attrConntrack:
+			p.conntrack = d.Bytes()
+		case attrConntrackInfo:
+			p.ConntrackInfo = attr.ConntrackInfo(d.Uint32())
 		case attrFullLen:
 			p.Len = int(d.Uint32())
 		case attrSkbInfo:
@@ -153,5 +170,6 @@ func (p *Packet) Clone() *Packet {
 	c.LinkHeader = slices.Clone(p.LinkHeader)
 	c.Payload = slices.Clone(p.Payload)
 	c.SecurityContext = slices.Clone(p.SecurityContext)
+	c.conntrack = slices.Clone(p.conntrack)
 	return &c
 }

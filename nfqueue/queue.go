@@ -1,7 +1,6 @@
 package nfqueue
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -26,12 +25,6 @@ type Queue struct {
 	lastID  uint32
 	counted bool
 }
-
-// A Handler decides on one packet. p and everything it points to are valid
-// until the handler returns; Clone keeps them longer. A handler that has to
-// wait for something takes p.Ticket() and returns Hold: while it blocks, the
-// packets behind p wait too.
-type Handler func(p *Packet) Verdict
 
 // Open binds to a queue. It needs CAP_NET_ADMIN over the network namespace. It
 // returns an error that names the field if cfg is wrong, before the kernel is
@@ -63,11 +56,12 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	}
 	q := &Queue{conn: conn, cfg: cfg.withDefaults(), counted: true}
 	q.waiting.held = map[uint32]struct{}{}
+	q.waiting.limit = uint64(q.cfg.MaxLen)
 	q.buffers.New = func() any { return new([]byte) }
 	err = conn.Request(bind)
 	if errors.Is(err, syscall.EBUSY) {
 		// Ours already: given to us with conn, or bound by a Request whose
-		// answer was lost.
+		// answer was lost. Where its IDs have got to is for a packet to tell.
 		q.counted = false
 		err = conn.Request(cfg.adopt())
 	}
@@ -78,54 +72,12 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	return q, nil
 }
 
-// Run hands every packet to h and returns its verdicts to the kernel, until ctx
-// is done, the queue is closed or the socket fails. The error is never nil: it
-// is context.Cause(ctx), net.ErrClosed or the socket's. Losing packets ends
-// nothing; see Config.OnError.
-//
-// When ctx is done Run finishes the packets it has. The queue stays bound and
-// holds what comes until Close, or another Run. If h panics, the packet and
-// the others of its batch get Config.Fallback before the panic goes on.
-//
-// Several goroutines may call Run to share the packets of one queue, at the
-// price of their order.
-func (q *Queue) Run(ctx context.Context, h Handler) error {
-	r := q.conn.Receiver(ctx)
-	defer r.Close()
-	b := q.NewBatch()
-	for {
-		err := q.receive(r, b)
-		if err == nil {
-			err = b.handle(h)
-		}
-		if err == nil {
-			continue
-		}
-		if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
-			return cause
-		}
-		return q.wrap(err)
+// explain adds to the kernel's refusal of the configuration what to do about it.
+func (q *Queue) explain(err error) error {
+	if errors.Is(err, syscall.EOPNOTSUPP) {
+		return fmt.Errorf("%w: this kernel knows not all of the flags set by Config.Conntrack, SecurityContext and Flags", err)
 	}
-}
-
-// handle lets h decide on every packet and sends the verdicts.
-func (b *Batch) handle(h Handler) error {
-	finished := false
-	defer func() {
-		if !finished { // by a panic, or runtime.Goexit
-			b.abandon()
-		}
-	}()
-	if len(b.Packets) > 1 {
-		b.mu.Lock()
-		b.arm()
-		b.mu.Unlock()
-	}
-	for i := range b.Packets {
-		b.decide(h(&b.Packets[i]))
-	}
-	finished = true
-	return b.end()
+	return q.conn.Explain(err, nfnl.SubsystemQueue, "nfnetlink_queue", ErrTaken)
 }
 
 // Receive waits for packets and fills b with them. Run is built on Receive and
@@ -145,7 +97,9 @@ func (b *Batch) handle(h Handler) error {
 //	}
 //
 // What an earlier Receive with b brought and Send was not called for is sent
-// first. The error is net.ErrClosed, os.ErrDeadlineExceeded or the socket's.
+// first. The error is net.ErrClosed, os.ErrDeadlineExceeded, the socket's, or
+// why the kernel takes no verdicts any more: without CAP_NET_ADMIN they match
+// os.ErrPermission. With the last of these b may have packets all the same.
 func (q *Queue) Receive(b *Batch) error {
 	if err := q.Send(b); err != nil {
 		return err
@@ -162,28 +116,6 @@ func (q *Queue) TryReceive(b *Batch) error {
 	return q.wrap(q.tryReceive(b))
 }
 
-// receive waits for packets.
-func (q *Queue) receive(r interface{ Receive(*nfnl.Batch) error }, b *Batch) error {
-	for {
-		b.clear()
-		if err := r.Receive(b.raw); err != nil {
-			return err
-		}
-		if err := q.settle(b); err != nil || len(b.Packets) > 0 {
-			return err
-		}
-	}
-}
-
-// tryReceive does not.
-func (q *Queue) tryReceive(b *Batch) error {
-	b.clear()
-	if err := q.conn.TryReceive(b.raw); err != nil {
-		return err
-	}
-	return q.settle(b)
-}
-
 // Send returns b.Verdicts to the kernel. After that, or after the next Receive,
 // the packets are decided; those with Hold wait for SetVerdict. An error means
 // that none of them can be decided any more.
@@ -192,46 +124,6 @@ func (q *Queue) Send(b *Batch) error {
 		b.decide(b.Verdicts[b.next])
 	}
 	return q.wrap(b.end())
-}
-
-// Drain gives v to all packets that wait, whether held or not yet received.
-// Take the rule away first, or they keep coming. Packets that a handler has
-// meanwhile are left to it.
-func (q *Queue) Drain(v Verdict) error {
-	if _, ok := v.Payload(); ok || v.action == ActionHold {
-		return fmt.Errorf("nfqueue %d: drain: %v is no verdict for many packets", q.cfg.Queue, v)
-	}
-	b := q.NewBatch()
-	// Bounded, for a rule that is still there may bring more than this loop can answer.
-	for n := 0; n <= int(q.cfg.MaxLen); n += len(b.Packets) {
-		held := q.waiting.take(maxBatch)
-		if err := q.answer(held, v); err != nil {
-			return q.wrap(err)
-		}
-		// Also what the kernel has refused must be taken off the socket.
-		if err := q.TryReceive(b); err != nil {
-			return err
-		}
-		if len(held) == 0 && len(b.Packets) == 0 {
-			break
-		}
-		for i := range b.Verdicts {
-			b.Verdicts[i] = v
-		}
-	}
-	return q.Send(b)
-}
-
-// answer sends v for each of the packets, at most maxBatch.
-func (q *Queue) answer(ids []uint32, v Verdict) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	var msgs []byte
-	for _, id := range ids {
-		msgs, _ = v.append(msgs, Ticket{id: id, queue: q.cfg.Queue}, 0) // no payload, no error
-	}
-	return q.conn.Send(msgs)
 }
 
 // SetReadDeadline makes Receive, and Run, fail with os.ErrDeadlineExceeded from
@@ -248,6 +140,13 @@ func (q *Queue) Close() error {
 	q.waiting.close()
 	q.proc.close()
 	return q.conn.Close()
+}
+
+// report tells OnError. No lock may be held: it may call any method.
+func (q *Queue) report(err error) {
+	if q.cfg.OnError != nil {
+		q.cfg.OnError(q.wrap(err))
+	}
 }
 
 // wrap names the queue in err.

@@ -7,25 +7,27 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// appendPayload appends a copy of payload as the new packet, finished unless
-// it is to be sent raw.
-func (t Ticket) appendPayload(b, payload []byte, raw bool) ([]byte, error) {
-	if err := t.refuse(payload, raw); err != nil {
-		return b, err
+// refuse returns why v cannot be given to the packet, where the kernel would
+// not say.
+func (t Ticket) refuse(v *Verdict) error {
+	if v.has(changeConntrack) && t.flags&ticketUntracked != 0 {
+		return ErrUntracked
 	}
-	b = attr.AppendBytes(b, attrPayload, payload)
-	if raw {
-		return b, nil
+	if v.has(changeVLAN | changeLinkHeader) {
+		if err := t.refuseLink(v); err != nil {
+			return err
+		}
 	}
-	start := len(b) - (len(payload)+3)&^3 // AppendBytes has padded it
-	fresh := b[start : start+len(payload)]
-	return b, finish(fresh, t.flags&ticketGSO != 0 && isUDP(fresh))
+	if payload, ok := v.Payload(); ok {
+		return t.refusePayload(payload, v.has(changeRaw))
+	}
+	return nil
 }
 
-// refuse returns why payload cannot replace the packet. The kernel would not
-// say: it drops what it cannot use (nfqnl_mangle), and takes all checksums for
-// final.
-func (t Ticket) refuse(payload []byte, raw bool) error {
+// refusePayload returns why payload cannot replace the packet. The kernel would
+// not say: it drops what it cannot use (nfqnl_mangle), and takes all checksums
+// for final.
+func (t Ticket) refusePayload(payload []byte, raw bool) error {
 	switch {
 	case len(payload) == 0 || len(payload) > attr.MaxLen:
 		return fmt.Errorf("%w: it has %d bytes, not between 1 and %d", ErrPayload, len(payload), attr.MaxLen)
@@ -43,6 +45,33 @@ func (t Ticket) refuse(payload []byte, raw bool) error {
 		return fmt.Errorf("%w: its checksum is pending, and of a protocol that Finish does not know", ErrPayload)
 	}
 	return nil
+}
+
+// refuseLink returns why v cannot change the packet's link layer. The kernel
+// ignores such changes outside of bridges; there it drops the packet if they do
+// not fit (nfqa_parse_bridge).
+func (t Ticket) refuseLink(v *Verdict) error {
+	switch {
+	case t.family != nfnl.Bridge:
+		return ErrNotBridge
+	case v.has(changeVLAN) && v.vlan.Protocol == 0:
+		return fmt.Errorf("%w: the VLAN tag has no protocol", ErrPayload)
+	case v.has(changeLinkHeader) && (len(v.linkHeader) == 0 || len(v.linkHeader) != int(t.linkLen)):
+		return fmt.Errorf("%w: a link header of %d bytes for one of %d", ErrPayload, len(v.linkHeader), t.linkLen)
+	}
+	return nil
+}
+
+// appendPayload appends a copy of payload as the new packet, finished unless
+// it is to be sent raw.
+func (t Ticket) appendPayload(b, payload []byte, raw bool) ([]byte, error) {
+	b = attr.AppendBytes(b, attrPayload, payload)
+	if raw {
+		return b, nil
+	}
+	start := len(b) - (len(payload)+3)&^3 // AppendBytes has padded it
+	fresh := b[start : start+len(payload)]
+	return b, finish(fresh, t.flags&ticketGSO != 0 && isUDP(fresh))
 }
 
 // isUDP reports whether b is a UDP packet.

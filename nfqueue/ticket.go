@@ -15,11 +15,14 @@ type Ticket struct {
 	length uint32 // of the whole packet
 	queue  uint16
 	proto  uint16
-	hook   nfnl.Hook
-	flags  ticketFlags
+
+	linkLen uint16 // of the link header
+	family  nfnl.Family
+	hook    nfnl.Hook
+	flags   ticketFlags
 }
 
-// ticketFlags are what the refusal of a payload depends on.
+// ticketFlags are what the refusal of a verdict depends on.
 type ticketFlags uint8
 
 const (
@@ -27,11 +30,16 @@ const (
 	ticketGSO
 	ticketPending
 	ticketCorrupt
+	ticketUntracked
 )
 
 // Ticket returns p's ticket. Take it in the handler, before it returns Hold.
 func (p *Packet) Ticket() Ticket {
-	t := Ticket{q: p.q, id: p.ID, length: uint32(p.Len), queue: p.Queue, proto: p.Proto, hook: p.Hook}
+	t := Ticket{q: p.q, id: p.ID, length: uint32(p.Len), queue: p.Queue, proto: p.Proto,
+		linkLen: uint16(len(p.LinkHeader)), family: p.Family, hook: p.Hook}
+	if p.q != nil && p.q.cannotTrack(p) {
+		t.flags |= ticketUntracked
+	}
 	// With Config.MetadataOnly nothing of the packet is there to be rewritten.
 	if p.Truncated() || len(p.Payload) == 0 {
 		t.flags |= ticketTruncated
@@ -54,9 +62,9 @@ func (t Ticket) ID() uint32 { return t.id }
 // SetVerdict decides on the packet, from any goroutine, at any time until the
 // queue is closed. It may come before the handler has returned; the handler's
 // own verdict is then ignored. It returns ErrDecided if the packet has its
-// verdict. Where v's payload is refused (see Verdict.WithPayload) the packet
-// gets Config.Fallback and SetVerdict returns why. After any other error the
-// packet still waits.
+// verdict, and net.ErrClosed once the queue is closed. Where v is refused (see
+// Verdict.WithPayload) the packet gets Config.Fallback and SetVerdict returns
+// why. After any other error the packet still waits.
 func (t Ticket) SetVerdict(v Verdict) error {
 	if t.q == nil {
 		return errNoQueue
@@ -65,12 +73,25 @@ func (t Ticket) SetVerdict(v Verdict) error {
 }
 
 // SetVerdict is Ticket.SetVerdict for a packet of which only the ID is at
-// hand. v cannot have a payload: whether it may be used depends on more than the ID.
+// hand. v cannot have a payload, VLAN tag or link header: whether those may be
+// used depends on more than the ID.
 func (q *Queue) SetVerdict(id uint32, v Verdict) error {
-	if _, ok := v.Payload(); ok {
-		return fmt.Errorf("nfqueue %d: packet %d: a verdict with a payload needs the packet's Ticket", q.cfg.Queue, id)
+	if v.has(changeOne) {
+		return fmt.Errorf("nfqueue %d: packet %d: %v needs the packet's Ticket", q.cfg.Queue, id, v)
 	}
-	return q.setVerdict(Ticket{q: q, id: id, queue: q.cfg.Queue}, v)
+	t := Ticket{q: q, id: id, queue: q.cfg.Queue}
+	if !q.cfg.Conntrack && !q.cfg.ConntrackVerdicts {
+		t.flags |= ticketUntracked
+	}
+	return q.setVerdict(t, v)
+}
+
+// cannotTrack reports whether a change of p's connection would be lost.
+func (q *Queue) cannotTrack(p *Packet) bool {
+	if q.cfg.Conntrack {
+		return len(p.conntrack) == 0
+	}
+	return !q.cfg.ConntrackVerdicts
 }
 
 // setVerdict takes the packet off the list of those that wait, and answers it.
@@ -83,15 +104,11 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	}
 	msg := q.buffers.Get().(*[]byte)
 	defer q.buffers.Put(msg)
-	b, refused := v.append((*msg)[:0], t, 0)
-	if refused != nil {
-		b = q.appendFallback(b, t.id)
-		refused = q.refuse(t.id, refused)
-	}
+	b, refused := q.appendVerdict((*msg)[:0], t, v)
 	*msg = b
 	if err := q.conn.Send(b); err != nil {
-		q.waiting.hold(t.id)
+		q.waiting.restore(t.id)
 		return fmt.Errorf("nfqueue %d: packet %d: %w", q.cfg.Queue, t.id, err)
 	}
-	return refused
+	return q.wrap(refused)
 }

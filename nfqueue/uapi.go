@@ -24,6 +24,8 @@ const (
 	attrPhysOutDev    = 8  // NFQA_IFINDEX_PHYSOUTDEV
 	attrHardwareAddr  = 9  // NFQA_HWADDR
 	attrPayload       = 10 // NFQA_PAYLOAD
+	attrConntrack     = 11 // NFQA_CT
+	attrConntrackInfo = 12 // NFQA_CT_INFO
 	attrFullLen       = 13 // NFQA_CAP_LEN
 	attrSkbInfo       = 14 // NFQA_SKB_INFO
 	attrUID           = 16 // NFQA_UID

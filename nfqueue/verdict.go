@@ -2,11 +2,9 @@ package nfqueue
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
 
 	"github.com/nfpacket/nfpacket/attr"
-	"github.com/nfpacket/nfpacket/nfnl"
 )
 
 // An Action is what a Verdict does with a packet.
@@ -34,23 +32,37 @@ func (a Action) String() string {
 
 // A Verdict is what to do with a packet. The zero Verdict is Drop.
 type Verdict struct {
-	action   Action
-	change   change
-	bypass   bool
-	queue    uint16
-	mark     uint32
-	priority uint32
-	payload  []byte
+	action     Action
+	bypass     bool
+	change     change
+	queue      uint16
+	mark       uint32
+	priority   uint32
+	payload    []byte
+	linkHeader []byte
+	vlan       attr.VLAN
+	conntrack  conntrackChange
 }
 
 // A change is a set of things to change on the packet.
-type change uint8
+type change uint16
 
 const (
 	changeMark change = 1 << iota
 	changePriority
 	changePayload
 	changeRaw
+	changeConntrackMark
+	changeConntrackLabels
+	changeConntrackTimeout
+	changeVLAN
+	changeLinkHeader
+
+	changeConntrack = changeConntrackMark | changeConntrackLabels | changeConntrackTimeout
+
+	// changeOne are changes for one packet, which others may not fit: they need
+	// its ticket.
+	changeOne = changePayload | changeRaw | changeVLAN | changeLinkHeader
 )
 
 // Accept lets the packet go on to the next base chain at the same hook, and
@@ -116,6 +128,9 @@ func (v Verdict) WithRawPayload(b []byte) Verdict {
 	return v
 }
 
+// has reports whether v changes any of what is in c.
+func (v Verdict) has(c change) bool { return v.change&c != 0 }
+
 // Action returns what v does with the packet.
 func (v Verdict) Action() Action { return v.action }
 
@@ -124,104 +139,31 @@ func (v Verdict) Action() Action { return v.action }
 func (v Verdict) Queue() (n uint16, orAccept bool) { return v.queue, v.bypass }
 
 // Mark returns the new mark, and whether there is one.
-func (v Verdict) Mark() (mark uint32, ok bool) { return v.mark, v.change&changeMark != 0 }
+func (v Verdict) Mark() (mark uint32, ok bool) { return v.mark, v.has(changeMark) }
 
 // Priority returns the new priority, and whether there is one.
 func (v Verdict) Priority() (priority uint32, ok bool) {
-	return v.priority, v.change&changePriority != 0
+	return v.priority, v.has(changePriority)
 }
 
 // Payload returns the new packet as it was given, and whether there is one.
 func (v Verdict) Payload() (b []byte, ok bool) {
-	return v.payload, v.change&(changePayload|changeRaw) != 0
+	return v.payload, v.has(changePayload | changeRaw)
 }
 
-// Equal reports whether v and w do the same.
+// VLAN returns the new VLAN tag, and whether there is one.
+func (v Verdict) VLAN() (tag attr.VLAN, ok bool) { return v.vlan, v.has(changeVLAN) }
+
+// LinkHeader returns the new link-layer header, and whether there is one.
+func (v Verdict) LinkHeader() (b []byte, ok bool) { return v.linkHeader, v.has(changeLinkHeader) }
+
+// fitsAny reports whether v can be given to packets that nobody has looked at.
+func (v Verdict) fitsAny() bool { return v.action != ActionHold && !v.has(changeOne|changeConntrack) }
+
+// Equal reports whether v and w do the same. A payload that is to be finished
+// is not equal to a raw one.
 func (v Verdict) Equal(w Verdict) bool {
 	return v.action == w.action && v.change == w.change && v.queue == w.queue && v.bypass == w.bypass &&
-		v.mark == w.mark && v.priority == w.priority && bytes.Equal(v.payload, w.payload)
-}
-
-// String describes v in a few words, for example "accept, mark 0x7".
-func (v Verdict) String() string {
-	s := v.action.String()
-	if v.action == ActionRequeue {
-		s = fmt.Sprintf("requeue to %d", v.queue)
-		if v.bypass {
-			s += " or accept"
-		}
-	}
-	if v.change&changeMark != 0 {
-		s += fmt.Sprintf(", mark %#x", v.mark)
-	}
-	if v.change&changePriority != 0 {
-		s += fmt.Sprintf(", priority %#x", v.priority)
-	}
-	if b, ok := v.Payload(); ok {
-		s += fmt.Sprintf(", payload of %d bytes", len(b))
-	}
-	return s
-}
-
-// word returns the kernel's 32-bit verdict.
-func (v Verdict) word() uint32 {
-	switch v.action {
-	case ActionAccept:
-		return wordAccept
-	case ActionStop:
-		return wordStop
-	case ActionRepeat:
-		return wordRepeat
-	case ActionRequeue:
-		w := uint32(v.queue)<<16 | wordQueue
-		if v.bypass {
-			w |= wordBypass
-		}
-		return w
-	}
-	return wordDrop
-}
-
-// Append appends the message that returns v on p. It appends nothing for Hold,
-// and nothing with an error, which says why p cannot be rewritten.
-func (v Verdict) Append(b []byte, p *Packet) ([]byte, error) {
-	return v.append(b, p.Ticket(), 0)
-}
-
-// append is Append; portID comes back in the kernel's refusal, if any.
-func (v Verdict) append(b []byte, t Ticket, portID uint32) ([]byte, error) {
-	if v.action == ActionHold {
-		return b, nil
-	}
-	start := len(b)
-	b = v.begin(b, t, portID)
-	if payload, ok := v.Payload(); ok {
-		var err error
-		if b, err = t.appendPayload(b, payload, v.change&changeRaw != 0); err != nil {
-			return b[:start], err
-		}
-	}
-	return nfnl.End(b, start), nil
-}
-
-// begin appends all but a payload. The ID is the sequence number too, so that
-// the kernel's refusal tells the packet.
-//
-//	 0             4             8
-//	+-------------+-------------+
-//	| verdict     | ID          |    struct nfqnl_msg_verdict_hdr
-//	+-------------+-------------+
-func (v Verdict) begin(b []byte, t Ticket, portID uint32) []byte {
-	b = nfnl.Begin(b, nfnl.Header{Type: typeVerdict, Flags: nfnl.FlagRequest, Seq: t.id, PortID: portID, Resource: t.queue})
-	var header [8]byte
-	binary.BigEndian.PutUint32(header[:], v.word())
-	binary.BigEndian.PutUint32(header[4:], t.id)
-	b = attr.AppendBytes(b, attrVerdictHeader, header[:])
-	if v.change&changeMark != 0 {
-		b = attr.AppendUint32(b, attrMark, v.mark)
-	}
-	if v.change&changePriority != 0 {
-		b = attr.AppendUint32(b, attrPriority, v.priority)
-	}
-	return b
+		v.mark == w.mark && v.priority == w.priority && v.vlan == w.vlan && v.conntrack == w.conntrack &&
+		bytes.Equal(v.payload, w.payload) && bytes.Equal(v.linkHeader, w.linkHeader)
 }

@@ -12,15 +12,34 @@ import (
 type waiting struct {
 	mu      sync.Mutex
 	held    map[uint32]struct{}
+	limit   uint64 // of held
 	batches []*Batch
 	closed  bool
 }
 
-// hold lists a packet as held.
-func (w *waiting) hold(id uint32) {
+// hold lists a packet as held. It returns false if there are as many as the
+// kernel's queue has room for: some of them then are ones that the kernel has
+// dropped since, and that nobody will answer.
+func (w *waiting) hold(id uint32) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if uint64(len(w.held)) >= w.limit {
+		return false
+	}
 	if !w.closed {
+		w.held[id] = struct{}{}
+	}
+	return true
+}
+
+// restore lists packets again whose verdict could not be sent.
+func (w *waiting) restore(ids ...uint32) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return
+	}
+	for _, id := range ids {
 		w.held[id] = struct{}{}
 	}
 }
@@ -70,7 +89,7 @@ func (w *waiting) claimHeld(id uint32) (*Batch, error) {
 		return nil, nil
 	}
 	for _, b := range w.batches {
-		if b.has(id) {
+		if b.index(id) >= 0 {
 			return b, nil
 		}
 	}

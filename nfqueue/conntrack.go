@@ -1,0 +1,82 @@
+package nfqueue
+
+import (
+	"time"
+
+	"github.com/nfpacket/nfpacket/attr"
+)
+
+// Conntrack decodes what connection tracking knows of p's connection, which
+// Config.Conntrack asks for. Its slices are valid as long as p. The error is
+// ErrUntracked if the kernel sent nothing, and otherwise wraps
+// attr.ErrMalformed.
+func (p *Packet) Conntrack() (attr.Conntrack, error) {
+	var c attr.Conntrack
+	if len(p.conntrack) == 0 {
+		return c, ErrUntracked
+	}
+	err := c.Decode(p.conntrack)
+	return c, err
+}
+
+// A conntrackChange is what a verdict changes on the packet's connection.
+type conntrackChange struct {
+	mark, markMask     uint32
+	labels, labelsMask attr.ConntrackLabels
+	timeout            time.Duration
+}
+
+// allLabels is a mask of all bits.
+var allLabels = attr.ConntrackLabels{
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+}
+
+// WithConntrackMark returns v with new bits for the mark of the packet's
+// connection: those in mask, of which 0 means all.
+//
+// Changes of the connection need Config.Conntrack or Config.ConntrackVerdicts,
+// and a packet that is tracked: else the packet gets Config.Fallback and OnError
+// is told ErrUntracked. The kernel does not say whether it made them.
+func (v Verdict) WithConntrackMark(mark, mask uint32) Verdict {
+	if mask == 0 {
+		mask = 0xffffffff
+	}
+	v.conntrack.mark, v.conntrack.markMask, v.change = mark, mask, v.change|changeConntrackMark
+	return v
+}
+
+// WithConntrackLabels is WithConntrackMark for the 128 labels; a zero mask
+// means all. The kernel has room for labels only in connections that began
+// while some rule used labels.
+func (v Verdict) WithConntrackLabels(labels, mask attr.ConntrackLabels) Verdict {
+	if mask == (attr.ConntrackLabels{}) {
+		mask = allLabels
+	}
+	v.conntrack.labels, v.conntrack.labelsMask, v.change = labels, mask, v.change|changeConntrackLabels
+	return v
+}
+
+// WithConntrackTimeout returns v with a new time for which the connection is
+// kept if no other packet comes, in whole seconds, rounded up.
+func (v Verdict) WithConntrackTimeout(d time.Duration) Verdict {
+	v.conntrack.timeout, v.change = d, v.change|changeConntrackTimeout
+	return v
+}
+
+// appendConntrack appends NFQA_CT. The kernel takes its attributes in an order
+// of its own, and stops silently at the first that it cannot use
+// (ctnetlink_glue_parse_ct).
+func (v Verdict) appendConntrack(b []byte) []byte {
+	start := len(b)
+	b = attr.BeginNested(b, attrConntrack)
+	if v.has(changeConntrackMark) {
+		b = attr.AppendConntrackMark(b, v.conntrack.mark, v.conntrack.markMask)
+	}
+	if v.has(changeConntrackLabels) {
+		b = attr.AppendConntrackLabels(b, v.conntrack.labels, v.conntrack.labelsMask)
+	}
+	if v.has(changeConntrackTimeout) {
+		b = attr.AppendConntrackTimeout(b, v.conntrack.timeout)
+	}
+	return attr.EndNested(b, start)
+}

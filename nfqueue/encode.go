@@ -1,0 +1,83 @@
+package nfqueue
+
+import (
+	"encoding/binary"
+
+	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// word returns the kernel's 32-bit verdict.
+func (v Verdict) word() uint32 {
+	switch v.action {
+	case ActionAccept:
+		return wordAccept
+	case ActionStop:
+		return wordStop
+	case ActionRepeat:
+		return wordRepeat
+	case ActionRequeue:
+		w := uint32(v.queue)<<16 | wordQueue
+		if v.bypass {
+			w |= wordBypass
+		}
+		return w
+	}
+	return wordDrop
+}
+
+// Append appends the message that returns v on p. It appends nothing for Hold,
+// and nothing with an error, which says why p cannot be changed as v wants.
+func (v Verdict) Append(b []byte, p *Packet) ([]byte, error) {
+	return v.append(b, p.Ticket(), 0)
+}
+
+// append is Append; portID comes back in the kernel's refusal, if any.
+func (v Verdict) append(b []byte, t Ticket, portID uint32) ([]byte, error) {
+	if v.action == ActionHold {
+		return b, nil
+	}
+	if err := t.refuse(&v); err != nil {
+		return b, err
+	}
+	start := len(b)
+	b = v.begin(b, t, portID)
+	if payload, ok := v.Payload(); ok {
+		var err error
+		if b, err = t.appendPayload(b, payload, v.has(changeRaw)); err != nil {
+			return b[:start], err
+		}
+	}
+	return nfnl.End(b, start), nil
+}
+
+// begin appends all but a payload. The ID is the sequence number too, so that
+// the kernel's refusal tells the packet.
+//
+//	 0             4             8
+//	+-------------+-------------+
+//	| verdict     | ID          |    struct nfqnl_msg_verdict_hdr
+//	+-------------+-------------+
+func (v Verdict) begin(b []byte, t Ticket, portID uint32) []byte {
+	b = nfnl.Begin(b, nfnl.Header{Type: typeVerdict, Flags: nfnl.FlagRequest, Seq: t.id, PortID: portID, Resource: t.queue})
+	var header [8]byte
+	binary.BigEndian.PutUint32(header[:], v.word())
+	binary.BigEndian.PutUint32(header[4:], t.id)
+	b = attr.AppendBytes(b, attrVerdictHeader, header[:])
+	if v.has(changeMark) {
+		b = attr.AppendUint32(b, attrMark, v.mark)
+	}
+	if v.has(changePriority) {
+		b = attr.AppendUint32(b, attrPriority, v.priority)
+	}
+	if v.has(changeConntrack) {
+		b = v.appendConntrack(b)
+	}
+	if v.has(changeVLAN) {
+		b = attr.AppendVLAN(b, attrVLAN, v.vlan)
+	}
+	if v.has(changeLinkHeader) {
+		b = attr.AppendBytes(b, attrLinkHeader, v.linkHeader)
+	}
+	return b
+}

@@ -1,0 +1,70 @@
+package nfqueue
+
+import (
+	"fmt"
+	"time"
+)
+
+// This file says when the verdicts of a Batch are sent: at its end, when there
+// are many bytes of them, and when a handler takes its time. All methods but
+// startTimer and ring are called with the lock held.
+
+// earlyFlush is when verdicts with payloads are sent before the batch is
+// through, in bytes, so that the buffer stays small.
+const earlyFlush = 64 << 10
+
+// decided is called after each packet's verdict was appended to out.
+func (b *Batch) decided() {
+	if len(b.out) >= earlyFlush {
+		b.flush()
+	}
+	if b.late && !b.armed && len(b.out) > 0 {
+		b.arm()
+	}
+}
+
+// flush sends the verdicts there are. The lock is held meanwhile: verdicts that
+// overtake each other would change the order of packets.
+func (b *Batch) flush() {
+	if len(b.out) == 0 {
+		return
+	}
+	if err := b.q.conn.Send(b.out); err != nil && b.sendErr == nil {
+		b.sendErr = fmt.Errorf("verdict: %w", err)
+	}
+	b.out = b.out[:0]
+}
+
+// startTimer bounds how long verdicts wait for the other handlers.
+func (b *Batch) startTimer() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.arm()
+}
+
+// arm starts the timer.
+func (b *Batch) arm() {
+	b.armed = true
+	if b.timer == nil {
+		b.timer = time.AfterFunc(b.q.cfg.FlushAfter, b.ring)
+	} else {
+		b.timer.Reset(b.q.cfg.FlushAfter)
+	}
+}
+
+// stopTimer undoes arm.
+func (b *Batch) stopTimer() {
+	if b.armed {
+		b.timer.Stop()
+		b.armed = false
+	}
+}
+
+// ring sends what was decided while a handler takes its time. The verdicts
+// that follow in this batch arm the timer again.
+func (b *Batch) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.armed, b.late = false, true
+	b.flush()
+}

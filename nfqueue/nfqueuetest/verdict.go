@@ -1,0 +1,97 @@
+package nfqueuetest
+
+import (
+	"encoding/binary"
+	"slices"
+	"syscall"
+
+	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// decide does what a verdict message says, in the order of nfqnl_recv_verdict:
+// an error leaves the packet waiting.
+func (k *Kernel) decide(m nfnl.Message) error {
+	word, id, found, err := readHeader(m)
+	switch {
+	case err != nil:
+		return err
+	case !k.has(m.Resource):
+		return syscall.ENODEV
+	case !found || word&wordMask > wordStop || word&wordMask == wordStolen:
+		return syscall.EINVAL
+	}
+	i := slices.Index(k.waiting, id)
+	if i < 0 {
+		return syscall.ENOENT
+	}
+	v, ok := action(word)
+	if !ok {
+		k.t.Errorf("packet %d: with verdict word %#08x the kernel would skip the hooks that remain", id, word)
+	}
+	k.verdicts[id] = change(v, m)
+	k.waiting = slices.Delete(k.waiting, i, i+1)
+	close(k.changed)
+	k.changed = make(chan struct{})
+	return nil
+}
+
+// readHeader returns the verdict word and the ID, and whether there are any. It
+// checks the lengths of all attributes, as the kernel's policy does.
+func readHeader(m nfnl.Message) (word, id uint32, found bool, err error) {
+	d := attr.NewDecoder(m.Attrs)
+	for d.Next() {
+		switch d.Type() {
+		case attrVerdictHeader:
+			v := d.Fixed(8)
+			word, id, found = binary.BigEndian.Uint32(v), binary.BigEndian.Uint32(v[4:]), true
+		case attrMark, attrPriority:
+			d.Uint32()
+		}
+	}
+	if d.Err() != nil {
+		return 0, 0, false, syscall.ERANGE
+	}
+	return word, id, found, nil
+}
+
+// action returns what the word says to do. It returns false if the word has
+// bits that the kernel does not mask out before it compares.
+func action(word uint32) (nfqueue.Verdict, bool) {
+	switch {
+	case word&wordMask == wordDrop:
+		return nfqueue.Drop(), true // with an errno, perhaps, which nobody gets
+	case word == wordAccept:
+		return nfqueue.Accept(), true
+	case word == wordRepeat:
+		return nfqueue.Repeat(), true
+	case word == wordStop:
+		return nfqueue.Stop(), true
+	case word&0xffff == wordQueue:
+		return nfqueue.Requeue(uint16(word >> 16)), true
+	case word&0xffff == wordQueue|wordBypass:
+		return nfqueue.RequeueOrAccept(uint16(word >> 16)), true
+	}
+	return nfqueue.Drop(), false
+}
+
+// change returns v with the changes that m asks for.
+func change(v nfqueue.Verdict, m nfnl.Message) nfqueue.Verdict {
+	d := attr.NewDecoder(m.Attrs)
+	for d.Next() {
+		switch d.Type() {
+		case attrMark:
+			v = v.WithMark(d.Uint32())
+		case attrPriority:
+			v = v.WithPriority(d.Uint32())
+		case attrVLAN:
+			v = v.WithVLAN(d.VLAN())
+		case attrLinkHeader:
+			v = v.WithLinkHeader(slices.Clone(d.Bytes()))
+		case attrPayload:
+			v = v.WithRawPayload(slices.Clone(d.Bytes()))
+		}
+	}
+	return v
+}

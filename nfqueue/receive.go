@@ -1,0 +1,159 @@
+package nfqueue
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// news is what a receive learned besides packets.
+type news struct {
+	lost      uint64
+	malformed []error  // what was wrong with messages
+	refused   []error  // verdicts that the kernel refused
+	answer    []uint32 // IDs of packets that only Fallback can answer
+	gone      int      // verdicts that came too late
+	fatal     error
+}
+
+// clear forgets it.
+func (n *news) clear() {
+	clear(n.malformed)
+	clear(n.refused)
+	*n = news{malformed: n.malformed[:0], refused: n.refused[:0], answer: n.answer[:0]}
+}
+
+// receive waits for packets.
+func (q *Queue) receive(r interface{ Receive(*nfnl.Batch) error }, b *Batch) error {
+	for {
+		b.clear()
+		if err := r.Receive(b.raw); err != nil {
+			return err
+		}
+		if err := q.settle(b); err != nil || len(b.Packets) > 0 {
+			return err
+		}
+	}
+}
+
+// tryReceive does not.
+func (q *Queue) tryReceive(b *Batch) error {
+	b.clear()
+	if err := q.conn.TryReceive(b.raw); err != nil {
+		return err
+	}
+	return q.settle(b)
+}
+
+// take sorts one message of the kernel.
+func (b *Batch) take(m nfnl.Message, err error) {
+	if reply, ok := m.Reply(); ok {
+		b.takeReply(reply)
+		return
+	}
+	if m.Type == typePacket && m.Resource == b.q.cfg.Queue {
+		b.takePacket(m, err)
+		return
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: type %#04x, resource %d", nfnl.ErrMalformed, uint16(m.Type), m.Resource)
+	}
+	b.news.malformed = append(b.news.malformed, err)
+}
+
+// takePacket adds a packet, or notes that it needs the fallback.
+func (b *Batch) takePacket(m nfnl.Message, err error) {
+	n := len(b.Packets)
+	if n < cap(b.Packets) {
+		b.Packets = b.Packets[:n+1]
+	} else {
+		b.Packets = append(b.Packets, Packet{})
+	}
+	p := &b.Packets[n]
+	p.q = b.q
+	found, wrong := p.decode(m)
+	if found {
+		b.news.lost += uint64(b.q.gap(p.ID))
+	}
+	if err == nil {
+		err = wrong
+	}
+	if found && err == nil {
+		return
+	}
+	b.Packets = b.Packets[:n]
+	if found {
+		b.news.answer = append(b.news.answer, p.ID)
+	} else if err == nil {
+		err = errNoHeader
+	}
+	b.news.malformed = append(b.news.malformed, err)
+}
+
+// gap counts the IDs between the last packet and this one: the kernel gives
+// IDs in order, also to packets that find no room on the socket. An ID from
+// the past is no gap.
+func (q *Queue) gap(id uint32) uint32 {
+	lost := id - q.lastID - 1
+	if !q.counted || lost >= 1<<31 {
+		lost = 0
+	}
+	q.lastID, q.counted = id, true
+	return lost
+}
+
+// takeReply notes what the kernel says of a verdict. Answers to requests come
+// here when nobody waits for them: the request was repeated, and had its answer.
+func (b *Batch) takeReply(r nfnl.Reply) {
+	if r.Type != typeVerdict {
+		return
+	}
+	switch r.Errno {
+	case 0:
+	case syscall.ENOENT:
+		b.news.gone++
+	case syscall.EPERM, syscall.ENODEV:
+		b.news.fatal = fmt.Errorf("verdict: %w", r.Err())
+	default:
+		b.news.refused = append(b.news.refused, fmt.Errorf("packet %d: the kernel refused the verdict: %w", r.Seq, r.Err()))
+		if r.PortID != fallbackPort {
+			b.news.answer = append(b.news.answer, r.Seq)
+		}
+	}
+}
+
+// settle does what a receive has left to do once others may receive: it
+// answers packets that no handler can, counts and reports.
+func (q *Queue) settle(b *Batch) error {
+	b.begin()
+	n := &b.news
+	err := errors.Join(n.fatal, q.fallBack(n.answer))
+	q.stats.packets.Add(uint64(len(b.Packets)))
+	q.stats.malformed.Add(uint64(len(n.malformed)))
+	q.stats.refused.Add(uint64(len(n.refused)))
+	q.stats.gone.Add(uint64(n.gone))
+	if n.lost > 0 {
+		q.lose(n.lost)
+	}
+	for _, err := range n.malformed {
+		q.report(err)
+	}
+	for _, err := range n.refused {
+		q.report(err)
+	}
+	if n.gone > 0 {
+		q.report(fmt.Errorf("%d verdicts: %w", n.gone, ErrPacketGone))
+	}
+	return err
+}
+
+// lose counts and reports lost packets.
+func (q *Queue) lose(n uint64) {
+	q.stats.lost.Add(n)
+	if q.cfg.FailOpen {
+		q.stats.bypassed.Add(n)
+	}
+	q.report(&nfnl.OverrunError{Lost: n, Bypassed: q.cfg.FailOpen})
+}
