@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -68,12 +69,15 @@ func tcpPair(t testing.TB, from, to *lab.Net, address string) (client, server ne
 	return client, server
 }
 
-// randomBytes returns n bytes that are the same in every run.
-func randomBytes(n int) []byte {
-	b := make([]byte, n)
+// noise is what tests send: the same in every run, and not to be changed.
+var noise = sync.OnceValue(func() []byte {
+	b := make([]byte, 4<<20)
 	rand.NewChaCha8([32]byte{1}).Read(b)
 	return b
-}
+})
+
+// randomBytes returns the first n bytes of noise.
+func randomBytes(n int) []byte { return noise()[:n] }
 
 // wantStream sends b from one end to the other and checks what arrives: b with
 // add added to every byte.
