@@ -1,0 +1,38 @@
+package attr
+
+import (
+	"math"
+	"time"
+)
+
+// The attributes that say which bits of others to change, enum ctattr_type.
+const (
+	ctaMarkMask   = 21 // CTA_MARK_MASK
+	ctaLabelsMask = 23 // CTA_LABELS_MASK
+)
+
+// AppendConntrackMark adds to the nest of a verdict what sets the bits in mask
+// of the connection's mark to those of mark. The kernel exclusive-ors mark over
+// what mask has cleared (ctnetlink_change_mark), so bits of mark outside of
+// mask are not sent.
+func AppendConntrackMark(b []byte, mark, mask uint32) []byte {
+	b = AppendUint32(b, ctaMark, mark&mask)
+	return AppendUint32(b, ctaMarkMask, mask)
+}
+
+// AppendConntrackLabels is AppendConntrackMark for labels. All 128 bits are
+// sent: the kernel clears words that are not (nf_connlabels_replace).
+func AppendConntrackLabels(b []byte, labels, mask ConntrackLabels) []byte {
+	for i := range labels {
+		labels[i] &= mask[i]
+	}
+	b = AppendBytes(b, ctaLabels, labels[:])
+	return AppendBytes(b, ctaLabelsMask, mask[:])
+}
+
+// AppendConntrackTimeout adds to the nest of a verdict for how long to keep the
+// connection if no other packet comes, in whole seconds, rounded up.
+func AppendConntrackTimeout(b []byte, d time.Duration) []byte {
+	seconds := (max(d, 0) + time.Second - 1) / time.Second
+	return AppendUint32(b, ctaTimeout, uint32(min(seconds, math.MaxUint32)))
+}
