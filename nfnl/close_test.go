@@ -155,6 +155,7 @@ func TestCloseWhileManyUseIt(t *testing.T) {
 					if err := k.conn.SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
 						return err
 					}
+					time.Sleep(100 * time.Microsecond) // leave the others some time
 				}
 			}))
 		}
