@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/nfpacket/nfpacket/attr"
@@ -44,7 +45,7 @@ func FuzzPacket(f *testing.F) {
 		if err := again.Decode(m); err != nil {
 			t.Fatal(err)
 		}
-		if !reflect.DeepEqual(comparable(p), comparable(again)) {
+		if !reflect.DeepEqual(same(p), same(again)) {
 			t.Errorf("decoded %+v\nand again %+v", p, again)
 		}
 	})
@@ -63,13 +64,13 @@ func wantInside(t *testing.T, b, all []byte) {
 	}
 }
 
-// comparable returns p without what the kernel does not write, and without the
+// same returns p without what the kernel does not write, and without the
 // difference between no bytes and none.
-func comparable(p nflog.Packet) nflog.Packet {
+func same(p nflog.Packet) nflog.Packet {
 	if !p.HasOwner {
 		p.GID = 0 // never without a UID
 	}
-	p.Time = p.Time.UTC()
+	p.Time = time.Unix(p.Time.Unix(), int64(p.Time.Nanosecond()/1000*1000)).UTC() // whole microseconds
 	for _, b := range []*[]byte{&p.Prefix, (*[]byte)(&p.HardwareAddr), &p.HardwareHeader, &p.LinkHeader, &p.Payload} {
 		if len(*b) == 0 {
 			*b = nil
