@@ -121,7 +121,7 @@ func (q *Queue) TryReceive(b *Batch) error {
 // that none of them can be decided any more.
 func (q *Queue) Send(b *Batch) error {
 	for b.next < len(b.Packets) {
-		b.decide(b.Verdicts[b.next])
+		b.decide(&b.Verdicts[b.next])
 	}
 	return q.wrap(b.end())
 }
