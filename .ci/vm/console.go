@@ -20,6 +20,7 @@ type console struct {
 	ended   bool // the machine has told the result
 	status  int
 	skipped []string // tests
+	running string   // the test started last
 	cover   []byte
 	other   []string // the last lines that are no messages
 }
@@ -69,6 +70,9 @@ func (c *console) line(line string) error {
 // for people and in that for test2json.
 var skip = regexp.MustCompile(`^\s*\x16?\s*--- SKIP: (\S+)`)
 
+// start matches the line by which a test says that it begins.
+var start = regexp.MustCompile(`^\x16?=== RUN +(\S+)`)
+
 // chatter matches lines that only a verbose test prints.
 var chatter = regexp.MustCompile(`^=== (RUN|PAUSE|CONT|NAME) |^\s*--- PASS: `)
 
@@ -76,6 +80,9 @@ var chatter = regexp.MustCompile(`^=== (RUN|PAUSE|CONT|NAME) |^\s*--- PASS: `)
 func (c *console) output(line string) error {
 	if m := skip.FindStringSubmatch(line); m != nil {
 		c.skipped = append(c.skipped, m[1])
+	}
+	if m := start.FindStringSubmatch(line); m != nil {
+		c.running = m[1]
 	}
 	if !c.verbose && chatter.MatchString(line) {
 		return nil
@@ -95,6 +102,7 @@ func (c *console) tell(s string) error {
 // keep keeps a line that the kernel printed.
 func (c *console) keep(line string) {
 	const most = 100
+	line = strings.ReplaceAll(line, "\x1b", "") // firmware would reset the terminal
 	if strings.TrimSpace(line) == "" {
 		return
 	}
@@ -104,5 +112,11 @@ func (c *console) keep(line string) {
 	c.other = append(c.other, line)
 }
 
-// kernel returns what the kernel said last.
-func (c *console) kernel() string { return strings.Join(c.other, "\n") }
+// lastWords tells what happened before a machine ended that told no result.
+func (c *console) lastWords() string {
+	when := "before the tests began"
+	if c.running != "" {
+		when = "in or after " + c.running
+	}
+	return when + "; its kernel said:\n" + strings.Join(c.other, "\n")
+}

@@ -65,7 +65,7 @@ func runJob() (status int, err error) {
 		fmt.Println(sayNote + "the kernel warned or oopsed during the test")
 		status = max(status, 1)
 	}
-	if status != 0 {
+	if status != 0 || err != nil {
 		log.print()
 	}
 	if b, err := os.ReadFile(coverFile); err == nil {
@@ -155,6 +155,9 @@ func runTest(j job) (status int, err error) {
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Exited() {
 		return exit.ExitCode(), nil
+	}
+	if err != nil {
+		err = fmt.Errorf("the test: %w", err)
 	}
 	return 0, err
 }
