@@ -122,10 +122,8 @@ func slotSize(bufferSize uint32) int {
 	return max(1<<bits.Len32(bufferSize+slabOverhead-1), minSlot)
 }
 
-// withDefaults returns c with no zero left where zero means something else,
-// and with groups of its own.
+// withDefaults returns c with no zero left where zero means something else.
 func (c Config) withDefaults() Config {
-	c.Groups = slices.Clone(c.Groups)
 	if c.CopyRange == 0 && !c.MetadataOnly {
 		c.CopyRange = maxCopyRange
 	}

@@ -138,8 +138,12 @@ func parked(t testing.TB, n int) {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		found := 0
 		for _, s := range stacks("nflog.(*Reader).receive") {
-			for _, state := range []string{"[IO wait", "[sync.Cond.Wait", "[select"} {
-				if strings.Contains(s, state) {
+			for _, place := range [][2]string{
+				{"[IO wait", ""},
+				{"[sync.Cond.Wait", "nfnl.(*memory).receive"},
+				{"[select", "nfnl.(*Conn).acquire"},
+			} {
+				if strings.Contains(s, place[0]) && strings.Contains(s, place[1]) {
 					found++
 				}
 			}

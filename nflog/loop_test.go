@@ -7,10 +7,14 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nfnl"
 )
 
 func TestPacketsYieldsWhatIsLogged(t *testing.T) {
@@ -134,6 +138,36 @@ func TestBatchKeepsItsPacketsWhileALoopRuns(t *testing.T) {
 	}
 }
 
+func TestLoopsLeftOneInsideTheOtherLoseNothing(t *testing.T) {
+	r, k := open(t, nflog.Config{})
+	k.Log(packets("ab")...)
+	for range r.Packets(t.Context()) {
+		k.Log(packets("cd")...)
+		next(t, r, 1)
+		break
+	}
+	if s := next(t, r, 2); s != "db" && s != "bd" {
+		t.Errorf("then %q", s)
+	}
+}
+
+func TestLoopThatReceivesNothingLeavesNothing(t *testing.T) {
+	r, k := open(t, nflog.Config{})
+	b := r.NewBatch()
+	k.Log(packets("ab")...)
+	receive(t, r, b)
+	k.Log(packets("cde")...)
+	next(t, r, 1)
+	receive(t, r, b) // the loop's memory; the Reader has that of "ab" now
+	k.Refuse(func(nfnl.Message) error { return syscall.EPERM })
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errCause)
+	all(ctx, r)
+	if s := tryReceive(t, r, b); s != "" {
+		t.Errorf("got %q again", s)
+	}
+}
+
 func TestCancelYieldsWhatWasCollected(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -225,6 +259,15 @@ func TestCollectedPacketsSurviveABreak(t *testing.T) {
 			}
 			return s
 		}},
+		{"Packets, cancelled too", func(t *testing.T, r *nflog.Reader) string {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			cancel(errCause)
+			s, err := all(ctx, r)
+			if err != errCause {
+				t.Error(err)
+			}
+			return s
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var o told
@@ -312,16 +355,45 @@ func TestCancelledLoopIsFollowedByAnother(t *testing.T) {
 				var p nflog.Packet
 				got := background(t, func() error { p = c.next(t, r); return nil })
 				parked(t, 1)
+				k.Lose(5, 3)
 				k.Log(packets("c")...)
 				got()
-				if p.Seq != 0 || string(p.Payload) != "c" {
+				if p.Seq != 3 || string(p.Payload) != "c" {
 					t.Errorf("got number %d, %q", p.Seq, p.Payload)
 				}
 			}
-			if s := r.Stats(); s.Lost != 0 {
-				t.Errorf("%d lost", s.Lost)
+			if s := r.Stats(); s.Lost != 3*3 {
+				t.Errorf("%d lost, want those before the first of each binding", s.Lost)
 			}
 		})
+	}
+}
+
+func TestReceiversBindAgainOnce(t *testing.T) {
+	var met sync.WaitGroup // both have seen that the group is not bound
+	met.Add(2)
+	r, k := open(t, nflog.Config{Batch: 1, OnError: func(error) {
+		met.Done()
+		met.Wait()
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	all(ctx, r)
+	var binds atomic.Int32
+	k.Refuse(func(nfnl.Message) error { binds.Add(1); return nil })
+	k.Deliver([]byte("nonsense"))
+	k.Deliver([]byte("nonsense"))
+	var ends []func() error
+	for range 2 {
+		ends = append(ends, background(t, func() error { return r.Receive(r.NewBatch()) }))
+	}
+	parked(t, 2)
+	if n := binds.Load(); n != 1 {
+		t.Errorf("bound by %d messages", n)
+	}
+	r.Close()
+	for _, ended := range ends {
+		ended()
 	}
 }
 

@@ -57,7 +57,7 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
 	}
 	r := &Reader{conn: conn, cfg: cfg.withDefaults()}
 	r.slot = slotSize(r.cfg.BufferSize)
-	r.groups = make([]group, len(cfg.Groups))
+	r.groups = make([]group, len(cfg.Groups)) // from here on, cfg.Groups is the caller's
 	for i, n := range cfg.Groups {
 		r.groups[i].number = n
 	}
