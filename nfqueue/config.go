@@ -193,6 +193,27 @@ func (c Config) adopt() nfnl.Message {
 	}
 }
 
+// askConntrack returns the message that sets the conntrack flag, which a kernel
+// without the means for it refuses. What sets up the queue clears the flag again.
+func (c Config) askConntrack() nfnl.Message {
+	b := attr.AppendUint32(nil, attrConfigFlags, flagConntrack)
+	return nfnl.Message{
+		Header: nfnl.Header{Type: typeConfig, Resource: c.Queue},
+		Attrs:  attr.AppendUint32(b, attrConfigMask, flagConntrack),
+	}
+}
+
+// probeConntrack returns a message that asks whether the kernel can handle
+// conntrack. It checks that first; a queue that is not there is not made, and
+// the flag that this sets on one that is, Bind or adopt sets again.
+func (c Config) probeConntrack() nfnl.Message {
+	b := attr.AppendUint32(nil, attrConfigFlags, flagConntrack)
+	return nfnl.Message{
+		Header: nfnl.Header{Type: typeConfig, Resource: c.Queue},
+		Attrs:  attr.AppendUint32(b, attrConfigMask, flagConntrack),
+	}
+}
+
 // command returns a message with one command, struct nfqnl_msg_config_cmd:
 //
 //	 0         1         2             4

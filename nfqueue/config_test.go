@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -131,6 +132,32 @@ func TestRefusalToOpenSaysWhatToDo(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+func TestConntrackVerdictsNeedAKernelThatTakesThem(t *testing.T) {
+	cfg := nfqueue.Config{Queue: 7, ConntrackVerdicts: true}
+	if m, _ := cfg.Bind(); bytes.Contains(m.Attrs, tlv(5, "00000006")) {
+		t.Error("every packet will cost its connection")
+	}
+	conn, _ := nfqueuetest.New(t)
+	if q, err := nfqueue.OpenConn(conn, cfg); err != nil {
+		t.Error(err)
+	} else {
+		q.Close()
+	}
+	conn, k := nfqueuetest.New(t)
+	k.Refuse(func(m nfnl.Message) error { // as one without NETFILTER_NETLINK_GLUE_CT
+		for d := attr.NewDecoder(m.Attrs); d.Next(); {
+			if d.Type() == 5 && d.Uint32()&2 != 0 {
+				return syscall.EOPNOTSUPP
+			}
+		}
+		return nil
+	})
+	_, err := nfqueue.OpenConn(conn, cfg)
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "ConntrackVerdicts") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -58,24 +58,36 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	q.waiting.held = map[uint32]struct{}{}
 	q.waiting.limit = uint64(q.cfg.MaxLen)
 	q.buffers.New = func() any { return new([]byte) }
-	err = conn.Request(bind)
-	if errors.Is(err, syscall.EBUSY) {
-		// Ours already: given to us with conn, or bound by a Request whose
-		// answer was lost. Where its IDs have got to is for a packet to tell.
-		q.counted = false
-		err = conn.Request(cfg.adopt())
-	}
-	if err != nil {
+	if err := q.bind(bind); err != nil {
 		return nil, fmt.Errorf("nfqueue: open queue %d: %w", cfg.Queue, q.explain(err))
 	}
 	q.proc = openProc(conn)
 	return q, nil
 }
 
+// bind sends the configuration.
+func (q *Queue) bind(m nfnl.Message) error {
+	if q.cfg.ConntrackVerdicts && !q.cfg.Conntrack {
+		// Elsewhere than on a queue that is bound already, nothing but the check
+		// happens: the kernel makes it before it looks for the queue.
+		if err := q.conn.Request(q.cfg.askConntrack()); errors.Is(err, syscall.EOPNOTSUPP) {
+			return err
+		}
+	}
+	err := q.conn.Request(m)
+	if errors.Is(err, syscall.EBUSY) {
+		// Ours already: given to us with conn, or bound by a Request whose
+		// answer was lost. Where its IDs have got to is for a packet to tell.
+		q.counted = false
+		err = q.conn.Request(q.cfg.adopt())
+	}
+	return err
+}
+
 // explain adds to the kernel's refusal of the configuration what to do about it.
 func (q *Queue) explain(err error) error {
 	if errors.Is(err, syscall.EOPNOTSUPP) {
-		return fmt.Errorf("%w: this kernel knows not all of the flags set by Config.Conntrack, SecurityContext and Flags", err)
+		return fmt.Errorf("%w: this kernel knows not all of the flags that Config.Conntrack, ConntrackVerdicts, SecurityContext and Flags ask for", err)
 	}
 	return q.conn.Explain(err, nfnl.SubsystemQueue, "nfnetlink_queue", ErrTaken)
 }

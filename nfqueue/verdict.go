@@ -114,8 +114,9 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 //
 // Packets that were cut (ErrTruncated), some of UDP GSO (ErrGSO) and corrupt
 // ones (ErrCorrupt) cannot be rewritten, nor packets that are not IP
-// (ErrNotIP): these get Config.Fallback, and OnError is told. Where TCP
-// changes its length the sequence numbers that follow are yours to adjust.
+// (ErrNotIP) or make no sense (ErrHeader): these get Config.Fallback, and
+// OnError is told. Where TCP changes its length the sequence numbers that
+// follow are yours to adjust.
 func (v Verdict) WithPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changeRaw|changePayload
 	return v

@@ -92,7 +92,8 @@ func (k *Kernel) Enqueue(p nfqueue.Packet) uint32 {
 }
 
 // Verdict waits for the verdict on a packet and returns it. A new payload is
-// one of WithRawPayload, with the bytes that the library sent. If there is none
+// one of WithRawPayload, with the bytes that the library sent; conntrack marks
+// and labels have no bits outside of their masks. If there is none
 // after some seconds the test ends.
 func (k *Kernel) Verdict(id uint32) nfqueue.Verdict {
 	k.t.Helper()

@@ -27,6 +27,7 @@ const (
 	attrPhysOutDev    = 8  // NFQA_IFINDEX_PHYSOUTDEV
 	attrHardwareAddr  = 9  // NFQA_HWADDR
 	attrPayload       = 10 // NFQA_PAYLOAD
+	attrConntrack     = 11 // NFQA_CT
 	attrFullLen       = 13 // NFQA_CAP_LEN
 	attrSkbInfo       = 14 // NFQA_SKB_INFO
 	attrUID           = 16 // NFQA_UID
@@ -84,3 +85,12 @@ const (
 // errNotSupp is the kernel's ENOTSUPP, its answer to messages that it alone
 // sends.
 const errNotSupp = syscall.Errno(524)
+
+// The attributes of a connection that a verdict may change, enum ctattr_type.
+const (
+	ctaTimeout    = 7  // CTA_TIMEOUT
+	ctaMark       = 8  // CTA_MARK
+	ctaMarkMask   = 21 // CTA_MARK_MASK
+	ctaLabels     = 22 // CTA_LABELS
+	ctaLabelsMask = 23 // CTA_LABELS_MASK
+)

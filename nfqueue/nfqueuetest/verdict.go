@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -89,9 +90,41 @@ func change(v nfqueue.Verdict, m nfnl.Message) nfqueue.Verdict {
 			v = v.WithVLAN(d.VLAN())
 		case attrLinkHeader:
 			v = v.WithLinkHeader(slices.Clone(d.Bytes()))
+		case attrConntrack:
+			v = changeConntrack(v, d.Nested())
 		case attrPayload:
 			v = v.WithRawPayload(slices.Clone(d.Bytes()))
 		}
+	}
+	return v
+}
+
+// changeConntrack returns v with the changes to the connection that are in d. A
+// mask that is not there is one of all bits.
+func changeConntrack(v nfqueue.Verdict, d attr.Decoder) nfqueue.Verdict {
+	var mark, markMask uint32
+	var labels, labelsMask attr.ConntrackLabels
+	var hasMark, hasLabels bool
+	for d.Next() {
+		switch d.Type() {
+		case ctaTimeout:
+			v = v.WithConntrackTimeout(time.Duration(d.Uint32()) * time.Second)
+		case ctaMark:
+			mark, hasMark = d.Uint32(), true
+		case ctaMarkMask:
+			markMask = d.Uint32()
+		case ctaLabels:
+			hasLabels = true
+			copy(labels[:], d.Bytes())
+		case ctaLabelsMask:
+			copy(labelsMask[:], d.Bytes())
+		}
+	}
+	if hasMark {
+		v = v.WithConntrackMark(mark, markMask)
+	}
+	if hasLabels {
+		v = v.WithConntrackLabels(labels, labelsMask)
 	}
 	return v
 }

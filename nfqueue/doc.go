@@ -1,0 +1,152 @@
+// Package nfqueue receives the packets that netfilter rules queue, and tells
+// the kernel what to do with each: let it go on, drop it, change it.
+//
+// With this rule in place
+//
+//	nft add rule ip filter input udp dport 53 queue num 7
+//
+// the following program drops the DNS queries above 512 bytes:
+//
+//	package main
+//
+//	import (
+//		"context"
+//		"log"
+//
+//		"github.com/nfpacket/nfpacket/nfqueue"
+//	)
+//
+//	func main() {
+//		q, err := nfqueue.Open(nfqueue.Config{Queue: 7})
+//		if err != nil {
+//			log.Fatal(err)
+//		}
+//		defer q.Close()
+//		err = q.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
+//			if p.Len > 512 {
+//				return nfqueue.Drop()
+//			}
+//			return nfqueue.Accept()
+//		})
+//		log.Fatal(err)
+//	}
+//
+// [Queue.Run] is what most programs want. A handler that has to wait for
+// something returns [Hold] and answers through [Packet.Ticket], from any
+// goroutine. [Queue.Receive] and [Queue.Send] are for programs with a loop of
+// their own, and [OpenRange] is for more than one processor. A handler can be
+// tested without privileges: see package nfqueuetest.
+//
+// # Where a packet goes
+//
+// A verdict ends the packet's way through the base chain whose rule queued it,
+// and through all chains that one jumped to:
+//
+//   - [Drop]: the packet is gone. Its sender is not told.
+//   - [Accept]: on to the next base chain at the same hook, in the order of their
+//     priorities, and after the last of them on its way. The rules behind the
+//     queue rule are not looked at: Accept does not resume the chain.
+//   - [Stop]: on its way at once, past all other base chains of the hook.
+//   - [Repeat]: back to the start of the same base chain, and so to the queue
+//     rule, with a new ID. To go on with the rules behind it, mark the packet and
+//     have a rule before the queue rule let the mark through:
+//     return Repeat().WithMark(1), and in nft: meta mark != 1 queue num 7.
+//   - [Requeue]: into another queue, of this program or another. Without a
+//     listener there it is dropped; with [RequeueOrAccept] it is accepted.
+//   - [Hold]: nowhere, until [Ticket.SetVerdict].
+//
+// The mark that [Verdict.WithMark] sets is seen by whatever comes later:
+// other base chains, other queues, routing, traffic control. At the output hook
+// a changed mark makes the kernel route the packet again. It replaces the whole
+// mark; to change some bits, take the others from Packet.Mark.
+//
+// # Lifetime
+//
+// A [Packet] and the slices in it are valid until the handler returns, or until
+// the next Receive with the same [Batch]; their memory is then used again.
+// [Packet.Clone] keeps one longer; a [Ticket] is a value and can be kept as it
+// is. A payload or link header given to a verdict is copied when the handler
+// returns, or in Send or SetVerdict, so one buffer serves for all. It may also
+// be p.Payload, edited in place. In builds with -race the old memory is
+// overwritten, so that a slice kept too long shows up as garbage at once.
+//
+// # Concurrency
+//
+// Any method may be called from any goroutine at any time, also from handlers
+// and OnError; concurrent calls of Receive each need a Batch of their own. No
+// lock is held while a handler or OnError runs. A queue has no goroutine: the
+// handler runs on that of Run, one packet after the other, in the order in which
+// they were queued. Several Runs share the packets, and lose the order. Better
+// are several queues with a goroutine each, between which the rule spreads the
+// packets: see [OpenRange].
+//
+// Verdicts of packets that came together are returned together. They do not
+// wait for a handler that takes its time (see Config.FlushAfter), but the
+// packets behind it do.
+//
+// # Stopping
+//
+// When its context is done Run finishes the packets it has and returns
+// context.Cause; it never returns nil. The queue stays bound, and holds packets
+// for the next Run, until [Queue.Close], which makes everything that waits
+// return net.ErrClosed. The kernel then drops what has no verdict. To lose
+// nothing: take the rule away, cancel Run, call [Queue.Drain], then Close. A rule
+// with the bypass flag ("queue flags bypass") lets packets through while no
+// program has the queue.
+//
+// # Errors
+//
+// What ends Run is returned: the context's cause, net.ErrClosed,
+// os.ErrDeadlineExceeded, what the socket says, and the kernel's refusal to take
+// any more verdicts, because the program gave up its privilege or the queue was
+// taken away. All else is told to Config.OnError and counted in [Stats], and Run
+// goes on. No packet is left without an answer: Config.Fallback, which by default
+// drops, is given to one that could not be parsed, whose verdict was refused, or
+// whose handler panicked. Where it is unclear what to do with a packet, it is
+// dropped: the zero [Verdict] is Drop.
+//
+// # Loss
+//
+// Packets can be lost in these places:
+//
+//   - No program has the queue: dropped by the kernel, unless the rule has the
+//     bypass flag. Nothing counts them.
+//   - The queue is full, Config.MaxLen: dropped, or accepted with
+//     Config.FailOpen. Only [KernelStats] counts them, and with FailOpen nothing.
+//   - The socket's receive buffer is full, since the program reads too slowly:
+//     dropped, or accepted with FailOpen. Config.OnError gets an
+//     *nfnl.OverrunError when the next packet comes, and Stats.Lost and
+//     Stats.Bypassed count them exactly. A smaller Config.CopyRange makes the
+//     buffer last longer; so does Config.Socket.ReadBuffer.
+//   - A device goes down, or anybody deletes a base chain in the network
+//     namespace, as firewalls do when they load new rules: the kernel drops what
+//     is queued. The verdict then comes too late; OnError gets [ErrPacketGone],
+//     and Stats.Gone counts it.
+//
+// # Checksums and large packets
+//
+// [Verdict.WithPayload] sends a copy with lengths and checksums set, and refuses
+// what would go wrong without a word in the kernel: a packet that was cut, one
+// that was damaged before, or UDP that the kernel has yet to cut into segments.
+// [Verdict.WithRawPayload] sends what it is given.
+//
+// By default packets come as the kernel has them. One of a local sender may have
+// a checksum that is yet to be computed ([Packet] ChecksumPending: do not verify
+// it), and one of TCP or QUIC may be up to 64 KiB long (GSO), to be cut into
+// segments later. That is much cheaper, and right for a program that looks at
+// packets or rewrites TCP. With Config.Segment packets are what they will be on
+// the wire.
+//
+// # Privileges
+//
+// Open, and every verdict, need CAP_NET_ADMIN over the network namespace: that of
+// root, of a container with --cap-add NET_ADMIN, or of a user namespace that owns
+// the network namespace (unshare -Urn). It cannot be given up later. Queues belong
+// to a network namespace; Config.Socket.NetNS names another than the program's.
+//
+// # Platforms
+//
+// The package compiles everywhere, so that programs and their tests can be
+// written everywhere. Open works on Linux; elsewhere its error matches
+// errors.ErrUnsupported.
+package nfqueue

@@ -1,0 +1,131 @@
+package nfqueue_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log"
+	"log/slog"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// The rule is: nft add rule ip filter output udp dport 53 queue num 7
+func ExampleQueue_Run() {
+	q, err := nfqueue.Open(nfqueue.Config{
+		Queue:     7,
+		CopyRange: 128, // headers are enough
+		OnError:   func(err error) { slog.Warn("nfqueue", "error", err) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer q.Close()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err = q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
+		f, ok := nfnl.ParseFlow(p.Payload)
+		if ok && f.Dst.Addr().IsPrivate() {
+			return nfqueue.Accept()
+		}
+		slog.Info("dropped", "packet", p)
+		return nfqueue.Drop()
+	})
+	if !errors.Is(err, context.Canceled) {
+		log.Fatal(err)
+	}
+}
+
+// A handler that has to ask somebody holds the packet, so that those behind it
+// do not wait.
+func ExampleHold() {
+	q, err := nfqueue.Open(nfqueue.Config{Queue: 7})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer q.Close()
+
+	allowed := func(payload []byte) bool {
+		time.Sleep(time.Second) // asks a service, say
+		return len(payload) < 100
+	}
+	log.Fatal(q.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
+		ticket := p.Ticket()
+		payload := bytes.Clone(p.Payload) // p is gone when the handler returns
+		go func() {
+			v := nfqueue.Drop()
+			if allowed(payload) {
+				v = nfqueue.Accept()
+			}
+			if err := ticket.SetVerdict(v); err != nil {
+				slog.Warn("too late", "error", err)
+			}
+		}()
+		return nfqueue.Hold()
+	}))
+}
+
+// The rule is: nft add rule ip filter input meta mark != 1 queue num 7. What the
+// program lets through goes on with the rules behind it, as if the rule had not
+// matched.
+func ExampleRepeat() {
+	q, err := nfqueue.Open(nfqueue.Config{Queue: 7})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer q.Close()
+
+	log.Fatal(q.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
+		if p.Len > 1000 {
+			return nfqueue.Drop()
+		}
+		return nfqueue.Repeat().WithMark(1)
+	}))
+}
+
+// A program with a loop of its own decides when to receive, and what to do
+// between.
+func ExampleQueue_Receive() {
+	q, err := nfqueue.Open(nfqueue.Config{Queue: 7})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer q.Close()
+
+	b := q.NewBatch()
+	for {
+		if err := q.Receive(b); err != nil {
+			log.Fatal(err)
+		}
+		for i := range b.Packets {
+			if b.Packets[i].Mark == 0 {
+				b.Verdicts[i] = nfqueue.Accept()
+			}
+		}
+		if err := q.Send(b); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+// A packet may be changed in place. Lengths and checksums are set for it.
+func ExampleVerdict_WithPayload() {
+	q, err := nfqueue.Open(nfqueue.Config{Queue: 7})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer q.Close()
+
+	log.Fatal(q.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
+		if p.Proto != 0x0800 || len(p.Payload) < 20 {
+			return nfqueue.Accept()
+		}
+		p.Payload[1] = 0x2e << 2 // expedited forwarding
+		return nfqueue.Accept().WithPayload(p.Payload)
+	}))
+}
