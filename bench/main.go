@@ -32,6 +32,9 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("bench: ")
 	f := parseFlags()
+	if os.Geteuid() != 0 {
+		log.Fatal("only root of the host gets receive buffers that hold as many packets as are measured: run it as root")
+	}
 	if err := lab.Enter(); err != nil {
 		log.Fatal(err)
 	}

@@ -7,39 +7,76 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
-
-// traced are the system calls that a packet can cost.
-const traced = "trace=recvmmsg,recvmsg,recvfrom,sendmsg,sendto,epoll_pwait,futex,nanosleep"
 
 // countCalls drains a queue under strace, which counts the system calls of all
 // programs alike, and takes so long that nothing else is measured.
 func countCalls(packets int) func(*harness, entry) (sample, error) {
 	return func(h *harness, e entry) (s sample, err error) {
-		strace, err := exec.LookPath("strace")
-		if err != nil {
-			return s, fmt.Errorf("%w: no strace: apt-get install strace", errUnsupported)
-		}
-		report := filepath.Join(h.dir, "strace.out")
-		p, err := launch(append([]string{strace, "-f", "-c", "-o", report, "-e", traced},
-			h.command(e, packets)...)...)
+		p, err := launch(h.command(e, packets)...)
 		if err != nil {
 			return s, err
 		}
 		defer p.end()
+		// First, for a program may be woken by each packet, and go back to sleep.
 		if err := h.site.fill(ports(1), packets, 64); err != nil {
 			return s, err
 		}
+		report := filepath.Join(h.dir, "strace.out")
+		strace, err := attach(p.cmd.Process.Pid, report)
+		if err != nil {
+			return s, err
+		}
+		defer strace.Wait() // it ends with the program
 		if err := p.release(); err != nil {
 			return s, err
 		}
 		if s.Result, err = p.result(); err != nil {
 			return s, err
 		}
+		if err := strace.Wait(); err != nil {
+			return s, err
+		}
 		s.WallNS, s.UserNS, s.SysNS = 0, 0, 0
 		s.Calls, err = totalCalls(report)
 		return s, err
 	}
+}
+
+// attach has strace count the system calls of a process.
+func attach(pid int, report string) (*exec.Cmd, error) {
+	path, err := exec.LookPath("strace")
+	if err != nil {
+		return nil, fmt.Errorf("%w: no strace: apt-get install strace", errUnsupported)
+	}
+	cmd := exec.Command(path, "-f", "-c", "-o", report, "-p", strconv.Itoa(pid))
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if traced(pid) {
+			return cmd, nil
+		}
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	return nil, fmt.Errorf("%w: strace cannot attach here", errUnsupported)
+}
+
+// traced reports whether all threads of a process have a tracer.
+func traced(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(threads) == 0 {
+		return false
+	}
+	for _, t := range threads {
+		status, err := os.ReadFile(t)
+		if err != nil || strings.Contains(string(status), "\nTracerPid:\t0\n") {
+			return false
+		}
+	}
+	return true
 }
 
 // totalCalls reads the sum at the end of what strace -c writes:
