@@ -89,7 +89,14 @@ func (q *Queue) explain(err error) error {
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		return fmt.Errorf("%w: this kernel knows not all of the flags that Config.Conntrack, ConntrackVerdicts, SecurityContext and Flags ask for", err)
 	}
-	return q.conn.Explain(err, nfnl.SubsystemQueue, "nfnetlink_queue", ErrTaken)
+	err = q.conn.Explain(err, nfnl.SubsystemQueue, "nfnetlink_queue", ErrTaken)
+	if errors.Is(err, ErrTaken) {
+		list := openProc(q.conn)
+		defer list.close()
+		all, _ := list.read() // without it the owner is not named
+		return fmt.Errorf("%w%s", err, owner(all, q.cfg.Queue, program))
+	}
+	return err
 }
 
 // Receive waits for packets and fills b with them. Run is built on Receive and
