@@ -128,5 +128,5 @@ func (r *Reader) explain(err error) error {
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		return fmt.Errorf("%w: this kernel knows not all of the flags set by Config.Flags", err)
 	}
-	return r.conn.Explain(err, nfnl.SubsystemLog, "nfnetlink_log", ErrTaken)
+	return r.conn.Explain(err, nfnl.SubsystemLog, group, ErrTaken)
 }
