@@ -122,87 +122,63 @@ func TestReceiverClosedBeforeCancelDisturbsNobody(t *testing.T) {
 	})
 }
 
-// TestOneOfTwoReceiversIsCancelled holds what a deadline alone gets wrong: one
-// receiver spun, and the other did not return.
-func TestOneOfTwoReceiversIsCancelled(t *testing.T) {
-	for _, which := range []string{"the one in the kernel", "the one behind it"} {
-		t.Run(which, func(t *testing.T) {
-			overTransports(t, func(k *kernel) {
-				var s seen
-				ctx, cancel := context.WithCancelCause(k.Context())
-				r := k.conn.Receiver(ctx)
-				defer r.Close()
-				cancelled := func() error { return r.Receive(s.batch(8)) }
-				other := func() error { return k.conn.Receive(s.batch(8)) }
-
-				first, second := cancelled, other
-				if which == "the one behind it" {
-					first, second = other, cancelled
-				}
-				gotFirst := k.background(first)
-				k.parked()
-				gotSecond := k.background(second)
-				k.waiting(1, onToken)
-				gotCancelled, gotOther := gotFirst, gotSecond
-				if which == "the one behind it" {
-					gotCancelled, gotOther = gotSecond, gotFirst
-				}
-
-				cancel(errCause)
-				if err := gotCancelled(); err != errCause {
-					k.Fatal(err)
-				}
-				k.parked()
-				time.Sleep(20 * time.Millisecond) // the time to spin
-				if n := k.counts.waits.Load(); n > 2 {
-					k.Errorf("two receivers have called the kernel %d times", n)
-				}
-				k.packets(1, 1)
-				if err := gotOther(); err != nil {
-					k.Fatal(err)
-				}
-				s.want(k, 1, 1)
-			})
-		})
-	}
+// TestCancelledBetweenTakingTheTokenAndWaiting: the interruption finds nobody
+// to interrupt, and will not come again.
+func TestCancelledBetweenTakingTheTokenAndWaiting(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		ctx, cancel := context.WithCancelCause(k.Context())
+		r := k.conn.Receiver(ctx)
+		cancel(errCause)
+		r.interrupt()
+		err := k.background(func() error { return k.conn.fill(r, new(seen).batch(1)) })()
+		if err != errCause {
+			k.Error(err)
+		}
+	})
 }
 
-func TestManyReceiversShareWhatComes(t *testing.T) {
-	overTransports(t, func(k *kernel) {
-		const receivers, packets = 4, 2000
-		var s seen
-		ctx, cancel := context.WithCancelCause(k.Context())
-		var ends []func() error
-		for range receivers {
-			ends = append(ends, k.background(func() error {
-				r := k.conn.Receiver(ctx)
-				defer r.Close()
-				b := s.batch(3)
-				for {
-					if err := r.Receive(b); err != nil {
-						return err
-					}
-				}
-			}))
-		}
-		k.packets(1, packets)
-		for end := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
-			s.mu.Lock()
-			n := len(s.ids)
-			s.mu.Unlock()
-			if n >= packets {
-				break
-			}
-			if time.Now().After(end) {
-				k.Fatalf("%d of %d packets came", n, packets)
-			}
-		}
-		cancel(errCause)
-		for _, end := range ends {
-			if err := end(); err != errCause {
-				k.Error(err)
-			}
-		}
-		s.want(k, 1, packets) // in order
-	})
+// A slow transport notices a deadline when it is told to.
+type slow struct {
+	transport
+	deadlines chan time.Time // that were set
+	notice    chan struct{}
+}
+
+func (s *slow) receive(*Batch, bool) error {
+	<-s.notice
+	return os.ErrDeadlineExceeded
+}
+
+func (s *slow) setReadDeadline(t time.Time) error {
+	s.deadlines <- t
+	return nil
+}
+
+func TestDeadlineSetWhileCancellingDoesNotUndoIt(t *testing.T) {
+	s := &slow{deadlines: make(chan time.Time, 9), notice: make(chan struct{})}
+	c := newConn(s)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	r := c.Receiver(ctx)
+	defer r.Close()
+	received := make(chan error)
+	go func() { received <- r.Receive(new(seen).batch(1)) }()
+	for c.holder.Load() != r {
+		time.Sleep(time.Millisecond)
+	}
+	cancel(errCause)
+	if d := <-s.deadlines; d != aLongTimeAgo {
+		t.Fatalf("interrupted by the deadline %v", d)
+	}
+	later := time.Now().Add(time.Hour)
+	c.SetReadDeadline(later)
+	if len(s.deadlines) > 0 {
+		t.Error("the deadline that interrupts was replaced before it was noticed")
+	}
+	close(s.notice)
+	if err := <-received; err != errCause {
+		t.Error(err)
+	}
+	if d := <-s.deadlines; d != later {
+		t.Errorf("then the deadline is %v", d)
+	}
 }

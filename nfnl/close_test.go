@@ -89,6 +89,36 @@ func TestCloseFromTake(t *testing.T) {
 	})
 }
 
+// TestCloseDoesNotWaitForTake: who holds the token may be slow to give it back.
+func TestCloseDoesNotWaitForTake(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		entered, leave := make(chan bool), make(chan bool)
+		slow := k.background(func() error {
+			return k.conn.Receive(NewBatch(1, 256, func(Message, error) {
+				close(entered)
+				<-leave
+			}))
+		})
+		k.packets(1, 1)
+		<-entered
+		k.lose.Store(1)
+		receive := k.background(func() error { return k.conn.Receive(new(seen).batch(1)) })
+		k.waiting(1, onToken)
+		request := k.background(func() error { return k.conn.Request(config(5)) })
+		k.waiting(1, onRequest)
+		k.conn.Close()
+		for _, err := range []error{receive(), request()} {
+			if err != net.ErrClosed {
+				k.Error(err)
+			}
+		}
+		close(leave)
+		if err := slow(); err != nil {
+			k.Error("the one that had received:", err)
+		}
+	})
+}
+
 func TestCloseFromSend(t *testing.T) {
 	overTransports(t, func(k *kernel) {
 		k.answer = func(Message) syscall.Errno {
@@ -125,6 +155,7 @@ func TestCloseWhileManyUseIt(t *testing.T) {
 					if err := k.conn.SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
 						return err
 					}
+					time.Sleep(100 * time.Microsecond) // leave the others some time
 				}
 			}))
 		}

@@ -21,7 +21,11 @@ func fileSocket(f *os.File) (transport, uint32, error) {
 		return nil, 0, err
 	}
 	portID, err := s.port() // connecting has bound it, if nothing else had
-	return s, portID, err
+	if err != nil {
+		own.Close()
+		return nil, 0, err
+	}
+	return s, portID, nil
 }
 
 // newNetfilterSocket is newKernelSocket for a file that may be anything.

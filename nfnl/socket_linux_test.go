@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,30 +27,6 @@ func dialTest(t *testing.T, cfg Config) *Conn {
 	return c
 }
 
-// withoutNetAdmin runs f on a thread that lacks CAP_NET_ADMIN, as an ordinary
-// user's does. The thread ends with f.
-func withoutNetAdmin(t *testing.T, f func()) {
-	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked
-		hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-		var data [2]unix.CapUserData
-		err := unix.Capget(&hdr, &data[0])
-		if err == nil {
-			data[0].Effective &^= 1 << unix.CAP_NET_ADMIN
-			err = unix.Capset(&hdr, &data[0])
-		}
-		if err == nil {
-			f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatal("drop CAP_NET_ADMIN:", err)
-	}
-}
-
 // fd returns the Conn's descriptor.
 func fd(t *testing.T, c *Conn) (n int) {
 	t.Helper()
@@ -63,18 +38,6 @@ func fd(t *testing.T, c *Conn) (n int) {
 		t.Fatal(err)
 	}
 	return n
-}
-
-func TestDialNeedsNoPrivilege(t *testing.T) {
-	lab.Require(t)
-	withoutNetAdmin(t, func() {
-		c, err := Dial(Config{})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		c.Close()
-	})
 }
 
 func TestDialSetsTheOptions(t *testing.T) {
@@ -179,32 +142,6 @@ func TestRefusalsOfTheRealKernel(t *testing.T) {
 				t.Errorf("%s: %v, want %v, %q", tt.name, err, want, tt.text)
 			}
 		}
-	}
-}
-
-func TestRequestOfAnOrdinaryUserIsRefused(t *testing.T) {
-	lab.Require(t)
-	withoutNetAdmin(t, func() {
-		c, err := Dial(Config{})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer c.Close()
-		if err := c.Request(config(5)); !errors.Is(err, os.ErrPermission) || !errors.Is(err, syscall.EPERM) {
-			t.Error(err)
-		}
-	})
-}
-
-// TestPrivilegeOfTheSenderSuffices: a socket may have been opened by a thread
-// that has dropped its privileges.
-func TestPrivilegeOfTheSenderSuffices(t *testing.T) {
-	lab.Require(t)
-	var c *Conn
-	withoutNetAdmin(t, func() { c = dialTest(t, Config{}) })
-	if err := c.Request(config(5)); err != nil {
-		t.Error(err)
 	}
 }
 

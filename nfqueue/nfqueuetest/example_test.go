@@ -1,15 +1,13 @@
 package nfqueuetest_test
 
 import (
-	"context"
-	"errors"
 	"testing"
 
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
 )
 
-// markTelnet is the handler under test: it marks packets to port 23.
+// markTelnet is the handler to be tested: it marks packets to TCP port 23.
 func markTelnet(p *nfqueue.Packet) nfqueue.Verdict {
 	if len(p.Payload) >= 24 && p.Payload[22] == 0 && p.Payload[23] == 23 {
 		return nfqueue.Accept().WithMark(23)
@@ -23,18 +21,14 @@ var telnet = []byte{
 	0x9c, 0x40, 0, 23, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0,
 }
 
-func TestTelnetIsMarked(t *testing.T) {
+func Example() {
+	var t *testing.T // of func TestTelnetIsMarked(t *testing.T)
+
 	q, k := nfqueuetest.Open(t, nfqueue.Config{Queue: 7})
-	ended := make(chan error)
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() { ended <- q.Run(ctx, markTelnet) }()
+	go q.Run(t.Context(), markTelnet)
 
 	id := k.Enqueue(nfqueue.Packet{Hook: 1, Payload: telnet})
 	if got, want := k.Verdict(id), nfqueue.Accept().WithMark(23); !got.Equal(want) {
 		t.Errorf("got %v, want %v", got, want)
-	}
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("Run returned %v", err)
 	}
 }

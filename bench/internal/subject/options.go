@@ -1,0 +1,98 @@
+package subject
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// timeLimit bounds the life of a program; a drain takes well under a second.
+const timeLimit = 60 * time.Second
+
+// unsupported is the exit status of a program that cannot do what was asked of
+// it in this version.
+const unsupported = 3
+
+// What programs do with packets.
+const (
+	Accept = "accept" // nothing but the verdict
+	Mark   = "mark"   // a different mark on every packet
+	Raw    = "raw"    // a byte of the payload changed, checksums left as they are
+	Finish = "finish" // the same, with the checksums computed
+	Read   = "read"   // for logs: payload, mark, input device and prefix are looked at
+)
+
+// UDPData is where the data of an IPv4 UDP packet begins.
+const UDPData = 28
+
+// Options are the command line.
+type Options struct {
+	Queue     uint16        // the first queue, or the group
+	Queues    int           // how many, each with a goroutine
+	Count     int           // packets to stop at, 0: at SIGTERM
+	Sample    int           // of those that wait, how many to decide
+	Work      string        // one of the constants above
+	Newest    bool          // decide the newest first, not the oldest
+	Buffer    int           // receive buffer to ask for, in bytes
+	MaxLen    uint32        // of the queue
+	Threshold uint32        // of the log group
+	BufSize   uint32        // of the log group, 0: the default
+	BusyPoll  time.Duration // poll so long before waiting
+	Profile   string        // file for a CPU profile
+}
+
+// Parse reads the command line.
+func Parse() Options {
+	var o Options
+	queue := flag.Uint("queue", 0, "`number` of the first queue, or of the log group")
+	flag.IntVar(&o.Queues, "queues", 1, "`number` of queues")
+	flag.IntVar(&o.Count, "count", 0, "`packets` to stop at; 0 stops at SIGTERM")
+	flag.IntVar(&o.Sample, "sample", 0, "let all packets wait, then decide on so many `packets`")
+	flag.StringVar(&o.Work, "work", Accept, "what to do: accept, mark, raw, finish or read")
+	order := flag.String("order", "oldest", "which to decide first: oldest or newest")
+	flag.IntVar(&o.Buffer, "buffer", 8<<20, "receive buffer to ask for, in `bytes`")
+	maxLen := flag.Uint("maxlen", 65536, "length of the queue, in `packets`")
+	threshold := flag.Uint("threshold", 1, "`packets` for the kernel to collect before it delivers a log")
+	bufSize := flag.Uint("bufsiz", 0, "`bytes` for the kernel to collect; 0 is the default")
+	flag.DurationVar(&o.BusyPoll, "busypoll", 0, "how `long` to poll before waiting")
+	flag.StringVar(&o.Profile, "cpuprofile", "", "write a CPU profile to `file`")
+	flag.Parse()
+	o.Queue, o.MaxLen = uint16(*queue), uint32(*maxLen)
+	o.Threshold, o.BufSize = uint32(*threshold), uint32(*bufSize)
+	o.Newest = *order == "newest"
+	return o
+}
+
+// Context is done at SIGTERM, or when the program has lived too long.
+func Context() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(ctx, timeLimit)
+	return ctx, func() { cancel(); stop() }
+}
+
+// AwaitStart says that the sockets are open, with the receive buffer that was
+// granted, and waits for the harness.
+func AwaitStart(granted int) {
+	fmt.Println("ready", granted)
+	if n, _ := os.Stdin.Read(make([]byte, 8)); n == 0 {
+		os.Exit(0) // the harness has given up
+	}
+}
+
+// Must ends the program on an error.
+func Must(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// Unsupported ends the program: this version of the library lacks a feature.
+func Unsupported(feature string) {
+	fmt.Fprintf(os.Stderr, "this version has no %s\n", feature)
+	os.Exit(unsupported)
+}

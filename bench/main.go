@@ -1,0 +1,134 @@
+// Bench measures nfpacket against programs in C and against the least that the
+// kernel allows, side by side in one run, in a network namespace of its own:
+//
+//	go -C bench run .
+//
+// README.md tells how to read what it prints.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"regexp"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+)
+
+// flags are the command line.
+type flags struct {
+	short             bool
+	only              *regexp.Regexp
+	rounds            int
+	json, chart, plot string
+	profiles          string
+	quiet             bool
+}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("bench: ")
+	f := parseFlags()
+	if err := lab.Enter(); err != nil {
+		log.Fatal(err)
+	}
+	failed, err := measureAll(f)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if failed {
+		os.Exit(1) // what went wrong has been said
+	}
+}
+
+func parseFlags() flags {
+	var f flags
+	flag.BoolVar(&f.short, "short", false, "measure little, to see that everything works; the numbers mean nothing")
+	only := flag.String("only", "", "measure only what matches this `expression`, such as 'accept|growth'")
+	flag.IntVar(&f.rounds, "rounds", 0, "`number` of rounds; 0 is 7, and 2 with -short")
+	flag.StringVar(&f.json, "json", "", "write everything measured to `file`")
+	flag.StringVar(&f.chart, "chart", "", "draw the comparison to an SVG `file`")
+	flag.StringVar(&f.plot, "plot", "", "draw how cost grows to an SVG `file`")
+	flag.StringVar(&f.profiles, "profiles", "", "write CPU profiles of our programs to a `directory`")
+	flag.BoolVar(&f.quiet, "q", false, "do not tell what is being measured")
+	flag.Parse()
+	var err error
+	if f.only, err = regexp.Compile(*only); err != nil {
+		log.Fatal(err)
+	}
+	return f
+}
+
+// measureAll builds, measures and reports.
+func measureAll(f flags) (failed bool, err error) {
+	dir, err := os.MkdirTemp("", "nfpacket-bench-")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(dir)
+	h, err := newHarness(f, dir)
+	if err != nil {
+		return false, err
+	}
+	defer h.site.close()
+
+	r := &results{Machine: machine(), Short: f.short, Rounds: h.scale.rounds, Missing: h.missing}
+	for _, c := range contests(h.scale) {
+		if f.only.MatchString(c.name) {
+			o := h.hold(c)
+			r.Contests = append(r.Contests, o)
+			failed = failed || o.failed
+		}
+	}
+	r.Lines = evaluate(rows(), r.Contests)
+	for _, s := range studies(h.scale, f.short) {
+		if f.only.MatchString(s.name) {
+			p, bad := h.holdStudy(s)
+			r.Growth = append(r.Growth, p)
+			failed = failed || bad
+		}
+	}
+	report(os.Stdout, r)
+	return failed, f.write(r)
+}
+
+// newHarness builds the programs and arranges the namespace.
+func newHarness(f flags, dir string) (*harness, error) {
+	h := &harness{scale: fullScale, profiles: f.profiles, log: log.Printf}
+	if f.short {
+		h.scale = shortScale
+	}
+	if f.rounds > 0 {
+		h.scale.rounds = f.rounds
+	}
+	if f.quiet {
+		h.log = log.New(io.Discard, "", 0).Printf
+	}
+	if _, err := os.Stat("c/floor.c"); err != nil {
+		return nil, fmt.Errorf("run it in its own directory, with go -C bench run .: %w", err)
+	}
+	var err error
+	if h.workshop, err = build(dir); err != nil {
+		return nil, err
+	}
+	h.site, err = newSite()
+	return h, err
+}
+
+// write writes the files asked for.
+func (f flags) write(r *results) error {
+	var errs []error
+	if f.json != "" {
+		errs = append(errs, r.save(f.json))
+	}
+	if f.chart != "" {
+		errs = append(errs, os.WriteFile(f.chart, drawChart(r), 0o666))
+	}
+	if f.plot != "" {
+		errs = append(errs, os.WriteFile(f.plot, drawPlot(r.Growth), 0o666))
+	}
+	return errors.Join(errs...)
+}

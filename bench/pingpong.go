@@ -1,0 +1,33 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"strconv"
+)
+
+// pingpong measures round trips of a datagram that waits for a verdict on one
+// of its two ways, or on none if the entry has no program.
+func pingpong(h *harness, e entry) (s sample, err error) {
+	if !h.has("pingpong") {
+		return s, fmt.Errorf("%w: the program pingpong was not built", errUnsupported)
+	}
+	port := barePort
+	if e.program != "" {
+		port = pingPort
+		p, err := launch(append([]string{h.path(e.program)}, e.args...)...)
+		if err != nil {
+			return s, err
+		}
+		defer p.end()
+		if err := p.release(); err != nil {
+			return s, err
+		}
+	}
+	out, err := exec.Command(h.path("pingpong"), strconv.Itoa(port), strconv.Itoa(h.scale.trips)).Output()
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(out, &s.Result)
+}

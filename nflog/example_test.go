@@ -1,0 +1,87 @@
+package nflog_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nflog/nflogtest"
+)
+
+// A program that prints what is logged to group 5, until it is interrupted.
+func ExampleOpen() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	r, err := nflog.Open(nflog.Config{Groups: []uint16{5}, CopyRange: 128})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	for p, err := range r.Packets(ctx) {
+		if errors.Is(err, context.Canceled) {
+			return // nothing is lost: what the kernel had collected came first
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%v %s%v from device %d: %d bytes\n", p.Time, p.Prefix, p.Hook, p.InDev, len(p.Payload))
+	}
+}
+
+// Lost packets end nothing, but a program may want to say so.
+func ExampleConfig_onError() {
+	r, err := nflog.Open(nflog.Config{
+		Groups:  []uint16{5},
+		OnError: func(err error) { log.Print(err) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+}
+
+// Log a lot at little cost: packets come in batches, of which some loop of the
+// program's own makes the most.
+func ExampleReader_Receive() {
+	r, err := nflog.Open(nflog.Config{Groups: []uint16{5, 6}, Threshold: 256, CopyRange: 64})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	bytes := map[uint16]int{}
+	b := r.NewBatch()
+	for {
+		if err := r.Receive(b); err != nil {
+			log.Fatal(err)
+		}
+		for i := range b.Packets {
+			bytes[b.Packets[i].Group] += len(b.Packets[i].Payload)
+		}
+	}
+}
+
+// What a program does with packets can be tested without privileges.
+func ExampleReader_Packets_test() {
+	testPrefixes := func(t *testing.T) {
+		r, k := nflogtest.Open(t, nflog.Config{Groups: []uint16{5}})
+		k.Log(
+			nflog.Packet{Prefix: []byte("in "), Payload: []byte{0x45}},
+			nflog.Packet{Prefix: []byte("out "), Payload: []byte{0x60}},
+		)
+		for p, err := range r.Packets(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(p.Prefix) == "out " {
+				break
+			}
+		}
+	}
+	_ = testPrefixes
+}

@@ -1,0 +1,80 @@
+package nflog_test
+
+import (
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nflog/nflogtest"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// FuzzPacket decodes anything. What it finds must be within the input, and
+// come out the same when it is written and read again.
+func FuzzPacket(f *testing.F) {
+	for _, p := range []nflog.Packet{plainPacket(), fullPacket()} {
+		m, _, err := nfnl.Next(nflogtest.AppendPacket(nil, &p))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(m.Attrs)
+		f.Add(m.Attrs[:len(m.Attrs)-30])
+	}
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, attrs []byte) {
+		m := nfnl.Message{Header: nfnl.Header{Type: 0x0400, Family: nfnl.IPv4, Resource: 5}, Attrs: attrs}
+		var p, again nflog.Packet
+		err := p.Decode(m)
+		for _, b := range [][]byte{p.Prefix, p.HardwareAddr, p.HardwareHeader, p.LinkHeader, p.Payload} {
+			wantInside(t, b, attrs)
+		}
+		if err != nil {
+			if !errors.Is(err, attr.ErrMalformed) && !errors.Is(err, nfnl.ErrMalformed) {
+				t.Errorf("error %v", err)
+			}
+			return
+		}
+		m, _, err = nfnl.Next(nflogtest.AppendPacket(nil, &p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := again.Decode(m); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(same(p), same(again)) {
+			t.Errorf("decoded %+v\nand again %+v", p, again)
+		}
+	})
+}
+
+// wantInside fails the test unless all of b, its capacity too, is in all.
+func wantInside(t *testing.T, b, all []byte) {
+	t.Helper()
+	if cap(b) == 0 {
+		return
+	}
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	first := uintptr(unsafe.Pointer(unsafe.SliceData(all)))
+	if start < first || start+uintptr(cap(b)) > first+uintptr(len(all)) || cap(b) != len(b) {
+		t.Errorf("a slice of %d bytes, capacity %d, goes beyond the input", len(b), cap(b))
+	}
+}
+
+// same returns p without what the kernel does not write, and without the
+// difference between no bytes and none.
+func same(p nflog.Packet) nflog.Packet {
+	if !p.HasOwner {
+		p.GID = 0 // never without a UID
+	}
+	p.Time = time.Unix(p.Time.Unix(), int64(p.Time.Nanosecond()/1000*1000)).UTC() // whole microseconds
+	for _, b := range []*[]byte{&p.Prefix, (*[]byte)(&p.HardwareAddr), &p.HardwareHeader, &p.LinkHeader, &p.Payload} {
+		if len(*b) == 0 {
+			*b = nil
+		}
+	}
+	return p
+}

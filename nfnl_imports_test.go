@@ -1,0 +1,123 @@
+package nfpacket
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/nfpacket/nfpacket"
+
+// Other modules, by their import paths.
+const (
+	modNetlink  = "github.com/mdlayher/netlink"
+	modUnix     = "golang.org/x/sys/unix"
+	modNftables = "github.com/google/nftables"
+)
+
+// arrows says what each folder may import besides the standard library: other
+// folders, and packages of other modules with all that is below them. It is
+// the figure of the module. A folder that is not here has the arrows of the
+// one above it.
+var arrows = map[string][]string{
+	".":                   {},
+	"attr":                {},
+	"nfnl":                {"attr", modNetlink, modUnix},
+	"nfnl/nfnltest":       {"attr", "nfnl"},
+	"nfqueue":             {"attr", "nfnl"},
+	"nfqueue/nfqueuetest": {"attr", "nfnl", "nfnl/nfnltest", "nfqueue"},
+	"nflog":               {"attr", "nfnl"},
+	"nflog/nflogtest":     {"attr", "nfnl", "nfnl/nfnltest", "nflog"},
+	"internal":            {},
+	"internal/lab":        {modNetlink, modUnix, modNftables},
+	"examples":            {"attr", "nfnl", "nfqueue", "nflog"},
+	"examples/demo":       {"attr", "nfnl", "nfqueue", "nflog", "internal/lab"},
+}
+
+// TestImportDirection reads the import lines of everything but tests, on every
+// platform. Folders with a go.mod of their own are other modules.
+func TestImportDirection(t *testing.T) {
+	files := 0
+	err := fs.WalkDir(os.DirFS("."), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && (isModule(name) || ignored(d.Name())):
+			return fs.SkipDir
+		case d.IsDir() || path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		files++
+		checkImports(t, name)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files == 0 {
+		t.Error("no Go files found")
+	}
+}
+
+// isModule reports whether a folder is a module of its own.
+func isModule(dir string) bool {
+	_, err := os.Stat(path.Join(dir, "go.mod"))
+	return err == nil
+}
+
+// ignored reports whether the go command ignores folders of that name.
+func ignored(name string) bool {
+	return name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")
+}
+
+// checkImports checks the imports of one file.
+func checkImports(t *testing.T, name string) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	allowed := arrowsOf(path.Dir(name))
+	for _, spec := range file.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if !standard(imported) && !slices.ContainsFunc(allowed, func(a string) bool { return reaches(a, imported) }) {
+			t.Errorf("%s imports %s, and may import the standard library and %q only", name, imported, allowed)
+		}
+	}
+}
+
+// arrowsOf returns what a folder may import.
+func arrowsOf(dir string) []string {
+	for {
+		if a, ok := arrows[dir]; ok {
+			return a
+		}
+		dir = path.Dir(dir)
+	}
+}
+
+// standard reports whether a package is of the standard library.
+func standard(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return !strings.Contains(first, ".")
+}
+
+// reaches reports whether an arrow to a folder of this module, or to a package
+// of another, allows an import.
+func reaches(arrow, imported string) bool {
+	if first, _, _ := strings.Cut(arrow, "/"); !strings.Contains(first, ".") {
+		return imported == path.Join(module, arrow)
+	}
+	return imported == arrow || strings.HasPrefix(imported, arrow+"/")
+}

@@ -1,0 +1,261 @@
+package nfqueue_test
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 10 * time.Second
+
+// wire puts bytes together: strings are hexadecimal digits and may have
+// spaces, integers are in host byte order.
+func wire(parts ...any) []byte {
+	var b []byte
+	for _, p := range parts {
+		switch p := p.(type) {
+		case string:
+			digits, err := hex.DecodeString(strings.ReplaceAll(p, " ", ""))
+			if err != nil {
+				panic(err)
+			}
+			b = append(b, digits...)
+		case uint16:
+			b = binary.NativeEndian.AppendUint16(b, p)
+		case uint32:
+			b = binary.NativeEndian.AppendUint32(b, p)
+		case []byte:
+			b = append(b, p...)
+		default:
+			panic(fmt.Sprintf("%T", p))
+		}
+	}
+	return b
+}
+
+// tlv returns an attribute without padding.
+func tlv(typ uint16, parts ...any) []byte {
+	value := wire(parts...)
+	return wire(uint16(4+len(value)), typ, value)
+}
+
+// header returns the headers of a message of n bytes for queue 5.
+func header(n int, typ, flags uint16, seq uint32, family string) []byte {
+	return wire(uint32(n), typ, flags, seq, uint32(0), family, "00 0005")
+}
+
+// packetMessage returns a message that delivers a packet of queue 7 with an ID
+// and more attributes, which are padded.
+func packetMessage(id uint32, attrs ...[]byte) []byte {
+	body := pad(tlv(1, fmt.Sprintf("%08x", id), "0800 01"))
+	for _, a := range attrs {
+		body = append(body, pad(a)...)
+	}
+	return wire(uint32(20+len(body)), uint16(0x0300), uint16(0), uint32(0), uint32(0), "02 00 0007", body)
+}
+
+// pad pads an attribute.
+func pad(b []byte) []byte { return append(b, make([]byte, (4-len(b)%4)%4)...) }
+
+// parse returns the one message in b.
+func parse(t testing.TB, b []byte) nfnl.Message {
+	t.Helper()
+	m, rest, err := nfnl.Next(b)
+	if err != nil || len(rest) > 0 {
+		t.Fatalf("parse %x: %v, %d bytes left", b, err, len(rest))
+	}
+	return m
+}
+
+// decode returns the packet in the message.
+func decode(t testing.TB, message []byte) *nfqueue.Packet {
+	t.Helper()
+	p := new(nfqueue.Packet)
+	if err := p.Decode(parse(t, message)); err != nil {
+		t.Fatalf("decode %x: %v", message, err)
+	}
+	return p
+}
+
+// udpPacket returns an IPv4 UDP packet whose checksums are right.
+func udpPacket(data string) []byte {
+	b := wire("4500 0000 0000 4000 4011 0000 c0000201 c0000202 1234 0009 0000 0000", []byte(data))
+	if err := nfqueue.Finish(b); err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// packet returns one to be enqueued.
+func packet(data string) nfqueue.Packet {
+	return nfqueue.Packet{Hook: nfnl.Prerouting, InDev: 1, Payload: udpPacket(data)}
+}
+
+// data returns what follows the UDP header.
+func data(payload []byte) string { return string(payload[28:]) }
+
+// open returns queue 7 and its kernel.
+func open(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, *nfqueuetest.Kernel) {
+	t.Helper()
+	cfg.Queue = 7
+	return nfqueuetest.Open(t, cfg)
+}
+
+// start runs h in the background. stop ends it and returns Run's error; the end
+// of the test stops it too.
+func start(t testing.TB, q *nfqueue.Queue, h nfqueue.Handler) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- q.Run(ctx, h) }()
+	stop = sync.OnceValue(func() error {
+		cancel()
+		return wait(t, ended)
+	})
+	t.Cleanup(func() { stop() })
+	return stop
+}
+
+// wait receives from c, and fails the test if that takes too long.
+func wait[T any](t testing.TB, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Error("waited in vain")
+		var zero T
+		return zero
+	}
+}
+
+// until waits until f is true. It is for state that nothing announces.
+func until(t testing.TB, f func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+// told is an OnError that keeps what it is told.
+type told chan error
+
+func newTold() told { return make(told, 1000) }
+
+func (c told) onError(err error) { c <- err }
+
+// next waits for the next error, which must match target.
+func (c told) next(t testing.TB, target error) error {
+	t.Helper()
+	err := wait(t, c)
+	if !errors.Is(err, target) {
+		t.Errorf("OnError was told %v, not %v", err, target)
+	}
+	return err
+}
+
+// none fails the test if there is another error.
+func (c told) none(t testing.TB) {
+	t.Helper()
+	select {
+	case err := <-c:
+		t.Errorf("OnError was told %v", err)
+	default:
+	}
+}
+
+// wantVerdict waits for the verdict on a packet.
+func wantVerdict(t testing.TB, k *nfqueuetest.Kernel, id uint32, want nfqueue.Verdict) {
+	t.Helper()
+	if got := k.Verdict(id); !got.Equal(want) {
+		t.Errorf("packet %d got %v, want %v", id, got, want)
+	}
+}
+
+// accept accepts everything.
+func accept(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Accept() }
+
+// verdictType is NFQNL_MSG_VERDICT.
+const verdictType nfnl.Type = 0x0301
+
+// refuseVerdicts makes the kernel refuse the verdicts on a packet, the next n.
+func refuseVerdicts(k *nfqueuetest.Kernel, id uint32, n int, errno syscall.Errno) {
+	var mu sync.Mutex
+	k.Refuse(func(m nfnl.Message) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if m.Type != verdictType || m.Seq != id || n == 0 {
+			return nil
+		}
+		n--
+		return errno
+	})
+}
+
+// A wiretap is a kernel that does nothing but acknowledge, and keeps what is
+// sent to it.
+type wiretap struct {
+	*nfnl.Peer
+	sends chan []byte // each one Send
+}
+
+// tap returns queue 7 on a wiretap.
+func tap(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, wiretap) {
+	t.Helper()
+	w := wiretap{sends: make(chan []byte, 1000)}
+	conn, peer, err := nfnl.Pipe(func(datagram []byte) error {
+		m, _, err := nfnl.Next(datagram)
+		if err == nil && m.Flags&nfnl.FlagAck != 0 {
+			return w.acknowledge(m)
+		}
+		w.sends <- append([]byte(nil), datagram...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Peer = peer
+	cfg.Queue = 7
+	q, err := nfqueue.OpenConn(conn, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		q.Close()
+		peer.Close()
+	})
+	return q, w
+}
+
+// acknowledge says yes to m.
+func (w *wiretap) acknowledge(m nfnl.Message) error {
+	echo := m.Append(nil)[:16]
+	return w.Deliver(wire(uint32(36), uint16(2), uint16(0x100), m.Seq, uint32(0), uint32(0), echo))
+}
+
+// verdictIDs returns the IDs in a datagram of verdicts, in order.
+func verdictIDs(t testing.TB, datagram []byte) (ids []uint32) {
+	t.Helper()
+	for len(datagram) > 0 {
+		m, rest, err := nfnl.Next(datagram)
+		if err != nil || m.Type != verdictType {
+			t.Fatalf("sent %x: %v", datagram, err)
+		}
+		ids, datagram = append(ids, m.Seq), rest
+	}
+	return ids
+}

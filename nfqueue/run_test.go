@@ -1,0 +1,292 @@
+package nfqueue_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+func TestVerdictsReachTheKernelAsGiven(t *testing.T) {
+	raw := []byte("raw")
+	verdicts := []nfqueue.Verdict{
+		nfqueue.Drop(), nfqueue.Accept(), nfqueue.Stop(), nfqueue.Repeat(),
+		nfqueue.Requeue(300), nfqueue.RequeueOrAccept(0), nfqueue.Accept().WithMark(7),
+		nfqueue.Accept().WithMark(0).WithPriority(6), nfqueue.Repeat().WithMark(1), nfqueue.Accept().WithRawPayload(raw),
+	}
+	q, k := open(t, nfqueue.Config{})
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict { return verdicts[p.ID-1] })
+	for _, want := range verdicts {
+		wantVerdict(t, k, k.Enqueue(packet("x")), want)
+	}
+	if left := k.Waiting(); len(left) > 0 {
+		t.Errorf("%v still wait", left)
+	}
+	if s := q.Stats(); s.Packets != uint64(len(verdicts)) || s.Refused+s.Gone+s.Fallbacks+s.Lost+s.Malformed != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestHandlerSeesThePacket(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Owner: true})
+	in := nfqueue.Packet{Family: nfnl.IPv4, Hook: nfnl.Output, OutDev: 2, Mark: 7, HasOwner: true, UID: 1000, GID: 100, Payload: udpPacket("hello")}
+	id := k.Enqueue(in)
+	got := make(chan *nfqueue.Packet, 1)
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		got <- p.Clone()
+		return nfqueue.Drop()
+	})
+	p := wait(t, got)
+	if p.ID != id || p.Queue != 7 || p.Hook != nfnl.Output || p.OutDev != 2 || p.Mark != 7 || !p.HasOwner || p.UID != 1000 || p.GID != 100 {
+		t.Errorf("got %+v", p)
+	}
+	if data(p.Payload) != "hello" || p.Len != len(in.Payload) || p.Proto != 0x0800 {
+		t.Errorf("got %v", p)
+	}
+}
+
+func TestPacketIsCutToTheCopyRange(t *testing.T) {
+	q, k := open(t, nfqueue.Config{CopyRange: 28})
+	k.Enqueue(packet("hello"))
+	got := make(chan *nfqueue.Packet, 1)
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		got <- p.Clone()
+		return nfqueue.Accept()
+	})
+	if p := wait(t, got); len(p.Payload) != 28 || p.Len != 33 || !p.Truncated() {
+		t.Errorf("got %d bytes of %d", len(p.Payload), p.Len)
+	}
+}
+
+func TestVerdictsOfABatchAreOneSend(t *testing.T) {
+	q, w := tap(t, nfqueue.Config{FlushAfter: time.Hour})
+	for id := range uint32(5) {
+		w.Deliver(packetMessage(id + 1))
+	}
+	start(t, q, accept)
+	if ids := verdictIDs(t, wait(t, w.sends)); !slices.Equal(ids, []uint32{1, 2, 3, 4, 5}) {
+		t.Errorf("the first send has verdicts on %v", ids)
+	}
+}
+
+func TestLargeVerdictsAreSentBeforeTheBatchIsThrough(t *testing.T) {
+	q, w := tap(t, nfqueue.Config{FlushAfter: time.Hour})
+	for id := range uint32(3) {
+		w.Deliver(packetMessage(id+1, tlv(10, udpPacket("x"))))
+	}
+	large := make([]byte, 40<<10)
+	start(t, q, func(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Accept().WithRawPayload(large) })
+	first, second := wait(t, w.sends), wait(t, w.sends)
+	if a, b := verdictIDs(t, first), verdictIDs(t, second); !slices.Equal(a, []uint32{1, 2}) || !slices.Equal(b, []uint32{3}) {
+		t.Errorf("sends have verdicts on %v and %v", a, b)
+	}
+}
+
+func TestPayloadBufferMayBeUsedAgain(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	var ids []uint32
+	for range 3 {
+		ids = append(ids, k.Enqueue(packet("x")))
+	}
+	scratch := make([]byte, 1)
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		scratch[0] = byte(p.ID)
+		return nfqueue.Accept().WithRawPayload(scratch)
+	})
+	for _, id := range ids {
+		wantVerdict(t, k, id, nfqueue.Accept().WithRawPayload([]byte{byte(id)}))
+	}
+}
+
+func TestPayloadEditedInPlaceIsFinished(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	id := k.Enqueue(packet("hello"))
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		copy(p.Payload[28:], "HELLO")
+		return nfqueue.Accept().WithPayload(p.Payload)
+	})
+	wantVerdict(t, k, id, nfqueue.Accept().WithRawPayload(udpPacket("HELLO")))
+}
+
+func TestCancelledContextReceivesNothing(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	id := k.Enqueue(packet("x"))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("no more")
+	cancel(why)
+	err := q.Run(ctx, func(*nfqueue.Packet) nfqueue.Verdict {
+		t.Error("a packet was handed over")
+		return nfqueue.Drop()
+	})
+	if err != why {
+		t.Errorf("Run returned %v", err)
+	}
+	if !slices.Equal(k.Waiting(), []uint32{id}) {
+		t.Errorf("waiting are %v", k.Waiting())
+	}
+}
+
+func TestCancelEndsAWaitingRun(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	stop := start(t, q, accept)
+	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept()) // now it waits
+	if err := stop(); err != context.Canceled {
+		t.Errorf("Run returned %v", err)
+	}
+}
+
+func TestCancelInAHandlerFinishesTheBatch(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	for range 3 {
+		k.Enqueue(packet("x"))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if err := q.Run(ctx, func(*nfqueue.Packet) nfqueue.Verdict {
+		cancel()
+		return nfqueue.Accept()
+	}); err != context.Canceled {
+		t.Errorf("Run returned %v", err)
+	}
+	if left := k.Waiting(); len(left) > 0 {
+		t.Errorf("%v still wait", left)
+	}
+}
+
+func TestSecondRunGoesOn(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	for range 3 {
+		stop := start(t, q, accept)
+		wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
+		if err := stop(); err != context.Canceled {
+			t.Errorf("Run returned %v", err)
+		}
+		between := k.Enqueue(packet("y")) // waits for the next Run
+		if !slices.Contains(k.Waiting(), between) {
+			t.Error("a packet was decided while nobody ran")
+		}
+	}
+}
+
+func TestDeadlineEndsRun(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	if err := q.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Run(t.Context(), accept); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Run returned %v", err)
+	}
+	if err := q.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	start(t, q, accept)
+	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
+}
+
+func TestCloseEndsAWaitingRun(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	ended := make(chan error, 1)
+	go func() { ended <- q.Run(t.Context(), accept) }()
+	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
+	closed := make(chan error, 2)
+	for range 2 {
+		go func() { closed <- q.Close() }()
+	}
+	if err := errors.Join(wait(t, closed), wait(t, closed)); err != nil {
+		t.Errorf("Close returned %v", err)
+	}
+	if err := wait(t, ended); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Run returned %v", err)
+	}
+}
+
+func TestCloseInAHandlerEndsRun(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	k.Enqueue(packet("x"))
+	k.Enqueue(packet("y"))
+	err := q.Run(t.Context(), func(*nfqueue.Packet) nfqueue.Verdict {
+		if err := q.Close(); err != nil {
+			t.Errorf("Close returned %v", err)
+		}
+		return nfqueue.Accept()
+	})
+	if !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Run returned %v", err)
+	}
+}
+
+func TestClosedQueueSaysSo(t *testing.T) {
+	q, _ := open(t, nfqueue.Config{})
+	if err := errors.Join(q.Close(), q.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b := q.NewBatch()
+	for name, f := range map[string]func() error{
+		"Run":        func() error { return q.Run(t.Context(), accept) },
+		"Receive":    func() error { return q.Receive(b) },
+		"TryReceive": func() error { return q.TryReceive(b) },
+		"SetVerdict": func() error { return q.SetVerdict(1, nfqueue.Accept()) },
+		"Drain":      func() error { return q.Drain(nfqueue.Drop()) },
+	} {
+		if err := f(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s returned %v", name, err)
+		}
+	}
+	q.Stats() // still works
+}
+
+func TestOneOfTwoRunsIsCancelled(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	first, second := start(t, q, accept), start(t, q, accept)
+	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
+	if err := first(); err != context.Canceled {
+		t.Errorf("the first Run returned %v", err)
+	}
+	wantVerdict(t, k, k.Enqueue(packet("y")), nfqueue.Accept())
+	if err := second(); err != context.Canceled {
+		t.Errorf("the second Run returned %v", err)
+	}
+}
+
+func TestRunEndsWhenTheKernelTakesNoVerdicts(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EPERM, syscall.ENODEV} {
+		q, k := open(t, nfqueue.Config{})
+		refuseVerdicts(k, 1, 1, errno)
+		k.Enqueue(packet("x"))
+		if err := q.Run(t.Context(), accept); !errors.Is(err, errno) {
+			t.Errorf("Run returned %v, want %v", err, errno)
+		}
+	}
+}
+
+func TestPacketsThatCameWithTheEndGetTheFallback(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: nfqueue.Accept().WithMark(9)})
+	refuseVerdicts(k, 1, 1, syscall.EPERM)
+	k.Enqueue(packet("x"))
+	var second uint32
+	err := q.Run(t.Context(), func(*nfqueue.Packet) nfqueue.Verdict {
+		if second == 0 {
+			// It lies before the refusal on the socket, and comes with it.
+			second = k.Enqueue(packet("y"))
+		}
+		return nfqueue.Accept()
+	})
+	if !errors.Is(err, syscall.EPERM) {
+		t.Errorf("Run returned %v", err)
+	}
+	wantVerdict(t, k, second, nfqueue.Accept().WithMark(9))
+}
+
+func TestConnectionThatFailsEndsRun(t *testing.T) {
+	q, w := tap(t, nfqueue.Config{})
+	w.Close()
+	if err := q.Run(t.Context(), accept); err == nil || errors.Is(err, net.ErrClosed) {
+		t.Errorf("Run returned %v", err)
+	}
+}
