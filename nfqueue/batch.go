@@ -171,6 +171,7 @@ func (b *Batch) end() error {
 // their handler has panicked, or ended its goroutine, or Run has to end.
 func (b *Batch) abandon() {
 	b.mu.Lock()
+	b.endRun()
 	for ; b.open && b.next < len(b.Packets); b.next++ {
 		if !b.early[b.next] {
 			b.out = b.q.appendFallback(b.out, b.Packets[b.next].ID)

@@ -113,7 +113,11 @@ func (b *Batch) takeReply(r nfnl.Reply) {
 	switch r.Errno {
 	case 0:
 	case syscall.ENOENT:
-		b.news.gone++
+		if r.Type == typeVerdictBatch {
+			b.news.gone += int(r.PortID) // see appendUpTo
+		} else {
+			b.news.gone++
+		}
 	case syscall.EPERM, syscall.ENODEV:
 		b.news.fatal = fmt.Errorf("verdict: %w", r.Err())
 	default:

@@ -40,16 +40,17 @@ func (b *Batch) endRun() {
 	case 1:
 		b.out, _ = v.append(b.out, t, 0) // fits any, no error
 	default:
-		b.out = v.appendUpTo(b.out, t)
+		b.out = v.appendUpTo(b.out, t, b.run.n)
 	}
 	b.run.n = 0
 }
 
 // appendUpTo appends the message that gives v to all packets that wait, up to
-// and including t's.
-func (v Verdict) appendUpTo(b []byte, t Ticket) []byte {
+// and including t's: n, as far as is known. That stands in for a port ID, which
+// the kernel ignores but echoes when it finds none of them.
+func (v Verdict) appendUpTo(b []byte, t Ticket, n int) []byte {
 	start := len(b)
-	return nfnl.End(v.begin(b, typeVerdictBatch, t, 0), start)
+	return nfnl.End(v.begin(b, typeVerdictBatch, t, uint32(n)), start)
 }
 
 // SetVerdictUpTo decides on every packet without a verdict up to and including
@@ -64,7 +65,7 @@ func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 	if err != nil {
 		return q.wrap(err)
 	}
-	if err := q.conn.Send(v.appendUpTo(nil, Ticket{id: id, queue: q.number})); err != nil {
+	if err := q.conn.Send(v.appendUpTo(nil, Ticket{id: id, queue: q.number}, len(ids))); err != nil {
 		q.waiting.restore(ids...)
 		return q.wrap(fmt.Errorf("packets up to %d: %w", id, err))
 	}
