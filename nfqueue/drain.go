@@ -17,11 +17,12 @@ func (q *Queue) Drain(v Verdict) error {
 		if err != nil {
 			return err
 		}
-		// Also what the kernel has refused must be taken off the socket.
+		// Also what the kernel has to say of the last verdicts must be taken off
+		// the socket, before it is full.
 		if err := q.TryReceive(b); err != nil {
 			return err
 		}
-		if held == 0 && len(b.Packets) == 0 {
+		if held == 0 && b.news.seen == 0 {
 			break
 		}
 		n += uint64(held + len(b.Packets))

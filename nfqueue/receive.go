@@ -10,6 +10,7 @@ import (
 
 // news is what a receive learned besides packets.
 type news struct {
+	seen      int // messages of all kinds
 	lost      uint64
 	malformed []error  // what was wrong with messages
 	refused   []error  // verdicts that the kernel refused
@@ -49,6 +50,7 @@ func (q *Queue) tryReceive(b *Batch) error {
 
 // take sorts one message of the kernel.
 func (b *Batch) take(m nfnl.Message, err error) {
+	b.news.seen++
 	if reply, ok := m.Reply(); ok {
 		b.takeReply(reply)
 		return

@@ -1,0 +1,270 @@
+package nfqueue_test
+
+import (
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
+)
+
+// receive receives n packets into b, which are on the socket.
+func receive(t testing.TB, q *nfqueue.Queue, b *nfqueue.Batch, n int) {
+	t.Helper()
+	if err := q.Receive(b); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Packets) != n || len(b.Verdicts) != n {
+		t.Fatalf("%d packets and %d verdicts, want %d", len(b.Packets), len(b.Verdicts), n)
+	}
+}
+
+func TestSendReturnsTheVerdicts(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	a, b, c := k.Enqueue(packet("x")), k.Enqueue(packet("y")), k.Enqueue(packet("z"))
+	batch := q.NewBatch()
+	receive(t, q, batch, 3)
+	batch.Verdicts[0] = nfqueue.Accept()
+	batch.Verdicts[2] = nfqueue.Hold()
+	if left := k.Waiting(); len(left) != 3 {
+		t.Errorf("before Send %v wait", left)
+	}
+	if err := errors.Join(q.Send(batch), q.Send(batch)); err != nil { // the second does nothing
+		t.Fatal(err)
+	}
+	wantVerdict(t, k, a, nfqueue.Accept())
+	wantVerdict(t, k, b, nfqueue.Drop())
+	if err := q.SetVerdict(c, nfqueue.Stop()); err != nil {
+		t.Error(err)
+	}
+	wantVerdict(t, k, c, nfqueue.Stop())
+	if s := q.Stats(); s.Gone != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestForgottenSendIsMadeUpFor(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	a, b := k.Enqueue(packet("x")), k.Enqueue(packet("y"))
+	batch := q.NewBatch()
+	receive(t, q, batch, 2)
+	batch.Verdicts[0] = nfqueue.Accept()
+	if err := q.TryReceive(batch); err != nil || len(batch.Packets) != 0 {
+		t.Fatalf("%d packets, %v", len(batch.Packets), err)
+	}
+	wantVerdict(t, k, a, nfqueue.Accept())
+	wantVerdict(t, k, b, nfqueue.Drop())
+}
+
+func TestVerdictsStartAsDrop(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	batch := q.NewBatch()
+	for range 2 {
+		id := k.Enqueue(packet("x"))
+		receive(t, q, batch, 1)
+		if !batch.Verdicts[0].Equal(nfqueue.Drop()) {
+			t.Errorf("it starts as %v", batch.Verdicts[0])
+		}
+		batch.Verdicts[0] = nfqueue.Accept()
+		if err := q.Send(batch); err != nil {
+			t.Fatal(err)
+		}
+		wantVerdict(t, k, id, nfqueue.Accept())
+	}
+}
+
+func TestBatchIsAsLargeAsConfigured(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Batch: 2})
+	for range 3 {
+		k.Enqueue(packet("x"))
+	}
+	batch := q.NewBatch()
+	receive(t, q, batch, 2)
+	receive(t, q, batch, 1)
+}
+
+func TestTicketOfAReceivedPacketWinsOverSend(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	id := k.Enqueue(packet("x"))
+	batch := q.NewBatch()
+	receive(t, q, batch, 1)
+	if err := batch.Packets[0].Ticket().SetVerdict(nfqueue.Stop()); err != nil {
+		t.Fatal(err)
+	}
+	batch.Verdicts[0] = nfqueue.Accept()
+	if err := q.Send(batch); err != nil {
+		t.Fatal(err)
+	}
+	wantVerdict(t, k, id, nfqueue.Stop())
+}
+
+func TestTryReceiveDoesNotWait(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	batch := q.NewBatch()
+	if err := q.TryReceive(batch); err != nil || len(batch.Packets) != 0 {
+		t.Errorf("%d packets, %v", len(batch.Packets), err)
+	}
+	k.Enqueue(packet("x"))
+	if err := q.TryReceive(batch); err != nil || len(batch.Packets) != 1 {
+		t.Errorf("%d packets, %v", len(batch.Packets), err)
+	}
+}
+
+func TestTryReceiveBehindAWaitingRun(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	start(t, q, accept)
+	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
+	batch := q.NewBatch()
+	for range 100 {
+		if err := q.TryReceive(batch); err != nil || len(batch.Packets) > 1 {
+			t.Fatalf("%d packets, %v", len(batch.Packets), err)
+		}
+	}
+	wantVerdict(t, k, k.Enqueue(packet("y")), nfqueue.Accept())
+}
+
+func TestReceiveEndsAtItsDeadlineAndAtClose(t *testing.T) {
+	q, _ := open(t, nfqueue.Config{})
+	batch := q.NewBatch()
+	if err := q.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Receive(batch); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Receive returned %v", err)
+	}
+	if err := q.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- q.Receive(batch) }()
+	q.Close()
+	if err := wait(t, ended); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Receive returned %v", err)
+	}
+}
+
+// held puts n packets on hold.
+func held(t testing.TB, q *nfqueue.Queue, k *nfqueuetest.Kernel, n int) {
+	t.Helper()
+	for range n {
+		k.Enqueue(packet("x"))
+	}
+	for batch := q.NewBatch(); q.Stats().Held < n; {
+		if err := q.Receive(batch); err != nil {
+			t.Fatal(err)
+		}
+		for i := range batch.Verdicts {
+			batch.Verdicts[i] = nfqueue.Hold()
+		}
+		if err := q.Send(batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDrainDecidesOnHeldAndUnreadPackets(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	held(t, q, k, 600) // more than one send may carry
+	for range 100 {
+		k.Enqueue(packet("y"))
+	}
+	if err := q.Drain(nfqueue.Accept().WithMark(1)); err != nil {
+		t.Fatal(err)
+	}
+	if left := k.Waiting(); len(left) > 0 {
+		t.Errorf("%v still wait", left)
+	}
+	for id := uint32(1); id <= 700; id++ {
+		wantVerdict(t, k, id, nfqueue.Accept().WithMark(1))
+	}
+	if s := q.Stats(); s.Held != 0 || s.Packets != 700 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestDrainSendsAtMost256VerdictsAtOnce(t *testing.T) {
+	q, w := tap(t, nfqueue.Config{})
+	for id := range uint32(300) {
+		w.Deliver(packetMessage(id + 1))
+	}
+	batch := q.NewBatch()
+	for q.Stats().Held < 300 {
+		if err := q.Receive(batch); err != nil {
+			t.Fatal(err)
+		}
+		for i := range batch.Verdicts {
+			batch.Verdicts[i] = nfqueue.Hold()
+		}
+		if err := q.Send(batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := q.Drain(nfqueue.Drop()); err != nil {
+		t.Fatal(err)
+	}
+	first, second := verdictIDs(t, wait(t, w.sends)), verdictIDs(t, wait(t, w.sends))
+	if len(first) != 256 || len(second) != 44 || !slices.IsSorted(first) {
+		t.Errorf("sends of %d and %d verdicts, sorted %v", len(first), len(second), slices.IsSorted(first))
+	}
+}
+
+func TestDrainOfAnEmptyQueue(t *testing.T) {
+	q, _ := open(t, nfqueue.Config{})
+	if err := q.Drain(nfqueue.Accept()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDrainEndsThoughPacketsKeepComing(t *testing.T) {
+	var q *nfqueue.Queue
+	var k *nfqueuetest.Kernel
+	more := true
+	q, k = open(t, nfqueue.Config{MaxLen: 10, OnError: func(error) {
+		if more { // while Drain is at it
+			k.Lose(1)
+			k.Enqueue(packet("x"))
+		}
+	}})
+	k.Lose(1)
+	k.Enqueue(packet("x"))
+	if err := q.Drain(nfqueue.Drop()); err != nil {
+		t.Error(err)
+	}
+	more = false
+	if n := q.Stats().Packets; n < 10 || n > 12 {
+		t.Errorf("%d packets", n)
+	}
+}
+
+func TestDrainTellsOfPacketsThatAreGone(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	held(t, q, k, 300)
+	k.Flush()
+	if err := q.Drain(nfqueue.Accept()); err != nil {
+		t.Fatal(err)
+	}
+	told.next(t, nfqueue.ErrPacketGone)
+	if n := q.Stats().Gone; n != 300 {
+		t.Errorf("%d are gone", n)
+	}
+}
+
+func TestDrainNeedsAVerdictThatFitsAll(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	id := k.Enqueue(packet("x"))
+	for _, v := range []nfqueue.Verdict{
+		nfqueue.Hold(), nfqueue.Accept().WithPayload(udpPacket("y")), nfqueue.Accept().WithLinkHeader(make([]byte, 14)),
+	} {
+		if err := q.Drain(v); err == nil {
+			t.Errorf("%v was taken", v)
+		}
+	}
+	if !slices.Equal(k.Waiting(), []uint32{id}) {
+		t.Errorf("waiting are %v", k.Waiting())
+	}
+}

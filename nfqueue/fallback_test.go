@@ -1,0 +1,279 @@
+package nfqueue_test
+
+import (
+	"errors"
+	"net"
+	"runtime"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
+)
+
+// fallback is one that no handler here returns.
+var fallback = nfqueue.Accept().WithMark(0xfa11)
+
+func TestVerdictThatWeRefuseBecomesTheFallback(t *testing.T) {
+	for name, c := range map[string]struct {
+		p    nfqueue.Packet
+		v    nfqueue.Verdict
+		want error
+	}{
+		"cut":        {nfqueue.Packet{Payload: udpPacket("x"), Len: 1500}, nfqueue.Accept().WithPayload(udpPacket("y")), nfqueue.ErrTruncated},
+		"UDP GSO":    {nfqueue.Packet{Payload: udpPacket("x"), GSO: true, Hook: nfnl.Input}, nfqueue.Accept().WithPayload(udpPacket("y")), nfqueue.ErrGSO},
+		"corrupt":    {nfqueue.Packet{Payload: damaged(), ChecksumUnverified: true}, nfqueue.Accept().WithPayload(udpPacket("y")), nfqueue.ErrCorrupt},
+		"no IP":      {nfqueue.Packet{Payload: []byte("arp"), Proto: 0x0806, Family: nfnl.Bridge}, nfqueue.Accept().WithPayload(udpPacket("y")), nfqueue.ErrNotIP},
+		"nothing":    {packet("x"), nfqueue.Accept().WithRawPayload(nil), nfqueue.ErrPayload},
+		"no bridge":  {packet("x"), nfqueue.Accept().WithVLAN(attr.VLAN{Protocol: 0x8100}), nfqueue.ErrNotBridge},
+		"bad header": {packet("x"), nfqueue.Accept().WithPayload(udpPacket("y")[:19]), nfqueue.ErrHeader},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := newTold()
+			q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+			id := k.Enqueue(c.p)
+			start(t, q, func(*nfqueue.Packet) nfqueue.Verdict { return c.v })
+			wantVerdict(t, k, id, fallback)
+			told.next(t, c.want)
+			if s := q.Stats(); s.Refused != 1 || s.Fallbacks != 1 || s.Packets != 1 {
+				t.Errorf("stats %+v", s)
+			}
+		})
+	}
+}
+
+func TestEditInPlaceOfACorruptPacketIsRefused(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: fallback})
+	id := k.Enqueue(nfqueue.Packet{Payload: damaged(), ChecksumUnverified: true})
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		copy(p.Payload, udpPacket("hello"))
+		return nfqueue.Accept().WithPayload(p.Payload)
+	})
+	wantVerdict(t, k, id, fallback)
+}
+
+func TestVerdictThatTheKernelRefusesBecomesTheFallbackOnce(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EINVAL, syscall.ERANGE} {
+		told := newTold()
+		q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+		refuseVerdicts(k, 1, 1, errno)
+		id := k.Enqueue(packet("x"))
+		start(t, q, accept)
+		wantVerdict(t, k, id, fallback)
+		told.next(t, errno)
+		if s := q.Stats(); s.Refused != 1 || s.Fallbacks != 1 {
+			t.Errorf("stats %+v", s)
+		}
+	}
+}
+
+func TestFallbackThatTheKernelRefusesIsNotRepeated(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+	refuseVerdicts(k, 1, 100, syscall.EINVAL)
+	id := k.Enqueue(packet("x"))
+	start(t, q, accept)
+	told.next(t, syscall.EINVAL)
+	told.next(t, syscall.EINVAL)
+	wantVerdict(t, k, k.Enqueue(packet("y")), nfqueue.Accept())
+	told.none(t)
+	if s := q.Stats(); s.Refused != 2 || s.Fallbacks != 1 || !slices.Equal(k.Waiting(), []uint32{id}) {
+		t.Errorf("stats %+v, waiting %v", s, k.Waiting())
+	}
+}
+
+func TestPacketsThatAreGoneAreToldOnceABatch(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	for range 3 {
+		k.Enqueue(packet("x"))
+	}
+	k.Flush()
+	start(t, q, accept)
+	if err := told.next(t, nfqueue.ErrPacketGone); err.Error() != "nfqueue 7: 3 verdicts: "+nfqueue.ErrPacketGone.Error() {
+		t.Errorf("got %q", err)
+	}
+	wantVerdict(t, k, k.Enqueue(packet("y")), nfqueue.Accept())
+	told.none(t)
+	if s := q.Stats(); s.Gone != 3 || s.Refused != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestMalformedPacketGetsTheFallback(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+	id := k.Enqueue(packet("x"))
+	b := q.NewBatch()
+	if err := q.Receive(b); err != nil { // it is there, and undecided
+		t.Fatal(err)
+	}
+	k.SetNextID(2)
+	k.Deliver(packetMessage(id, tlv(3, "0000")))
+	start(t, q, accept)
+	wantVerdict(t, k, id, fallback)
+	told.next(t, attr.ErrMalformed)
+	if s := q.Stats(); s.Malformed != 1 || s.Fallbacks != 1 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestMessagesThatAreNoPacketsAreCounted(t *testing.T) {
+	noID := wire(uint32(28), uint16(0x0300), uint16(0), uint32(0), uint32(0), "02000007", tlv(3, "00000009"))
+	otherQueue := packetMessage(1)
+	otherQueue[19] = 8
+	otherSubsystem := packetMessage(1)
+	copy(otherSubsystem[4:], wire(uint16(0x0400)))
+	unknownType := packetMessage(1)
+	copy(unknownType[4:], wire(uint16(0x03ff)))
+	for name, message := range map[string][]byte{
+		"no ID":             noID,
+		"another queue":     otherQueue,
+		"another subsystem": otherSubsystem,
+		"unknown type":      unknownType,
+		"no header":         {1, 2, 3},
+		"too long":          wire(uint32(400), uint16(0x0300), uint16(0), uint32(0), uint32(0), "02000008"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := newTold()
+			q, k := open(t, nfqueue.Config{OnError: told.onError})
+			k.Deliver(message)
+			start(t, q, accept)
+			told.next(t, nfnl.ErrMalformed)
+			wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
+			told.none(t)
+			if s := q.Stats(); s.Malformed != 1 || s.Packets != 1 || s.Fallbacks != 0 {
+				t.Errorf("stats %+v", s)
+			}
+		})
+	}
+}
+
+func TestAnswersForNobodyAreIgnored(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	for _, errno := range []uint32{0, uint32(0xffffffff - 15)} { // and -EBUSY
+		k.Deliver(wire(uint32(36), uint16(2), uint16(0x100), uint32(77), uint32(0), errno,
+			uint32(56), uint16(0x0302), uint16(5), uint32(77), uint32(0)))
+	}
+	start(t, q, accept)
+	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
+	told.none(t)
+	if s := q.Stats(); s.Refused+s.Malformed+s.Gone != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// startled runs a handler that accepts, holds the second packet, and does what
+// end does at the fourth. It returns what it left behind.
+func startled(t *testing.T, end func()) (recovered any, returned bool, waiting []uint32) {
+	t.Helper()
+	q, k := open(t, nfqueue.Config{Fallback: fallback})
+	for range 6 {
+		k.Enqueue(packet("x"))
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() { recovered = recover() }()
+		q.Run(t.Context(), func(p *nfqueue.Packet) nfqueue.Verdict {
+			switch p.ID {
+			case 2:
+				return nfqueue.Hold()
+			case 4:
+				if err := q.SetVerdict(6, nfqueue.Stop()); err != nil {
+					t.Error(err)
+				}
+				end()
+			}
+			return nfqueue.Accept()
+		})
+		returned = true
+	}()
+	wait(t, done)
+	for id, want := range map[uint32]nfqueue.Verdict{1: nfqueue.Accept(), 3: nfqueue.Accept(), 4: fallback, 5: fallback, 6: nfqueue.Stop()} {
+		wantVerdict(t, k, id, want)
+	}
+	if s := q.Stats(); s.Fallbacks != 2 || s.Held != 1 {
+		t.Errorf("stats %+v", s)
+	}
+	return recovered, returned, k.Waiting()
+}
+
+func TestPanicLeavesNoPacketBehind(t *testing.T) {
+	recovered, returned, waiting := startled(t, func() { panic("oops") })
+	if recovered != "oops" || returned || !slices.Equal(waiting, []uint32{2}) {
+		t.Errorf("recovered %v, returned %v, waiting %v", recovered, returned, waiting)
+	}
+}
+
+func TestGoexitLeavesNoPacketBehind(t *testing.T) {
+	recovered, returned, waiting := startled(t, runtime.Goexit)
+	if recovered != nil || returned || !slices.Equal(waiting, []uint32{2}) {
+		t.Errorf("recovered %v, returned %v, waiting %v", recovered, returned, waiting)
+	}
+}
+
+func TestPanicInOnErrorLeavesNoPacketBehind(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: func(err error) { panic(err) }})
+	k.Lose(1)
+	id := k.Enqueue(packet("x"))
+	func() {
+		defer func() {
+			if err, _ := recover().(error); !errors.Is(err, syscall.ENOBUFS) {
+				t.Errorf("recovered %v", err)
+			}
+		}()
+		q.Run(t.Context(), accept)
+	}()
+	wantVerdict(t, k, id, fallback)
+}
+
+func TestRunGoesOnAfterAPanic(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	k.Enqueue(packet("x"))
+	func() {
+		defer func() { recover() }()
+		q.Run(t.Context(), func(*nfqueue.Packet) nfqueue.Verdict { panic("oops") })
+	}()
+	start(t, q, accept)
+	wantVerdict(t, k, k.Enqueue(packet("y")), nfqueue.Accept())
+}
+
+func TestOnErrorMayCallAnything(t *testing.T) {
+	var q *nfqueue.Queue
+	called := make(chan error, 1)
+	onError := func(error) {
+		err := q.SetVerdict(3, nfqueue.Stop()) // of the batch that tells of the loss
+		err = errors.Join(err, q.TryReceive(q.NewBatch()), q.Drain(nfqueue.Accept()))
+		q.Stats()
+		called <- errors.Join(err, q.Close())
+	}
+	var k *nfqueuetest.Kernel
+	q, k = open(t, nfqueue.Config{OnError: onError})
+	k.Lose(2)
+	id := k.Enqueue(packet("x"))
+	if err := q.Run(t.Context(), accept); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Run returned %v", err)
+	}
+	if err := wait(t, called); err != nil {
+		t.Error(err)
+	}
+	wantVerdict(t, k, id, nfqueue.Stop())
+}
+
+func TestVerdictsOfAClosedQueueAreErrClosed(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	k.Enqueue(packet("x"))
+	b := q.NewBatch()
+	if err := q.Receive(b); err != nil {
+		t.Fatal(err)
+	}
+	q.Close()
+	if err := q.Send(b); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Send returned %v", err)
+	}
+}

@@ -1,0 +1,134 @@
+package nfqueue_test
+
+import (
+	"errors"
+	"syscall"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// nextLoss waits for OnError to be told of lost packets.
+func (c told) nextLoss(t testing.TB) nfnl.OverrunError {
+	t.Helper()
+	var lost *nfnl.OverrunError
+	if err := c.next(t, syscall.ENOBUFS); !errors.As(err, &lost) {
+		return nfnl.OverrunError{}
+	}
+	return *lost
+}
+
+func TestLostPacketsAreCountedAndTold(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	start(t, q, accept)
+	k.Lose(5) // before the first that arrives
+	k.Verdict(k.Enqueue(packet("x")))
+	if got := told.nextLoss(t); got != (nfnl.OverrunError{Lost: 5}) {
+		t.Errorf("told %+v", got)
+	}
+	k.Verdict(k.Enqueue(packet("x")))
+	k.Lose(70000)
+	k.Verdict(k.Enqueue(packet("x")))
+	if got := told.nextLoss(t); got != (nfnl.OverrunError{Lost: 70000}) {
+		t.Errorf("told %+v", got)
+	}
+	told.none(t)
+	if s := q.Stats(); s.Lost != 70005 || s.Bypassed != 0 || s.Packets != 3 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestLossWithinABatchIsToldOnce(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	for range 3 {
+		k.Lose(2)
+		k.Enqueue(packet("x"))
+	}
+	b := q.NewBatch()
+	if err := q.Receive(b); err != nil || len(b.Packets) != 3 {
+		t.Fatalf("%d packets, %v", len(b.Packets), err)
+	}
+	if got := told.nextLoss(t); got.Lost != 6 {
+		t.Errorf("told %+v", got)
+	}
+	told.none(t)
+}
+
+func TestLossOfAFailOpenQueueIsABypass(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{FailOpen: true, OnError: told.onError})
+	start(t, q, accept)
+	k.Lose(5)
+	k.Verdict(k.Enqueue(packet("x")))
+	if got := told.nextLoss(t); got != (nfnl.OverrunError{Lost: 5, Bypassed: true}) {
+		t.Errorf("told %+v", got)
+	}
+	if s := q.Stats(); s.Lost != 5 || s.Bypassed != 5 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestIDsWrapThroughZero(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	tickets := hold(t, q)
+	k.SetNextID(0xfffffffe)
+	for _, want := range []uint32{0xfffffffe, 0xffffffff, 0, 1} {
+		if id := k.Enqueue(packet("x")); id != want {
+			t.Fatalf("ID %d, want %d", id, want)
+		}
+		if err := wait(t, tickets).SetVerdict(nfqueue.Accept()); err != nil {
+			t.Error(err)
+		}
+		wantVerdict(t, k, want, nfqueue.Accept())
+	}
+	told.none(t)
+}
+
+func TestLossAcrossZeroIsCounted(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	start(t, q, accept)
+	k.SetNextID(0xfffffffe)
+	k.Verdict(k.Enqueue(packet("x")))
+	k.Lose(3)
+	if id := k.Enqueue(packet("x")); id != 2 {
+		t.Fatalf("ID %d", id)
+	}
+	if got := told.nextLoss(t); got.Lost != 3 {
+		t.Errorf("told %+v", got)
+	}
+}
+
+func TestIDsThatJumpBackAreNoLoss(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	start(t, q, accept)
+	k.SetNextID(1000)
+	k.Verdict(k.Enqueue(packet("x")))
+	if got := told.nextLoss(t); got.Lost != 999 {
+		t.Errorf("told %+v", got)
+	}
+	k.SetNextID(5)
+	k.Verdict(k.Enqueue(packet("x")))
+	k.Lose(1)
+	k.Verdict(k.Enqueue(packet("x")))
+	if got := told.nextLoss(t); got.Lost != 1 {
+		t.Errorf("told %+v", got)
+	}
+	told.none(t)
+}
+
+func TestNobodyNeedsToBeTold(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	start(t, q, accept)
+	k.Lose(5)
+	k.Deliver([]byte{1, 2, 3})
+	k.Verdict(k.Enqueue(packet("x")))
+	if s := q.Stats(); s.Lost != 5 || s.Malformed != 1 {
+		t.Errorf("stats %+v", s)
+	}
+}

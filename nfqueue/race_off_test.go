@@ -1,0 +1,5 @@
+//go:build !race
+
+package nfqueue_test
+
+const raceEnabled = false

@@ -1,0 +1,108 @@
+package nfqueue_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
+)
+
+// stressPackets are enqueued in the stress tests.
+const stressPackets = 3000
+
+// mixed answers a third of the packets at once, holds a third for the
+// deciders, and decides on a third by ticket before it returns.
+func mixed(t testing.TB, tickets chan<- nfqueue.Ticket) nfqueue.Handler {
+	return func(p *nfqueue.Packet) nfqueue.Verdict {
+		switch p.ID % 3 {
+		case 0:
+			return nfqueue.Accept()
+		case 1:
+			tickets <- p.Ticket()
+			return nfqueue.Hold()
+		}
+		if err := p.Ticket().SetVerdict(nfqueue.Accept()); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+		return nfqueue.Drop() // too late
+	}
+}
+
+// decide decides on held packets until tickets is closed.
+func decide(t testing.TB, q *nfqueue.Queue, tickets <-chan nfqueue.Ticket) {
+	for ticket := range tickets {
+		if err := ticket.SetVerdict(nfqueue.Accept()); err != nil && !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+		if err := ticket.SetVerdict(nfqueue.Drop()); !errors.Is(err, nfqueue.ErrDecided) && !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+		q.Stats()
+	}
+}
+
+// enqueueAll enqueues the packets, from two goroutines.
+func enqueueAll(k *nfqueuetest.Kernel) {
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for range stressPackets / 2 {
+				k.Enqueue(packet("x"))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestEveryPacketGetsOneVerdict(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Batch: 8})
+	tickets := make(chan nfqueue.Ticket)
+	var deciders sync.WaitGroup
+	for range 4 {
+		deciders.Go(func() { decide(t, q, tickets) })
+	}
+	var stops []func() error
+	for range 3 {
+		stops = append(stops, start(t, q, mixed(t, tickets)))
+	}
+	enqueueAll(k)
+	for id := uint32(1); id <= stressPackets; id++ {
+		wantVerdict(t, k, id, nfqueue.Accept())
+	}
+	for _, stop := range stops {
+		if err := stop(); err != context.Canceled {
+			t.Errorf("Run returned %v", err)
+		}
+	}
+	close(tickets)
+	deciders.Wait()
+	if s := q.Stats(); s.Packets != stressPackets || s.Held != 0 || s.Gone+s.Refused+s.Fallbacks+s.Lost != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestCloseAmidEverything(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Batch: 8})
+	tickets := make(chan nfqueue.Ticket)
+	var deciders, runs sync.WaitGroup
+	for range 4 {
+		deciders.Go(func() { decide(t, q, tickets) })
+	}
+	for range 3 {
+		runs.Go(func() {
+			if err := q.Run(t.Context(), mixed(t, tickets)); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("Run returned %v", err)
+			}
+		})
+	}
+	runs.Go(func() { enqueueAll(k) })
+	k.Verdict(100)
+	q.Close()
+	runs.Wait()
+	close(tickets)
+	deciders.Wait()
+}
