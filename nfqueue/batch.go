@@ -77,7 +77,7 @@ func (b *Batch) begin() {
 }
 
 // decide takes the verdict on the next packet, and reports one that is refused.
-func (b *Batch) decide(v Verdict) {
+func (b *Batch) decide(v *Verdict) {
 	if err := b.decideNext(v); err != nil {
 		b.q.report(err)
 	}
@@ -85,7 +85,7 @@ func (b *Batch) decide(v Verdict) {
 
 // decideNext encodes at once, so that the handler may use the memory of a
 // payload again.
-func (b *Batch) decideNext(v Verdict) (refused error) {
+func (b *Batch) decideNext(v *Verdict) (refused error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p, early := &b.Packets[b.next], b.early[b.next]
@@ -100,14 +100,15 @@ func (b *Batch) decideNext(v Verdict) (refused error) {
 		b.join(v.plain, p.ID)
 	default:
 		b.endRun()
-		b.out, refused = b.q.appendVerdict(b.out, p.Ticket(), v)
+		t := p.Ticket()
+		b.out, refused = b.q.appendVerdict(b.out, &t, v)
 	}
 	b.decided()
 	return refused
 }
 
 // hold lists p as held, or gives it the fallback if that cannot be.
-func (b *Batch) hold(p *Packet, v Verdict) (refused error) {
+func (b *Batch) hold(p *Packet, v *Verdict) (refused error) {
 	b.endRun()
 	held := heldPacket{then: v.plain, size: p.Len}
 	held.then.action = v.then

@@ -66,7 +66,7 @@ func (v Verdict) WithConntrackTimeout(d time.Duration) Verdict {
 // appendConntrack appends NFQA_CT. The kernel takes its attributes in an order
 // of its own, and stops silently at the first that it cannot use
 // (ctnetlink_glue_parse_ct).
-func (v Verdict) appendConntrack(b []byte) []byte {
+func (v *Verdict) appendConntrack(b []byte) []byte {
 	start := len(b)
 	b = attr.BeginNested(b, attrConntrack)
 	if v.has(changeConntrackMark) {

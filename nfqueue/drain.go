@@ -39,7 +39,7 @@ func (q *Queue) drainHeld(v Verdict) (int, error) {
 	ids := q.waiting.take(maxBatch)
 	var msgs []byte
 	for _, id := range ids {
-		msgs, _ = v.append(msgs, Ticket{id: id, queue: q.number}, 0) // fits any, no error
+		msgs, _ = v.append(msgs, &Ticket{id: id, queue: q.number}, 0) // fits any, no error
 	}
 	if len(msgs) == 0 {
 		return 0, nil

@@ -8,7 +8,7 @@ import (
 )
 
 // word returns the kernel's 32-bit verdict.
-func (v Verdict) word() uint32 {
+func (v *Verdict) word() uint32 {
 	switch v.action {
 	case ActionAccept:
 		return wordAccept
@@ -29,22 +29,24 @@ func (v Verdict) word() uint32 {
 // Append appends the message that returns v on p. It appends nothing for Hold,
 // and nothing with an error, which says why p cannot be changed as v wants.
 func (v Verdict) Append(b []byte, p *Packet) ([]byte, error) {
-	return v.append(b, p.Ticket(), 0)
+	t := p.Ticket()
+	return v.append(b, &t, 0)
 }
 
-// append is Append; portID comes back in the kernel's refusal, if any.
-func (v Verdict) append(b []byte, t Ticket, portID uint32) ([]byte, error) {
+// append is Append; portID comes back in the kernel's refusal, if any. Like all
+// on the way of every packet it takes pointers: Verdict and Ticket are not small.
+func (v *Verdict) append(b []byte, t *Ticket, portID uint32) ([]byte, error) {
 	if v.action == ActionHold {
 		return b, nil
 	}
-	if err := t.refuse(&v); err != nil {
+	if err := t.refuse(v); err != nil {
 		return b, err
 	}
 	start := len(b)
 	b = v.begin(b, typeVerdict, t, portID)
-	if payload, ok := v.Payload(); ok {
+	if v.has(changePayload | changeRaw) {
 		var err error
-		if b, err = t.appendPayload(b, payload, v.has(changeRaw)); err != nil {
+		if b, err = t.appendPayload(b, v.payload, v.has(changeRaw)); err != nil {
 			return b[:start], err
 		}
 	}
@@ -58,7 +60,7 @@ func (v Verdict) append(b []byte, t Ticket, portID uint32) ([]byte, error) {
 //	+-------------+-------------+
 //	| verdict     | ID          |    struct nfqnl_msg_verdict_hdr
 //	+-------------+-------------+
-func (v Verdict) begin(b []byte, typ nfnl.Type, t Ticket, portID uint32) []byte {
+func (v *Verdict) begin(b []byte, typ nfnl.Type, t *Ticket, portID uint32) []byte {
 	b = nfnl.Begin(b, nfnl.Header{Type: typ, Flags: nfnl.FlagRequest, Seq: t.id, PortID: portID, Resource: t.queue})
 	var header [8]byte
 	binary.BigEndian.PutUint32(header[:], v.word())

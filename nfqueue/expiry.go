@@ -112,7 +112,8 @@ func (q *Queue) expire() {
 		}
 		var msgs []byte
 		for i, id := range ids {
-			msgs, _ = Verdict{plain: then[i]}.append(msgs, Ticket{id: id, queue: q.number}, 0) // fits any, no error
+			v := Verdict{plain: then[i]}
+			msgs, _ = v.append(msgs, &Ticket{id: id, queue: q.number}, 0) // fits any, no error
 		}
 		q.stats.expired.Add(uint64(len(ids)))
 		err := q.conn.Send(msgs)

@@ -23,7 +23,7 @@ func (q *Queue) fallBack(ids []uint32) error {
 
 // appendVerdict appends v on a packet, or the fallback and returns why v is
 // refused.
-func (q *Queue) appendVerdict(b []byte, t Ticket, v Verdict) ([]byte, error) {
+func (q *Queue) appendVerdict(b []byte, t *Ticket, v *Verdict) ([]byte, error) {
 	b, err := v.append(b, t, 0)
 	if err != nil {
 		return q.appendRefused(b, t.id, err)
@@ -41,6 +41,6 @@ func (q *Queue) appendRefused(b []byte, id uint32, why error) ([]byte, error) {
 // appendFallback appends Config.Fallback on a packet.
 func (q *Queue) appendFallback(b []byte, id uint32) []byte {
 	q.stats.fallbacks.Add(1)
-	b, _ = q.cfg().Fallback.append(b, Ticket{id: id, queue: q.number}, fallbackPort) // fits any, no error
+	b, _ = q.cfg().Fallback.append(b, &Ticket{id: id, queue: q.number}, fallbackPort) // fits any, no error
 	return b
 }

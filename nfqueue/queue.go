@@ -128,7 +128,7 @@ func (q *Queue) TryReceive(b *Batch) error {
 // that none of them can be decided any more.
 func (q *Queue) Send(b *Batch) error {
 	for b.next < len(b.Packets) {
-		b.decide(b.Verdicts[b.next])
+		b.decide(&b.Verdicts[b.next])
 	}
 	err := b.end()
 	b.count(-1)

@@ -9,7 +9,7 @@ import (
 
 // refuse returns why v cannot be given to the packet, where the kernel would
 // not say.
-func (t Ticket) refuse(v *Verdict) error {
+func (t *Ticket) refuse(v *Verdict) error {
 	if v.has(changeConntrack) && t.flags&ticketUntracked != 0 {
 		return ErrUntracked
 	}
@@ -18,8 +18,8 @@ func (t Ticket) refuse(v *Verdict) error {
 			return err
 		}
 	}
-	if payload, ok := v.Payload(); ok {
-		return t.refusePayload(payload, v.has(changeRaw))
+	if v.has(changePayload | changeRaw) {
+		return t.refusePayload(v.payload, v.has(changeRaw))
 	}
 	return nil
 }
@@ -27,7 +27,7 @@ func (t Ticket) refuse(v *Verdict) error {
 // refusePayload returns why payload cannot replace the packet. The kernel would
 // not say: it drops what it cannot use (nfqnl_mangle), and takes all checksums
 // for final.
-func (t Ticket) refusePayload(payload []byte, raw bool) error {
+func (t *Ticket) refusePayload(payload []byte, raw bool) error {
 	switch {
 	case len(payload) == 0 || len(payload) > attr.MaxLen:
 		return fmt.Errorf("%w: it has %d bytes, not between 1 and %d", ErrPayload, len(payload), attr.MaxLen)
@@ -50,7 +50,7 @@ func (t Ticket) refusePayload(payload []byte, raw bool) error {
 // refuseLink returns why v cannot change the packet's link layer. The kernel
 // ignores such changes outside of bridges; there it drops the packet if they do
 // not fit (nfqa_parse_bridge).
-func (t Ticket) refuseLink(v *Verdict) error {
+func (t *Ticket) refuseLink(v *Verdict) error {
 	switch {
 	case t.family != nfnl.Bridge:
 		return ErrNotBridge
@@ -64,7 +64,7 @@ func (t Ticket) refuseLink(v *Verdict) error {
 
 // appendPayload appends a copy of payload as the new packet, finished unless
 // it is to be sent raw.
-func (t Ticket) appendPayload(b, payload []byte, raw bool) ([]byte, error) {
+func (t *Ticket) appendPayload(b, payload []byte, raw bool) ([]byte, error) {
 	b = attr.AppendBytes(b, attrPayload, payload)
 	if raw {
 		return b, nil

@@ -51,7 +51,8 @@ func (b *Batch) handle(h Handler) error {
 		b.startTimer()
 	}
 	for i := range b.Packets {
-		b.decide(h(&b.Packets[i]))
+		v := h(&b.Packets[i])
+		b.decide(&v)
 	}
 	return b.end()
 }

@@ -104,7 +104,7 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	}
 	msg := q.buffers.Get().(*[]byte)
 	defer q.buffers.Put(msg)
-	b, refused := q.appendVerdict((*msg)[:0], t, v)
+	b, refused := q.appendVerdict((*msg)[:0], &t, &v)
 	*msg = b
 	if err := q.conn.Send(b); err != nil {
 		q.waiting.restore(t.id)

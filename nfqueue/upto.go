@@ -34,7 +34,7 @@ func (b *Batch) join(v plain, id uint32) {
 // endRun adds the verdicts of the run to out. The lock is held.
 func (b *Batch) endRun() {
 	v := Verdict{plain: b.run.v}
-	switch t := (Ticket{id: b.run.last, queue: b.q.number}); b.run.n {
+	switch t := (&Ticket{id: b.run.last, queue: b.q.number}); b.run.n {
 	case 0:
 		return
 	case 1:
@@ -48,7 +48,7 @@ func (b *Batch) endRun() {
 // appendUpTo appends the message that gives v to all packets that wait, up to
 // and including t's: n, as far as is known. That stands in for a port ID, which
 // the kernel ignores but echoes when it finds none of them.
-func (v Verdict) appendUpTo(b []byte, t Ticket, n int) []byte {
+func (v *Verdict) appendUpTo(b []byte, t *Ticket, n int) []byte {
 	start := len(b)
 	return nfnl.End(v.begin(b, typeVerdictBatch, t, uint32(n)), start)
 }
@@ -65,7 +65,7 @@ func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 	if err != nil {
 		return q.wrap(err)
 	}
-	if err := q.conn.Send(v.appendUpTo(nil, Ticket{id: id, queue: q.number}, len(ids))); err != nil {
+	if err := q.conn.Send(v.appendUpTo(nil, &Ticket{id: id, queue: q.number}, len(ids))); err != nil {
 		q.waiting.restore(ids...)
 		return q.wrap(fmt.Errorf("packets up to %d: %w", id, err))
 	}

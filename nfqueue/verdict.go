@@ -153,7 +153,7 @@ func (v Verdict) WithRawPayload(b []byte) Verdict {
 }
 
 // has reports whether v changes any of what is in c.
-func (v Verdict) has(c change) bool { return v.change&c != 0 }
+func (v *Verdict) has(c change) bool { return v.change&c != 0 }
 
 // Action returns what v does with the packet.
 func (v Verdict) Action() Action { return v.action }
@@ -182,7 +182,7 @@ func (v Verdict) VLAN() (tag attr.VLAN, ok bool) { return v.vlan, v.has(changeVL
 func (v Verdict) LinkHeader() (b []byte, ok bool) { return v.linkHeader, v.has(changeLinkHeader) }
 
 // fitsAny reports whether v can be given to packets that nobody has looked at.
-func (v Verdict) fitsAny() bool { return v.action != ActionHold && !v.has(changeOne|changeConntrack) }
+func (v *Verdict) fitsAny() bool { return v.action != ActionHold && !v.has(changeOne|changeConntrack) }
 
 // Equal reports whether v and w do the same. A payload that is to be finished
 // is not equal to a raw one.

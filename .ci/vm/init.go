@@ -59,7 +59,7 @@ func runJob() (status int, err error) {
 		return 0, err
 	}
 	before := warned()
-	fmt.Println(sayBegin + release())
+	fmt.Println(sayBegin + release() + ", up for " + uptime() + " s")
 	status, err = runTest(j)
 	if warned() != before {
 		fmt.Println(sayNote + "the kernel warned or oopsed during the test")
@@ -216,6 +216,12 @@ func (l kernelLog) print() {
 			fmt.Println(sayNote + "kernel: " + text)
 		}
 	}
+}
+
+func uptime() string {
+	b, _ := os.ReadFile("/proc/uptime")
+	up, _, _ := strings.Cut(string(b), " ")
+	return up
 }
 
 func release() string {

@@ -24,7 +24,7 @@ type job struct {
 // from the kernel or from firmware; so a line of the test cannot be taken for a
 // message, and what the kernel says in between does no harm.
 const (
-	sayBegin  = "vm-begin " // the kernel's release
+	sayBegin  = "vm-begin " // what kernel it is, for people
 	sayOutput = "vm-out "   // one line of the test's output
 	sayNote   = "vm-note "  // something to tell people
 	sayCover  = "vm-cover " // the coverage profile, base64
