@@ -68,7 +68,7 @@ func (r *Reader) bind() error {
 	for i := range r.groups {
 		g := &r.groups[i]
 		if err := r.bindGroup(g); err != nil {
-			err = fmt.Errorf("open group %d: %w", g.number, r.explain(err))
+			err = fmt.Errorf("open group %d: %w", g.number, r.explain(err, g.number))
 			r.giveBack(r.groups[:i])
 			return err
 		}
@@ -124,9 +124,9 @@ func (r *Reader) unbind() (bool, error) {
 }
 
 // explain adds to the kernel's refusal of the configuration what to do about it.
-func (r *Reader) explain(err error) error {
+func (r *Reader) explain(err error, group uint16) error {
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		return fmt.Errorf("%w: this kernel knows not all of the flags set by Config.Flags", err)
 	}
-	return r.conn.Explain(err, nfnl.SubsystemLog, "nfnetlink_log", ErrTaken)
+	return r.conn.Explain(err, nfnl.SubsystemLog, group, ErrTaken)
 }

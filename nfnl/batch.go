@@ -6,6 +6,7 @@ import "fmt"
 // calls of Receive each need one of their own.
 type Batch struct {
 	take  func(Message, error)
+	size  int // of a slot's buffer, in bytes
 	slots []slot
 	n     int // datagrams that the last receive brought
 	sys   system
@@ -38,16 +39,21 @@ var (
 // an error, which wraps ErrMalformed, comes as much of the message as could be
 // read. take must not call methods of the Conn that receive, nor Request.
 func NewBatch(n, size int, take func(m Message, err error)) *Batch {
-	n = max(n, 1)
+	b := &Batch{take: take, slots: make([]slot, max(n, 1))}
+	b.resize(size)
+	return b
+}
+
+// resize makes new buffers. What the last receive brought stays where it is.
+func (b *Batch) resize(size int) {
+	b.size = size
 	stride := (size+63)&^63 + stagger
-	room := make([]byte, n*stride)
-	b := &Batch{take: take, slots: make([]slot, n)}
+	room := make([]byte, len(b.slots)*stride)
 	for i := range b.slots {
 		at := i * stride
 		b.slots[i].buf = room[at : at+size : at+size]
 	}
 	b.sys.prepare(b.slots)
-	return b
 }
 
 // reset forgets what the last receive brought. In race builds it overwrites

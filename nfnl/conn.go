@@ -39,6 +39,9 @@ type Conn struct {
 	holder atomic.Pointer[Receiver] // the receiver that waits in the kernel
 	plain  Receiver                 // for Receive, which has no context
 
+	room  atomic.Int64 // that a Batch must have for a datagram, at least
+	turns atomic.Int64 // how often the token was given back
+
 	mu       sync.Mutex // guards what follows
 	deadline time.Time  // the user's, apart from those that interrupt
 	asked    []*request // requests that have no answer yet

@@ -10,18 +10,23 @@ import (
 var errNoCapability = errors.New("it needs CAP_NET_ADMIN over the network namespace: run as root, in a container with --cap-add NET_ADMIN, or under unshare -Urn")
 
 // Explain adds to the kernel's refusal of a configuration message what a
-// person can do about it. subsystem and module are those of the message; taken
-// is what EPERM means to a program that has the privilege: that another socket
-// owns the queue or group. The result matches all that err matches.
-func (c *Conn) Explain(err error, subsystem uint8, module string, taken error) error {
+// person can do about it. The message was one of subsystem, about the queue or
+// group with that number. taken is what EPERM means to a program that has the
+// privilege: that another socket owns it; where /proc tells which, so does the
+// error. The result matches all that err matches.
+func (c *Conn) Explain(err error, subsystem uint8, number uint16, taken error) error {
 	var e *Error
 	if !errors.As(err, &e) {
 		return err
 	}
+	module := modules[subsystem]
 	switch {
 	case e.Errno == syscall.EPERM && !c.privileged(subsystem):
 		return fmt.Errorf("%w; %w", err, errNoCapability)
 	case e.Errno == syscall.EPERM:
+		if who := c.owner("netfilter/"+module, number); who != "" {
+			return fmt.Errorf("%w (%s): %w", taken, who, err)
+		}
 		return fmt.Errorf("%w: %w", taken, err)
 	case e.Errno == syscall.EINVAL && e.Text == "":
 		// nfnetlink_rcv_msg: no handler for the subsystem, and none could be loaded.
@@ -29,6 +34,10 @@ func (c *Conn) Explain(err error, subsystem uint8, module string, taken error) e
 	}
 	return err
 }
+
+// modules are the kernel modules of the subsystems, and the names of their
+// lists in /proc/net/netfilter.
+var modules = map[uint8]string{SubsystemQueue: "nfnetlink_queue", SubsystemLog: "nfnetlink_log"}
 
 // privileged reports whether the program may configure: a message that only
 // the kernel sends is then refused as such, and else for want of privilege.

@@ -98,11 +98,20 @@ func (c *Conn) acquire(ctx context.Context) error {
 	}
 }
 
+// putBack gives the token back.
+func (c *Conn) putBack() {
+	c.turns.Add(1)
+	c.token <- struct{}{}
+}
+
 // receive fills b, hands it out and gives the token back. It waits if there is
 // a receiver to wait for. It returns how many messages take saw.
 func (c *Conn) receive(r *Receiver, b *Batch) (int, error) {
-	defer func() { c.token <- struct{}{} }()
+	defer c.putBack()
 	b.reset()
+	if room := int(c.room.Load()); room > b.size {
+		b.resize(room)
+	}
 	if !c.takeKept(b) {
 		if err := c.fill(r, b); err != nil {
 			return 0, err
@@ -134,6 +143,44 @@ func (r *Receiver) interrupt() {
 	if r.c.holder.CompareAndSwap(r, interrupted) {
 		r.c.t.setReadDeadline(aLongTimeAgo)
 	}
+}
+
+// GrowBuffers gives every Batch that receives from now on room for datagrams of
+// up to size bytes. A Receive that waits is called back to do so: when
+// GrowBuffers returns the kernel may send longer ones.
+func (c *Conn) GrowBuffers(size int) error {
+	for old := c.room.Load(); old < int64(size) && !c.room.CompareAndSwap(old, int64(size)); {
+		old = c.room.Load()
+	}
+	// Whoever takes the token from here on sees room; wait for who has it now.
+	for before := c.turns.Load(); c.turns.Load() == before; {
+		if r := c.holder.Load(); r != nil && r != interrupted {
+			r.interrupt()
+		}
+		select {
+		case <-c.token:
+			c.putBack()
+		case <-c.closed:
+			return net.ErrClosed
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// Buffer takes what is on the socket to where the next Receive finds it, so that
+// there is room for more. If another goroutine is receiving, that does it.
+func (c *Conn) Buffer() error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	select {
+	case <-c.token:
+	default:
+		return nil
+	}
+	defer c.putBack()
+	return c.look(nil)
 }
 
 // release says that r is back from the kernel, undoes its interruption and

@@ -25,6 +25,9 @@ type request struct {
 	answer chan error // of capacity 1
 }
 
+// answered reports whether the answer is there.
+func (r *request) answered() bool { return r != nil && len(r.answer) > 0 }
+
 // Request sends m and returns the kernel's answer: nil, or an *Error. It sets
 // m's flags and sequence number. It may be called from anywhere but a Batch's
 // take, also beside a goroutine that receives: packets that come before the
@@ -108,7 +111,7 @@ func (c *Conn) await(r *request) (error, bool) {
 	case <-c.token:
 	}
 	err := c.look(r)
-	c.token <- struct{}{}
+	c.putBack()
 	select {
 	case err := <-r.answer:
 		return err, true
@@ -118,13 +121,13 @@ func (c *Conn) await(r *request) (error, bool) {
 }
 
 // look reads what is on the socket, without waiting, until it finds the answer
-// to r: answers go where they belong, and datagrams with anything else in them
-// are kept. When the answer was lost it reads all there is, but gives up in
+// to r, if that is not nil: answers go where they belong, and datagrams with
+// anything else in them are kept. When the answer was lost it reads all there is, but gives up in
 // time where packets come faster than it reads.
 func (c *Conn) look(r *request) error {
 	keep := false
 	b := NewBatch(1, maxDatagram, func(Message, error) { keep = true })
-	for start := time.Now(); len(r.answer) == 0 && time.Since(start) < requestPatience; {
+	for start := time.Now(); !r.answered() && time.Since(start) < requestPatience; {
 		b.reset()
 		if err := c.check(c.t.receive(b, false)); err != nil {
 			return err

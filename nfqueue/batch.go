@@ -19,11 +19,15 @@ type Batch struct {
 	raw  *nfnl.Batch
 	news news
 
+	counted bool // among the queue's receivers
+
 	mu      sync.Mutex // guards what follows, against the timer and tickets
 	open    bool       // some packets may have no verdict yet
 	next    int        // the first of those whose handler has not returned
 	early   []bool     // packets whose ticket was answered before that
 	out     []byte     // verdicts to be sent
+	run     run        // verdicts that are yet to be added to out
+	alone   bool       // nobody else has packets without a verdict
 	sendErr error      // of a flush
 	timer   *time.Timer
 	armed   bool
@@ -33,10 +37,19 @@ type Batch struct {
 // NewBatch returns a Batch with room for Config.Batch packets of
 // Config.CopyRange bytes. Memory is touched only as packets need it.
 func (q *Queue) NewBatch() *Batch {
-	n := q.cfg.Batch
+	n := q.cfg().Batch
 	b := &Batch{q: q, Packets: make([]Packet, 0, n), Verdicts: make([]Verdict, 0, n), early: make([]bool, 0, n)}
-	b.raw = nfnl.NewBatch(n, int(q.cfg.CopyRange)+metadataRoom, b.take)
+	b.raw = nfnl.NewBatch(n, int(q.cfg().CopyRange)+metadataRoom, b.take)
 	return b
+}
+
+// count adds b to the queue's receivers, or takes it away, unless that has been
+// done.
+func (b *Batch) count(n int32) {
+	if counts := n > 0; counts != b.counted {
+		b.counted = counts
+		b.q.receivers.Add(n)
+	}
 }
 
 // clear makes room for the next receive.
@@ -58,6 +71,7 @@ func (b *Batch) begin() {
 	b.Verdicts = append(b.Verdicts, make([]Verdict, n)...)
 	b.early = append(b.early[:0], make([]bool, n)...)
 	b.open, b.next, b.late = true, 0, false
+	b.alone = b.q.alone()
 	b.mu.Unlock()
 	b.q.waiting.add(b)
 }
@@ -79,16 +93,38 @@ func (b *Batch) decideNext(v *Verdict) (refused error) {
 	if early { // its ticket was faster
 		return nil
 	}
-	if v.action == ActionHold {
-		if b.q.waiting.hold(p.ID) {
-			return nil
-		}
-		b.out, refused = b.q.appendRefused(b.out, p.ID, errTooManyHeld)
-	} else {
+	switch {
+	case v.action == ActionHold:
+		refused = b.hold(p, v)
+	case v.fitsAny() && b.alone && b.q.waiting.unsettled.Load() == 0:
+		b.join(v.plain, p.ID)
+	default:
+		b.endRun()
 		t := p.Ticket()
 		b.out, refused = b.q.appendVerdict(b.out, &t, v)
 	}
 	b.decided()
+	return refused
+}
+
+// hold lists p as held, or gives it the fallback if that cannot be.
+func (b *Batch) hold(p *Packet, v *Verdict) (refused error) {
+	b.endRun()
+	held := heldPacket{then: v.plain, size: p.Len}
+	held.then.action = v.then
+	switch {
+	case v.hold == unusable:
+		refused = ErrHold
+	case v.then != ActionHold:
+		held.until = time.Now().Add(v.hold)
+		fallthrough
+	default:
+		if b.q.waiting.hold(p.ID, held, b.q.limits()) {
+			return nil
+		}
+		refused = ErrHeld
+	}
+	b.out, refused = b.q.appendRefused(b.out, p.ID, refused)
 	return refused
 }
 
@@ -136,6 +172,7 @@ func (b *Batch) end() error {
 // their handler has panicked, or ended its goroutine, or Run has to end.
 func (b *Batch) abandon() {
 	b.mu.Lock()
+	b.endRun()
 	for ; b.open && b.next < len(b.Packets); b.next++ {
 		if !b.early[b.next] {
 			b.out = b.q.appendFallback(b.out, b.Packets[b.next].ID)

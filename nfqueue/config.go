@@ -2,6 +2,7 @@ package nfqueue
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
@@ -49,6 +50,15 @@ type Config struct {
 	// verdict, without the cost of Conntrack on every packet; Open fails where it
 	// cannot. Conntrack allows such verdicts too.
 	ConntrackVerdicts bool
+
+	// BestEffort makes Open do without Conntrack, ConntrackVerdicts and
+	// SecurityContext where the kernel lacks them. Queue.Granted tells.
+	BestEffort bool
+
+	// MaxHeld and MaxHeldBytes are how many packets may be held at a time, and
+	// how many bytes of them; what comes after that gets Fallback, and OnError
+	// is told ErrHeld. 0 means MaxLen packets, and any number of bytes.
+	MaxHeld, MaxHeldBytes int
 
 	// Flags are bits of NFQA_CFG_FLAGS that are newer than this package. Those
 	// it knows have fields of their own and are refused here.
@@ -116,6 +126,12 @@ func (c Config) withDefaults() Config {
 	if c.FlushAfter == 0 {
 		c.FlushAfter = defaultFlushAfter
 	}
+	if c.MaxHeld == 0 {
+		c.MaxHeld = int(min(c.MaxLen, math.MaxInt32))
+	}
+	if c.MaxHeldBytes == 0 {
+		c.MaxHeldBytes = math.MaxInt
+	}
 	if c.Socket.ReadBuffer == 0 {
 		c.Socket.ReadBuffer = int(min(max(uint64(c.MaxLen)*packetCost, minReadBuffer), maxReadBuffer))
 	}
@@ -134,6 +150,10 @@ func (c Config) check() error {
 			c.Flags, knownFlags)
 	case c.Batch < 0 || c.Batch > maxBatch:
 		return fmt.Errorf("nfqueue: Config.Batch is %d, not between 0 and %d", c.Batch, maxBatch)
+	case c.MaxHeld < 0:
+		return fmt.Errorf("nfqueue: Config.MaxHeld is %d, below 0", c.MaxHeld)
+	case c.MaxHeldBytes < 0:
+		return fmt.Errorf("nfqueue: Config.MaxHeldBytes is %d, below 0", c.MaxHeldBytes)
 	case c.FlushAfter < 0:
 		return fmt.Errorf("nfqueue: Config.FlushAfter is %v, below 0", c.FlushAfter)
 	case c.Fallback.action == ActionHold:
@@ -190,27 +210,6 @@ func (c Config) adopt() nfnl.Message {
 	return nfnl.Message{
 		Header: nfnl.Header{Type: typeConfig, Resource: c.Queue},
 		Attrs:  c.withDefaults().appendParams(nil),
-	}
-}
-
-// askConntrack returns the message that sets the conntrack flag, which a kernel
-// without the means for it refuses. What sets up the queue clears the flag again.
-func (c Config) askConntrack() nfnl.Message {
-	b := attr.AppendUint32(nil, attrConfigFlags, flagConntrack)
-	return nfnl.Message{
-		Header: nfnl.Header{Type: typeConfig, Resource: c.Queue},
-		Attrs:  attr.AppendUint32(b, attrConfigMask, flagConntrack),
-	}
-}
-
-// probeConntrack returns a message that asks whether the kernel can handle
-// conntrack. It checks that first; a queue that is not there is not made, and
-// the flag that this sets on one that is, Bind or adopt sets again.
-func (c Config) probeConntrack() nfnl.Message {
-	b := attr.AppendUint32(nil, attrConfigFlags, flagConntrack)
-	return nfnl.Message{
-		Header: nfnl.Header{Type: typeConfig, Resource: c.Queue},
-		Attrs:  attr.AppendUint32(b, attrConfigMask, flagConntrack),
 	}
 }
 

@@ -8,11 +8,11 @@ import "fmt"
 // Run is about to get, are left to it.
 func (q *Queue) Drain(v Verdict) error {
 	if !v.fitsAny() {
-		return fmt.Errorf("nfqueue %d: drain: %v is no verdict for many packets", q.cfg.Queue, v)
+		return fmt.Errorf("nfqueue %d: drain: %v is no verdict for many packets", q.number, v)
 	}
 	b := q.NewBatch()
 	defer b.abandon()
-	for n := uint64(0); n <= uint64(q.cfg.MaxLen); {
+	for n := uint64(0); n <= uint64(q.cfg().MaxLen); {
 		held, err := q.drainHeld(v)
 		if err != nil {
 			return err
@@ -39,7 +39,7 @@ func (q *Queue) drainHeld(v Verdict) (int, error) {
 	ids := q.waiting.take(maxBatch)
 	var msgs []byte
 	for _, id := range ids {
-		msgs, _ = v.append(msgs, &Ticket{id: id, queue: q.cfg.Queue}, 0) // fits any, no error
+		msgs, _ = v.append(msgs, &Ticket{id: id, queue: q.number}, 0) // fits any, no error
 	}
 	if len(msgs) == 0 {
 		return 0, nil
@@ -48,5 +48,6 @@ func (q *Queue) drainHeld(v Verdict) (int, error) {
 		q.waiting.restore(ids...)
 		return 0, q.wrap(fmt.Errorf("drain: %w", err))
 	}
+	q.waiting.sent(len(ids))
 	return len(ids), nil
 }

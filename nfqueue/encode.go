@@ -43,7 +43,7 @@ func (v *Verdict) append(b []byte, t *Ticket, portID uint32) ([]byte, error) {
 		return b, err
 	}
 	start := len(b)
-	b = v.begin(b, t, portID)
+	b = v.begin(b, typeVerdict, t, portID)
 	if v.has(changePayload | changeRaw) {
 		var err error
 		if b, err = t.appendPayload(b, v.payload, v.has(changeRaw)); err != nil {
@@ -60,8 +60,8 @@ func (v *Verdict) append(b []byte, t *Ticket, portID uint32) ([]byte, error) {
 //	+-------------+-------------+
 //	| verdict     | ID          |    struct nfqnl_msg_verdict_hdr
 //	+-------------+-------------+
-func (v *Verdict) begin(b []byte, t *Ticket, portID uint32) []byte {
-	b = nfnl.Begin(b, nfnl.Header{Type: typeVerdict, Flags: nfnl.FlagRequest, Seq: t.id, PortID: portID, Resource: t.queue})
+func (v *Verdict) begin(b []byte, typ nfnl.Type, t *Ticket, portID uint32) []byte {
+	b = nfnl.Begin(b, nfnl.Header{Type: typ, Flags: nfnl.FlagRequest, Seq: t.id, PortID: portID, Resource: t.queue})
 	var header [8]byte
 	binary.BigEndian.PutUint32(header[:], v.word())
 	binary.BigEndian.PutUint32(header[4:], t.id)

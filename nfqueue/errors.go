@@ -46,7 +46,12 @@ var (
 	// family than bridge, where the kernel ignores them.
 	ErrNotBridge = errors.New("only a packet of the bridge family can get a VLAN tag or link header")
 
-	errTooManyHeld = errors.New("as many packets are held as Config.MaxLen lets the kernel hold")
+	// ErrHeld is why a packet is not held: there are as many as Config.MaxHeld and
+	// MaxHeldBytes allow.
+	ErrHeld = errors.New("too many packets are held; see Config.MaxHeld and MaxHeldBytes")
+
+	// ErrHold refuses a HoldFor whose fallback does not fit every packet.
+	ErrHold = errors.New("the fallback of HoldFor is Hold, or fits one packet only")
 
 	errNoHeader = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
 	errNoQueue  = errors.New("nfqueue: the packet did not come from an open queue")

@@ -41,6 +41,6 @@ func (q *Queue) appendRefused(b []byte, id uint32, why error) ([]byte, error) {
 // appendFallback appends Config.Fallback on a packet.
 func (q *Queue) appendFallback(b []byte, id uint32) []byte {
 	q.stats.fallbacks.Add(1)
-	b, _ = q.cfg.Fallback.append(b, &Ticket{id: id, queue: q.cfg.Queue}, fallbackPort) // fits any, no error
+	b, _ = q.cfg().Fallback.append(b, &Ticket{id: id, queue: q.number}, fallbackPort) // fits any, no error
 	return b
 }

@@ -105,7 +105,9 @@ func (s *Stats) add(t Stats) {
 	s.Refused += t.Refused
 	s.Gone += t.Gone
 	s.Fallbacks += t.Fallbacks
+	s.Expired += t.Expired
 	s.Held += t.Held
+	s.HeldBytes += t.HeldBytes
 	s.ReadBuffer += t.ReadBuffer
 	s.SocketDrops += t.SocketDrops
 }

@@ -18,7 +18,7 @@ func (b *Batch) decided() {
 	if len(b.out) >= earlyFlush {
 		b.flush()
 	}
-	if b.late && !b.armed && len(b.out) > 0 {
+	if b.late && !b.armed && len(b.out)+b.run.n > 0 {
 		b.arm()
 	}
 }
@@ -26,6 +26,7 @@ func (b *Batch) decided() {
 // flush sends the verdicts there are. The lock is held meanwhile: verdicts that
 // overtake each other would change the order of packets.
 func (b *Batch) flush() {
+	b.endRun()
 	if len(b.out) == 0 {
 		return
 	}
@@ -46,9 +47,9 @@ func (b *Batch) startTimer() {
 func (b *Batch) arm() {
 	b.armed = true
 	if b.timer == nil {
-		b.timer = time.AfterFunc(b.q.cfg.FlushAfter, b.ring)
+		b.timer = time.AfterFunc(b.q.cfg().FlushAfter, b.ring)
 	} else {
-		b.timer.Reset(b.q.cfg.FlushAfter)
+		b.timer.Reset(b.q.cfg().FlushAfter)
 	}
 }
 

@@ -73,7 +73,7 @@ func (q *Queue) KernelStats() (KernelStats, error) {
 		return KernelStats{}, q.wrap(err)
 	}
 	for _, s := range all {
-		if s.Queue == q.cfg.Queue {
+		if s.Queue == q.number {
 			return s, nil
 		}
 	}

@@ -1,9 +1,9 @@
 package nfqueue
 
 import (
-	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -13,18 +13,32 @@ import (
 // A Queue is an open netfilter queue. Its methods may be called from any
 // goroutine at any time, also from handlers.
 type Queue struct {
-	conn    *nfnl.Conn
-	cfg     Config
-	waiting waiting
-	stats   counters
-	proc    proc
-	buffers sync.Pool // of *[]byte, for single verdicts
+	conn        *nfnl.Conn
+	number      uint16
+	configuring sync.Mutex             // one at a time
+	config      atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
+	waiting     waiting
+	stats       counters
+	proc        proc
+	buffers     sync.Pool // of *[]byte, for single verdicts
 
 	// Of the last packet received; guarded by the Conn, which hands out one
 	// message at a time.
 	lastID  uint32
 	counted bool
+
+	receivers atomic.Int32 // Runs, and batches between Receive and Send
+	adopted   bool         // packets from before Open may wait in the queue
 }
+
+// limits returns how much may be held.
+func (q *Queue) limits() limits {
+	c := q.cfg()
+	return limits{c.MaxHeld, c.MaxHeldBytes}
+}
+
+// cfg returns the configuration in force.
+func (q *Queue) cfg() *Config { return q.config.Load() }
 
 // Open binds to a queue. It needs CAP_NET_ADMIN over the network namespace. It
 // returns an error that names the field if cfg is wrong, before the kernel is
@@ -50,53 +64,17 @@ func Open(cfg Config) (*Queue, error) {
 // Queue unless there is an error; Config.Socket is not used. A queue that the
 // connection has already is taken over with what waits in it.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
-	bind, err := cfg.Bind()
-	if err != nil {
+	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	q := &Queue{conn: conn, cfg: cfg.withDefaults(), counted: true}
-	q.waiting.held = map[uint32]struct{}{}
-	q.waiting.limit = uint64(q.cfg.MaxLen)
+	q := &Queue{conn: conn, number: cfg.Queue, counted: true}
+	q.waiting.init(q.expire)
 	q.buffers.New = func() any { return new([]byte) }
-	if err := q.bind(bind); err != nil {
-		return nil, fmt.Errorf("nfqueue: open queue %d: %w", cfg.Queue, q.explain(err))
+	if err := q.configure(cfg, true); err != nil {
+		return nil, fmt.Errorf("nfqueue: open queue %d: %w", q.number, err)
 	}
 	q.proc = openProc(conn)
 	return q, nil
-}
-
-// bind sends the configuration.
-func (q *Queue) bind(m nfnl.Message) error {
-	if q.cfg.ConntrackVerdicts && !q.cfg.Conntrack {
-		// Elsewhere than on a queue that is bound already, nothing but the check
-		// happens: the kernel makes it before it looks for the queue.
-		if err := q.conn.Request(q.cfg.askConntrack()); errors.Is(err, syscall.EOPNOTSUPP) {
-			return err
-		}
-	}
-	err := q.conn.Request(m)
-	if errors.Is(err, syscall.EBUSY) {
-		// Ours already: given to us with conn, or bound by a Request whose
-		// answer was lost. Where its IDs have got to is for a packet to tell.
-		q.counted = false
-		err = q.conn.Request(q.cfg.adopt())
-	}
-	return err
-}
-
-// explain adds to the kernel's refusal of the configuration what to do about it.
-func (q *Queue) explain(err error) error {
-	if errors.Is(err, syscall.EOPNOTSUPP) {
-		return fmt.Errorf("%w: this kernel knows not all of the flags that Config.Conntrack, ConntrackVerdicts, SecurityContext and Flags ask for", err)
-	}
-	err = q.conn.Explain(err, nfnl.SubsystemQueue, "nfnetlink_queue", ErrTaken)
-	if errors.Is(err, ErrTaken) {
-		list := openProc(q.conn)
-		defer list.close()
-		all, _ := list.read() // without it the owner is not named
-		return fmt.Errorf("%w%s", err, owner(all, q.cfg.Queue, program))
-	}
-	return err
 }
 
 // Receive waits for packets and fills b with them. Run is built on Receive and
@@ -123,7 +101,12 @@ func (q *Queue) Receive(b *Batch) error {
 	if err := q.Send(b); err != nil {
 		return err
 	}
-	return q.wrap(q.receive(q.conn, b))
+	b.count(1)
+	err := q.receive(q.conn, b)
+	if err != nil {
+		b.count(-1)
+	}
+	return q.wrap(err)
 }
 
 // TryReceive is Receive without waiting. If no packet is there, or another
@@ -132,7 +115,12 @@ func (q *Queue) TryReceive(b *Batch) error {
 	if err := q.Send(b); err != nil {
 		return err
 	}
-	return q.wrap(q.tryReceive(b))
+	b.count(1)
+	err := q.tryReceive(b)
+	if err != nil || len(b.Packets) == 0 {
+		b.count(-1)
+	}
+	return q.wrap(err)
 }
 
 // Send returns b.Verdicts to the kernel. After that, or after the next Receive,
@@ -142,7 +130,9 @@ func (q *Queue) Send(b *Batch) error {
 	for b.next < len(b.Packets) {
 		b.decide(&b.Verdicts[b.next])
 	}
-	return q.wrap(b.end())
+	err := b.end()
+	b.count(-1)
+	return q.wrap(err)
 }
 
 // SetReadDeadline makes Receive, and Run, fail with os.ErrDeadlineExceeded from
@@ -163,8 +153,8 @@ func (q *Queue) Close() error {
 
 // report tells OnError. No lock may be held: it may call any method.
 func (q *Queue) report(err error) {
-	if q.cfg.OnError != nil {
-		q.cfg.OnError(q.wrap(err))
+	if q.cfg().OnError != nil {
+		q.cfg().OnError(q.wrap(err))
 	}
 }
 
@@ -173,5 +163,5 @@ func (q *Queue) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("nfqueue %d: %w", q.cfg.Queue, err)
+	return fmt.Errorf("nfqueue %d: %w", q.number, err)
 }

@@ -55,7 +55,7 @@ func (b *Batch) take(m nfnl.Message, err error) {
 		b.takeReply(reply)
 		return
 	}
-	if m.Type == typePacket && m.Resource == b.q.cfg.Queue {
+	if m.Type == typePacket && m.Resource == b.q.number {
 		b.takePacket(m, err)
 		return
 	}
@@ -109,18 +109,22 @@ func (q *Queue) gap(id uint32) uint32 {
 // takeReply notes what the kernel says of a verdict. Answers to requests come
 // here when nobody waits for them: the request was repeated, and had its answer.
 func (b *Batch) takeReply(r nfnl.Reply) {
-	if r.Type != typeVerdict {
+	if r.Type != typeVerdict && r.Type != typeVerdictBatch {
 		return
 	}
 	switch r.Errno {
 	case 0:
 	case syscall.ENOENT:
-		b.news.gone++
+		if r.Type == typeVerdictBatch {
+			b.news.gone += int(r.PortID) // see appendUpTo
+		} else {
+			b.news.gone++
+		}
 	case syscall.EPERM, syscall.ENODEV:
 		b.news.fatal = fmt.Errorf("verdict: %w", r.Err())
 	default:
 		b.news.refused = append(b.news.refused, fmt.Errorf("packet %d: the kernel refused the verdict: %w", r.Seq, r.Err()))
-		if r.PortID != fallbackPort {
+		if r.Type == typeVerdict && r.PortID != fallbackPort {
 			b.news.answer = append(b.news.answer, r.Seq)
 		}
 	}
@@ -154,8 +158,8 @@ func (q *Queue) settle(b *Batch) error {
 // lose counts and reports lost packets.
 func (q *Queue) lose(n uint64) {
 	q.stats.lost.Add(n)
-	if q.cfg.FailOpen {
+	if q.cfg().FailOpen {
 		q.stats.bypassed.Add(n)
 	}
-	q.report(&nfnl.OverrunError{Lost: n, Bypassed: q.cfg.FailOpen})
+	q.report(&nfnl.OverrunError{Lost: n, Bypassed: q.cfg().FailOpen})
 }

@@ -27,6 +27,8 @@ func (q *Queue) Run(ctx context.Context, h Handler) error {
 	r := q.conn.Receiver(ctx)
 	defer r.Close()
 	b := q.NewBatch()
+	q.receivers.Add(1)
+	defer q.receivers.Add(-1)
 	defer b.abandon()
 	for {
 		err := q.receive(r, b)

@@ -70,7 +70,7 @@ func TestVerdictsOfABatchAreOneSend(t *testing.T) {
 	for id := range uint32(5) {
 		w.Deliver(packetMessage(id + 1))
 	}
-	start(t, q, accept)
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict { return nfqueue.Accept().WithMark(p.ID) })
 	if ids := verdictIDs(t, wait(t, w.sends)); !slices.Equal(ids, []uint32{1, 2, 3, 4, 5}) {
 		t.Errorf("the first send has verdicts on %v", ids)
 	}

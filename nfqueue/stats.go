@@ -13,7 +13,9 @@ type Stats struct {
 	Refused   uint64 // verdicts refused, by this package or by the kernel
 	Gone      uint64 // verdicts for packets the kernel no longer had
 	Fallbacks uint64 // packets that got Config.Fallback
+	Expired   uint64 // held packets that got the fallback of HoldFor
 	Held      int    // packets held now
+	HeldBytes int    // of those
 
 	ReadBuffer  int    // the receive buffer granted, in bytes; see nfnl.Conn.ReadBuffer
 	SocketDrops uint32 // datagrams that found no room; more than Lost if answers are among them
@@ -21,12 +23,13 @@ type Stats struct {
 
 // counters are what Stats is made of.
 type counters struct {
-	packets, lost, bypassed, malformed, refused, gone, fallbacks atomic.Uint64
+	packets, lost, bypassed, malformed, refused, gone, fallbacks, expired atomic.Uint64
 }
 
 // Stats returns counts since Open.
 func (q *Queue) Stats() Stats {
 	c := &q.stats
+	held, bytes := q.waiting.count()
 	return Stats{
 		Packets:     c.packets.Load(),
 		Lost:        c.lost.Load(),
@@ -35,7 +38,9 @@ func (q *Queue) Stats() Stats {
 		Refused:     c.refused.Load(),
 		Gone:        c.gone.Load(),
 		Fallbacks:   c.fallbacks.Load(),
-		Held:        q.waiting.count(),
+		Expired:     c.expired.Load(),
+		Held:        held,
+		HeldBytes:   bytes,
 		ReadBuffer:  q.conn.ReadBuffer(),
 		SocketDrops: q.conn.Drops(),
 	}

@@ -77,10 +77,10 @@ func (t Ticket) SetVerdict(v Verdict) error {
 // used depends on more than the ID.
 func (q *Queue) SetVerdict(id uint32, v Verdict) error {
 	if v.has(changeOne) {
-		return fmt.Errorf("nfqueue %d: packet %d: %v needs the packet's Ticket", q.cfg.Queue, id, v)
+		return fmt.Errorf("nfqueue %d: packet %d: %v needs the packet's Ticket", q.number, id, v)
 	}
-	t := Ticket{q: q, id: id, queue: q.cfg.Queue}
-	if !q.cfg.Conntrack && !q.cfg.ConntrackVerdicts {
+	t := Ticket{q: q, id: id, queue: q.number}
+	if !q.cfg().Conntrack && !q.cfg().ConntrackVerdicts {
 		t.flags |= ticketUntracked
 	}
 	return q.setVerdict(t, v)
@@ -88,19 +88,19 @@ func (q *Queue) SetVerdict(id uint32, v Verdict) error {
 
 // cannotTrack reports whether a change of p's connection would be lost.
 func (q *Queue) cannotTrack(p *Packet) bool {
-	if q.cfg.Conntrack {
+	if q.cfg().Conntrack {
 		return len(p.conntrack) == 0
 	}
-	return !q.cfg.ConntrackVerdicts
+	return !q.cfg().ConntrackVerdicts
 }
 
 // setVerdict takes the packet off the list of those that wait, and answers it.
 func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	if v.action == ActionHold {
-		return fmt.Errorf("nfqueue %d: packet %d: Hold is no verdict for a packet that is held", q.cfg.Queue, t.id)
+		return fmt.Errorf("nfqueue %d: packet %d: Hold is no verdict for a packet that is held", q.number, t.id)
 	}
 	if err := q.waiting.claim(t.id); err != nil {
-		return fmt.Errorf("nfqueue %d: packet %d: %w", q.cfg.Queue, t.id, err)
+		return fmt.Errorf("nfqueue %d: packet %d: %w", q.number, t.id, err)
 	}
 	msg := q.buffers.Get().(*[]byte)
 	defer q.buffers.Put(msg)
@@ -108,7 +108,8 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	*msg = b
 	if err := q.conn.Send(b); err != nil {
 		q.waiting.restore(t.id)
-		return fmt.Errorf("nfqueue %d: packet %d: %w", q.cfg.Queue, t.id, err)
+		return fmt.Errorf("nfqueue %d: packet %d: %w", q.number, t.id, err)
 	}
+	q.waiting.sent(1)
 	return q.wrap(refused)
 }

@@ -7,9 +7,10 @@ import "github.com/nfpacket/nfpacket/nfnl"
 
 // Messages.
 const (
-	typePacket  = nfnl.Type(nfnl.SubsystemQueue << 8)   // NFQNL_MSG_PACKET
-	typeVerdict = nfnl.Type(nfnl.SubsystemQueue<<8 | 1) // NFQNL_MSG_VERDICT
-	typeConfig  = nfnl.Type(nfnl.SubsystemQueue<<8 | 2) // NFQNL_MSG_CONFIG
+	typePacket       = nfnl.Type(nfnl.SubsystemQueue << 8)   // NFQNL_MSG_PACKET
+	typeVerdict      = nfnl.Type(nfnl.SubsystemQueue<<8 | 1) // NFQNL_MSG_VERDICT
+	typeConfig       = nfnl.Type(nfnl.SubsystemQueue<<8 | 2) // NFQNL_MSG_CONFIG
+	typeVerdictBatch = nfnl.Type(nfnl.SubsystemQueue<<8 | 3) // NFQNL_MSG_VERDICT_BATCH
 )
 
 // Attributes of packets and verdicts.

@@ -3,6 +3,7 @@ package nfqueue
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
 )
@@ -32,16 +33,23 @@ func (a Action) String() string {
 
 // A Verdict is what to do with a packet. The zero Verdict is Drop.
 type Verdict struct {
-	action     Action
-	bypass     bool
-	change     change
-	queue      uint16
-	mark       uint32
-	priority   uint32
+	plain
+	hold       time.Duration // see HoldFor; 0 is for ever
 	payload    []byte
 	linkHeader []byte
 	vlan       attr.VLAN
 	conntrack  conntrackChange
+}
+
+// plain is the part of a Verdict that may fit any packet.
+type plain struct {
+	action   Action
+	then     Action // after HoldFor
+	bypass   bool
+	queue    uint16
+	change   change
+	mark     uint32
+	priority uint32
 }
 
 // A change is a set of things to change on the packet.
@@ -67,30 +75,46 @@ const (
 
 // Accept lets the packet go on to the next base chain at the same hook, and
 // from there on its way.
-func Accept() Verdict { return Verdict{action: ActionAccept} }
+func Accept() Verdict { return Verdict{plain: plain{action: ActionAccept}} }
 
 // Drop discards the packet. Its sender is not told.
 func Drop() Verdict { return Verdict{} }
 
 // Stop is Accept past all other base chains of the same hook.
-func Stop() Verdict { return Verdict{action: ActionStop} }
+func Stop() Verdict { return Verdict{plain: plain{action: ActionStop}} }
 
 // Repeat sends the packet back to the start of the base chain it came from. It
 // returns with a new ID, again and again, unless a rule lets the mark through
 // that WithMark sets.
-func Repeat() Verdict { return Verdict{action: ActionRepeat} }
+func Repeat() Verdict { return Verdict{plain: plain{action: ActionRepeat}} }
 
 // Requeue puts the packet into queue n. It is dropped if nobody has that open.
-func Requeue(n uint16) Verdict { return Verdict{action: ActionRequeue, queue: n} }
+func Requeue(n uint16) Verdict { return Verdict{plain: plain{action: ActionRequeue, queue: n}} }
 
 // RequeueOrAccept is Requeue, but if nobody has queue n open it is Accept.
 func RequeueOrAccept(n uint16) Verdict {
-	return Verdict{action: ActionRequeue, queue: n, bypass: true}
+	return Verdict{plain: plain{action: ActionRequeue, queue: n, bypass: true}}
 }
 
 // Hold leaves the packet waiting. Decide on it later, through its Ticket or
 // with Queue.SetVerdict.
-func Hold() Verdict { return Verdict{action: ActionHold} }
+func Hold() Verdict { return Verdict{plain: plain{action: ActionHold, then: ActionHold}} }
+
+// HoldFor is Hold, but when d has passed without a verdict the packet gets
+// fallback: at once if d is 0 or below. fallback can have a mark and a priority,
+// but nothing that fits only this packet, and cannot be Hold: with such a one the
+// packet gets Config.Fallback, and OnError is told ErrHold.
+func HoldFor(d time.Duration, fallback Verdict) Verdict {
+	v := Verdict{plain: fallback.plain, hold: max(d, 0)}
+	v.action, v.then = ActionHold, fallback.action
+	if !fallback.fitsAny() {
+		v.hold = unusable
+	}
+	return v
+}
+
+// unusable stands in Verdict.hold for a fallback that fits not every packet.
+const unusable time.Duration = -1
 
 // WithMark returns v with a new mark for the packet, which later chains, other
 // queues and routing see.
@@ -164,7 +188,6 @@ func (v *Verdict) fitsAny() bool { return v.action != ActionHold && !v.has(chang
 // Equal reports whether v and w do the same. A payload that is to be finished
 // is not equal to a raw one.
 func (v Verdict) Equal(w Verdict) bool {
-	return v.action == w.action && v.change == w.change && v.queue == w.queue && v.bypass == w.bypass &&
-		v.mark == w.mark && v.priority == w.priority && v.vlan == w.vlan && v.conntrack == w.conntrack &&
+	return v.plain == w.plain && v.hold == w.hold && v.vlan == w.vlan && v.conntrack == w.conntrack &&
 		bytes.Equal(v.payload, w.payload) && bytes.Equal(v.linkHeader, w.linkHeader)
 }

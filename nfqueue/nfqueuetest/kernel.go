@@ -183,7 +183,7 @@ func (k *Kernel) answer(m nfnl.Message) error {
 	switch m.Type {
 	case typeConfig:
 		return k.configure(m)
-	case typeVerdict:
+	case typeVerdict, typeVerdictBatch:
 		return k.decide(m)
 	case typePacket:
 		return errNotSupp

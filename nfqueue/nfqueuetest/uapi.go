@@ -11,9 +11,10 @@ import (
 // must not look right here.
 
 const (
-	typePacket  nfnl.Type = 0x0300 // NFQNL_MSG_PACKET
-	typeVerdict nfnl.Type = 0x0301 // NFQNL_MSG_VERDICT
-	typeConfig  nfnl.Type = 0x0302 // NFQNL_MSG_CONFIG
+	typePacket       nfnl.Type = 0x0300 // NFQNL_MSG_PACKET
+	typeVerdict      nfnl.Type = 0x0301 // NFQNL_MSG_VERDICT
+	typeVerdictBatch nfnl.Type = 0x0303 // NFQNL_MSG_VERDICT_BATCH
+	typeConfig       nfnl.Type = 0x0302 // NFQNL_MSG_CONFIG
 )
 
 const (

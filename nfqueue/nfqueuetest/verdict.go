@@ -11,8 +11,8 @@ import (
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
-// decide does what a verdict message says, in the order of nfqnl_recv_verdict:
-// an error leaves the packet waiting.
+// decide does what a verdict message says, in the order of nfqnl_recv_verdict
+// and nfqnl_recv_verdict_batch: an error leaves the packets waiting.
 func (k *Kernel) decide(m nfnl.Message) error {
 	word, id, found, err := readHeader(m)
 	switch {
@@ -23,16 +23,29 @@ func (k *Kernel) decide(m nfnl.Message) error {
 	case !found || word&wordMask > wordStop || word&wordMask == wordStolen:
 		return syscall.EINVAL
 	}
-	i := slices.Index(k.waiting, id)
-	if i < 0 {
-		return syscall.ENOENT
-	}
 	v, ok := action(word)
 	if !ok {
 		k.t.Errorf("packet %d: with verdict word %#08x the kernel would skip the hooks that remain", id, word)
 	}
-	k.verdicts[id] = change(v, m)
-	k.waiting = slices.Delete(k.waiting, i, i+1)
+	if m.Type == typeVerdictBatch {
+		return k.reinject(change(v, m), func(waiting uint32) bool { return int32(waiting-id) <= 0 })
+	}
+	return k.reinject(change(v, m), func(waiting uint32) bool { return waiting == id })
+}
+
+// reinject notes v as the verdict of the packets that wait and are chosen.
+func (k *Kernel) reinject(v nfqueue.Verdict, chosen func(id uint32) bool) error {
+	before := len(k.waiting)
+	k.waiting = slices.DeleteFunc(k.waiting, func(id uint32) bool {
+		if chosen(id) {
+			k.verdicts[id] = v
+			return true
+		}
+		return false
+	})
+	if len(k.waiting) == before {
+		return syscall.ENOENT
+	}
 	close(k.changed)
 	k.changed = make(chan struct{})
 	return nil

@@ -1,0 +1,81 @@
+package nfnl
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// owner says who has a queue or group, as far as /proc tells: it names the port
+// ID and the program. list is the kernel's list of queues or groups, whose
+// lines start with a number and a port ID.
+func (c *Conn) owner(list string, number uint16) string {
+	portID, ok := c.lookUp(list, 1, []string{strconv.Itoa(int(number))})
+	if !ok {
+		return ""
+	}
+	s := "port ID " + portID
+	if program := c.program(portID); program != "" {
+		s += ", " + program
+	}
+	return s
+}
+
+// program names the program with a netfilter socket.
+func (c *Conn) program(portID string) string {
+	// netlink_native_seq_show: sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
+	if inode, ok := c.lookUp("netlink", 9, []string{1: netfilterProtocol, 2: portID}); ok {
+		links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+		for _, link := range links {
+			if to, _ := os.Readlink(link); to == "socket:["+inode+"]" {
+				process := strings.Split(link, "/")[2]
+				return fmt.Sprintf("program %q, process %s", command(process), process)
+			}
+		}
+	}
+	// Other users' descriptors cannot be seen; but the first netlink socket of a
+	// process has the process ID for its port ID.
+	if name := command(portID); name != "" {
+		return fmt.Sprintf("probably program %q, process %s", name, portID)
+	}
+	return ""
+}
+
+// command returns the name of a process, "" if there is none.
+func command(process string) string {
+	name, _ := os.ReadFile("/proc/" + process + "/comm")
+	return strings.TrimSpace(string(name))
+}
+
+// netfilterProtocol is NETLINK_NETFILTER.
+const netfilterProtocol = "12"
+
+// lookUp returns a field of the first line, in a file below /proc/net, that has
+// the fields in want; empty ones may be anything.
+func (c *Conn) lookUp(name string, field int, want []string) (string, bool) {
+	f, err := c.OpenProc(name)
+	if err != nil {
+		return "", false
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) > max(field, len(want)-1) && matches(fields, want) {
+			return fields[field], true
+		}
+	}
+	return "", false
+}
+
+// matches reports whether fields start with those in want, but for empty ones.
+func matches(fields, want []string) bool {
+	for i, w := range want {
+		if w != "" && fields[i] != w {
+			return false
+		}
+	}
+	return true
+}

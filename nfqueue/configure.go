@@ -1,0 +1,106 @@
+package nfqueue
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// This file tells the kernel what a Config says, at Open and later.
+
+// Configure changes an open queue to cfg, from anywhere: also in a handler,
+// beside a Run, or with nobody receiving. No packet is lost by it. Those that are
+// queued already keep their copy range and fields. Batch applies to Runs that
+// start later; Queue and Socket cannot change. After an error everything is as
+// it was.
+func (q *Queue) Configure(cfg Config) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	if cfg.Queue != q.number {
+		return fmt.Errorf("nfqueue %d: Config.Queue is %d: open that queue instead", q.number, cfg.Queue)
+	}
+	q.configuring.Lock()
+	defer q.configuring.Unlock()
+	return q.wrap(q.configure(cfg, false))
+}
+
+// Granted returns the configuration in force: with the defaults filled in and,
+// if Config.BestEffort is set, without what the kernel lacks.
+func (q *Queue) Granted() Config { return *q.cfg() }
+
+// configure makes the kernel take cfg, or as much of it as Config.BestEffort
+// insists on. bind says that the queue is to be bound first.
+func (q *Queue) configure(cfg Config, bind bool) (err error) {
+	cfg = cfg.withDefaults()
+	if err := q.conn.GrowBuffers(int(cfg.CopyRange) + metadataRoom); err != nil {
+		return err
+	}
+	for _, c := range cfg.choices() {
+		if err = q.request(c, bind); err == nil {
+			q.config.Store(&c)
+			return nil
+		}
+		if !unknownFlag(err) {
+			break
+		}
+	}
+	return q.explain(err)
+}
+
+// choices returns c, and with BestEffort what to make do with instead.
+func (c Config) choices() []Config {
+	if !c.BestEffort {
+		return []Config{c}
+	}
+	noConntrack := c
+	noConntrack.Conntrack, noConntrack.ConntrackVerdicts = false, false
+	noContext := c
+	noContext.SecurityContext = false
+	neither := noConntrack
+	neither.SecurityContext = false
+	return []Config{c, noContext, noConntrack, neither}
+}
+
+// request asks for c. The kernel checks flags before it does anything
+// (nfqnl_recv_config), so a refusal leaves no trace.
+func (q *Queue) request(c Config, bind bool) error {
+	first := c
+	// With the flag the kernel tells whether it can change connections.
+	first.Conntrack = c.Conntrack || c.ConntrackVerdicts
+	var err error
+	if bind {
+		m := first.command(commandBind)
+		m.Attrs = first.appendParams(m.Attrs)
+		err = q.conn.Request(m)
+	}
+	if !bind || errors.Is(err, syscall.EBUSY) {
+		if bind {
+			// Ours already: given to us with conn, or bound by a Request whose
+			// answer was lost. Where its IDs have got to is for a packet to tell.
+			q.counted, q.adopted = false, true
+		}
+		err = q.conn.Request(first.adopt())
+	}
+	if err == nil && first.Conntrack != c.Conntrack {
+		err = q.conn.Request(c.adopt())
+	}
+	return err
+}
+
+// unknownFlag reports whether the kernel refuses a message for a flag: with
+// EOPNOTSUPP, and since 7.2 one that it does not know at all with EINVAL.
+func unknownFlag(err error) bool {
+	var e *nfnl.Error
+	return errors.As(err, &e) && (e.Errno == syscall.EOPNOTSUPP || e.Errno == syscall.EINVAL && e.Text != "")
+}
+
+// explain adds to the kernel's refusal of the configuration what to do about it.
+func (q *Queue) explain(err error) error {
+	if unknownFlag(err) {
+		return fmt.Errorf("%w: this kernel lacks what Config.Conntrack, ConntrackVerdicts, SecurityContext or Flags ask for; see Config.BestEffort", err)
+	}
+	return q.conn.Explain(err, nfnl.SubsystemQueue, q.number, ErrTaken)
+}

@@ -1,0 +1,130 @@
+package nfqueue
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// This file ends the wait of packets that HoldFor holds, with one timer a
+// queue.
+
+// A deadline is when a held packet expires.
+type deadline struct {
+	until time.Time
+	id    uint32
+}
+
+// expiry are the deadlines as a binary heap, the first of them in front.
+// container/heap would allocate for each. Packets that were answered leave
+// theirs behind, until it is reached or there are many of those.
+type expiry []deadline
+
+// minStale is how many deadlines may be left behind before it is worth looking
+// for them.
+const minStale = 64
+
+// push adds a deadline.
+func (e *expiry) push(d deadline) {
+	*e = append(*e, d)
+	h := *e
+	for i := len(h) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if !h[i].until.Before(h[parent].until) {
+			return
+		}
+		h[i], h[parent] = h[parent], h[i]
+		i = parent
+	}
+}
+
+// pop takes the first deadline away.
+func (e *expiry) pop() {
+	h := *e
+	n := len(h) - 1
+	h[0] = h[n]
+	*e = h[:n]
+	for i := 0; ; {
+		child := 2*i + 1
+		if child+1 < n && h[child+1].until.Before(h[child].until) {
+			child++
+		}
+		if child >= n || !h[child].until.Before(h[i].until) {
+			return
+		}
+		h[i], h[child] = h[child], h[i]
+		i = child
+	}
+}
+
+// keep takes away the deadlines for which stands is false.
+func (e *expiry) keep(stands func(deadline) bool) {
+	*e = slices.DeleteFunc(*e, func(d deadline) bool { return !stands(d) })
+	slices.SortFunc(*e, func(a, b deadline) int { return a.until.Compare(b.until) }) // a sorted list is a heap
+}
+
+// stands reports whether a deadline is still a held packet's.
+func (w *waiting) stands(d deadline) bool {
+	p, ok := w.held[d.id]
+	return ok && p.until.Equal(d.until)
+}
+
+// arm sets the timer to the first deadline. The lock is held.
+func (w *waiting) arm() {
+	d := time.Until(w.expiry[0].until)
+	if w.timer == nil {
+		w.timer = time.AfterFunc(d, w.expire)
+	} else {
+		w.timer.Reset(d)
+	}
+}
+
+// takeExpired takes up to n packets off the list that have expired, and sets
+// the timer for the others.
+func (w *waiting) takeExpired(n int) (ids []uint32, then []plain) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	for len(w.expiry) > 0 && len(ids) < n {
+		first := w.expiry[0]
+		stands := w.stands(first)
+		if stands && first.until.After(now) {
+			break
+		}
+		w.expiry.pop()
+		if stands {
+			p, _ := w.unlist(first.id)
+			ids, then = append(ids, first.id), append(then, p.then)
+		}
+	}
+	if len(w.expiry) > 0 && !w.closed {
+		w.arm()
+	}
+	return ids, then
+}
+
+// expire answers the packets that have expired. It is called by the timer.
+func (q *Queue) expire() {
+	for {
+		ids, then := q.waiting.takeExpired(maxBatch)
+		if len(ids) == 0 {
+			return
+		}
+		var msgs []byte
+		for i, id := range ids {
+			v := Verdict{plain: then[i]}
+			msgs, _ = v.append(msgs, &Ticket{id: id, queue: q.number}, 0) // fits any, no error
+		}
+		q.stats.expired.Add(uint64(len(ids)))
+		err := q.conn.Send(msgs)
+		q.waiting.sent(len(ids))
+		if err == nil {
+			// What the kernel refuses must not fill the socket, should nobody receive.
+			err = q.conn.Buffer()
+		}
+		if err != nil {
+			q.report(fmt.Errorf("%d held packets expired: %w", len(ids), err))
+			return
+		}
+	}
+}
