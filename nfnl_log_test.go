@@ -11,12 +11,14 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"golang.org/x/sys/unix"
 )
@@ -649,4 +651,52 @@ func TestCancelUnderFlood(t *testing.T) {
 	if s := l.reader.Stats(); s.Packets != packets || s.Malformed != 0 {
 		t.Errorf("%d packets yielded, stats %+v", packets, s)
 	}
+}
+
+// TestFakeLogKernelAnswersAsTheRealOne holds what nflogtest knows of the kernel
+// against the kernel.
+func TestFakeLogKernelAnswersAsTheRealOne(t *testing.T) {
+	n := newNet(t)
+	real, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
+	must(t, err)
+	defer real.Close()
+	fake, _ := nflogtest.New(t)
+	const config = 0x0401
+	for _, c := range []struct {
+		name  string
+		typ   nfnl.Type
+		group uint16
+		attrs []byte
+	}{
+		{"nothing on a group that is not bound", config, 5, nil},
+		{"unbind a group that is not bound", config, 5, attr.AppendUint8(nil, 1, 2)},
+		{"no command on a group that is not bound", config, 5, attr.AppendUint8(nil, 1, 0)},
+		{"bind", config, 5, attr.AppendUint8(nil, 1, 1)},
+		{"bind again", config, 5, attr.AppendUint8(nil, 1, 1)},
+		{"bind another", config, 6, attr.AppendUint8(nil, 1, 1)},
+		{"nothing", config, 5, nil},
+		{"no command", config, 5, attr.AppendUint8(nil, 1, 0)},
+		{"unknown command", config, 5, attr.AppendUint8(nil, 1, 9)},
+		{"a mode", config, 5, attr.AppendBytes(nil, 2, []byte{0, 0, 0, 9, 2, 0})},
+		{"a short mode", config, 5, attr.AppendBytes(nil, 2, []byte{0, 0, 0, 9, 2})},
+		{"short flags", config, 5, attr.AppendUint8(nil, 6, 1)},
+		{"flags", config, 5, attr.AppendUint16(nil, 6, 3)},
+		{"a packet", 0x0400, 5, nil},
+		{"an unknown message", 0x0407, 5, nil},
+		{"unbind", config, 5, attr.AppendUint8(nil, 1, 2)},
+		{"unbind again", config, 5, attr.AppendUint8(nil, 1, 2)},
+		{"bind once more", config, 5, attr.AppendUint8(nil, 1, 1)},
+	} {
+		m := nfnl.Message{Header: nfnl.Header{Type: c.typ, Resource: c.group}, Attrs: c.attrs}
+		want, got := errnoOf(real.Request(m)), errnoOf(fake.Request(m))
+		if got != want {
+			t.Errorf("%s: the fake answers %v, the kernel %v", c.name, got, want)
+		}
+	}
+}
+
+// errnoOf returns the kernel's answer, 0 for an acknowledgement.
+func errnoOf(err error) (errno syscall.Errno) {
+	errors.As(err, &errno)
+	return errno
 }
