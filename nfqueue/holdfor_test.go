@@ -414,13 +414,13 @@ func TestCloseForgetsHeldPackets(t *testing.T) {
 func TestAnswerAndExpiryAtOnce(t *testing.T) {
 	m := &model{t: t, chosen: map[uint32]nfqueue.Verdict{}}
 	q, k := open(t, nfqueue.Config{})
-	tickets := make(chan nfqueue.Ticket, stressPackets)
+	tickets := make(chan nfqueue.Ticket)
 	var deciders sync.WaitGroup
 	for range 3 {
 		deciders.Go(func() {
 			for ticket := range tickets {
-				if rand.IntN(4) == 0 {
-					time.Sleep(time.Duration(rand.IntN(50)) * time.Microsecond)
+				for range rand.IntN(20) {
+					runtime.Gosched()
 				}
 				m.answer(ticket.SetVerdict, ticket.ID(), nfqueue.Accept().WithMark(ticket.ID()))
 			}
@@ -429,8 +429,11 @@ func TestAnswerAndExpiryAtOnce(t *testing.T) {
 	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
 		fallback := nfqueue.Drop().WithMark(p.ID)
 		m.choose(p.ID, fallback, true)
-		tickets <- p.Ticket()
-		return nfqueue.HoldFor(time.Duration(rand.IntN(200))*time.Microsecond, fallback)
+		select {
+		case tickets <- p.Ticket():
+		case <-time.After(50 * time.Microsecond): // they are late as it is
+		}
+		return nfqueue.HoldFor(time.Duration(rand.IntN(50))*time.Microsecond, fallback)
 	})
 	enqueueAll(k)
 	settle(k, stressPackets)
