@@ -45,6 +45,7 @@ func execTest(args []string) (status int, err error) {
 	smp := flags.Int("smp", 1, "processors")
 	memory := flags.Int("memory", 512, "memory in MiB")
 	user := flags.Bool("user", false, "run the test as an ordinary user")
+	parameter := flags.String("append", "", "a kernel parameter")
 	_ = flags.Parse(args) // exits on an error
 	machine, ok := machines[*arch]
 	if !ok {
@@ -72,7 +73,7 @@ func execTest(args []string) (status int, err error) {
 		"-kernel", filepath.Join(*kernel, "vmlinuz"), "-initrd", "/proc/self/fd/3",
 		// An oops becomes a panic, and with -no-reboot the panic the end of
 		// the machine. Only what ends it may cut into the test's output.
-		"-append", "console="+machine.console+" quiet loglevel=1 oops=panic panic=-1")...)
+		"-append", "console="+machine.console+" quiet loglevel=1 oops=panic panic=-1 "+*parameter)...)
 	cmd.ExtraFiles = []*os.File{initrd} // descriptor 3
 	cmd.Stderr = os.Stderr
 	return runMachine(cmd, test)
@@ -97,6 +98,9 @@ func runMachine(cmd *exec.Cmd, test testFlags) (status int, err error) {
 	c := console{out: os.Stdout, verbose: test.verbose}
 	readErr := c.read(out)
 	late := !deadline.Stop()
+	if readErr != nil {
+		_ = cmd.Process.Kill()
+	}
 	_ = cmd.Wait() // the emulator's status says nothing about the test
 	switch {
 	case readErr != nil:
