@@ -700,3 +700,33 @@ func errnoOf(err error) (errno syscall.Errno) {
 	errors.As(err, &errno)
 	return errno
 }
+
+// TestCancelMakesRoomForWhatWasCollected fills the socket to the last datagram,
+// so that what the kernel has collected would not fit.
+func TestCancelMakesRoomForWhatWasCollected(t *testing.T) {
+	const threshold, collected = 10, 5
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{
+		Threshold: threshold, Collect: time.Hour, Socket: nfnl.Config{ReadBuffer: 32 << 10},
+	})
+	l.send(t, 0, 100*threshold)
+	b := l.reader.NewBatch()
+	fit := 0
+	for n := 1; n > 0; n = len(b.Packets) {
+		must(t, l.reader.TryReceive(b))
+		fit += len(b.Packets)
+	}
+	drops := l.reader.Stats().SocketDrops
+	if drops == 0 {
+		t.Fatal("the socket holds more than was sent")
+	}
+
+	l.send(t, 0, fit+collected)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	packets, err := collectUntil(ctx, l.reader)
+	wantError(t, "loop", err, context.Canceled)
+	ipv4.wantNumbers(t, packets, 0, fit+collected)
+	if n := l.reader.Stats().SocketDrops; n != drops {
+		t.Errorf("%d datagrams dropped", n-drops)
+	}
+}

@@ -106,6 +106,10 @@ func (r *Reader) giveBack(groups []group) {
 // unbind gives the groups back, which makes the kernel deliver what it has
 // collected. It reports whether they all are. r.mu is held.
 func (r *Reader) unbind() (bool, error) {
+	// Make room for that: what a full socket loses now, no number tells.
+	if err := r.conn.Buffer(); err != nil {
+		return false, err
+	}
 	for i := range r.groups {
 		err := r.conn.Request(r.cfg.Unbind(r.groups[i].number))
 		if errors.Is(err, syscall.ENODEV) {

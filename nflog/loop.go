@@ -17,9 +17,9 @@ import (
 // keeps it longer.
 //
 // When ctx is done Packets unbinds the groups and yields what the kernel had
-// collected before it yields the error, so that nothing is lost that the
-// receive buffer has room for. The next Packets or Receive binds them again.
-// Where there is no privilege to unbind they stay bound.
+// collected before it yields the error, so that nothing is lost. The next
+// Packets or Receive binds them again. Where there is no privilege to unbind
+// they stay bound.
 //
 // A loop may be left by break, return or a panic: the packets that it has not
 // seen are what the next Packets, Receive or TryReceive yields first, and the
