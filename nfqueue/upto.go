@@ -86,7 +86,6 @@ func (w *waiting) claimUpTo(last uint32) ([]uint32, error) {
 	for _, b := range batches {
 		ids = b.claimUpTo(ids, last)
 	}
-	w.unsettled.Add(int64(len(ids)))
 	// Held ones last: a handler may have returned Hold in the meantime.
 	return append(ids, w.takeUpTo(last)...), nil
 }
@@ -98,6 +97,7 @@ func (b *Batch) claimUpTo(ids []uint32, last uint32) []uint32 {
 	for i := b.next; b.open && i < len(b.Packets); i++ {
 		if id := b.Packets[i].ID; !b.early[i] && !after(id, last) {
 			b.early[i] = true
+			b.q.waiting.unsettled.Add(1)
 			ids = append(ids, id)
 		}
 	}

@@ -120,7 +120,6 @@ func (w *waiting) claim(id uint32) error {
 		return err
 	}
 	if b.claim(id) {
-		w.unsettled.Add(1)
 		return nil
 	}
 	// Its handler has returned in the meantime, perhaps with Hold.
