@@ -17,8 +17,13 @@ func TestCancelYieldsWhatWasCollected(t *testing.T) {
 			r, k := open(t, nflog.Config{Groups: []uint16{5, 6}, Batch: 1})
 			ctx, cancel := context.WithCancelCause(t.Context())
 			k.Log(packets("ab")...)
+			k.Log(packets("c")...)
+			collect := func() {
+				k.Collect(packets("d")...)
+				k.Collect(nflog.Packet{Group: 6, Payload: []byte("e")}, nflog.Packet{Group: 6, Payload: []byte("f")})
+			}
 			if !c.parked {
-				k.Log(packets("c")...)
+				collect()
 			}
 			var got string
 			ended := background(t, func() (err error) {
@@ -34,12 +39,9 @@ func TestCancelYieldsWhatWasCollected(t *testing.T) {
 			})
 			if c.parked {
 				parked(t, 1)
-				k.Log(packets("c")...)
-				parked(t, 1)
+				collect()
+				cancel(errCause)
 			}
-			k.Collect(packets("d")...)
-			k.Collect(nflog.Packet{Group: 6, Payload: []byte("e")}, nflog.Packet{Group: 6, Payload: []byte("f")})
-			cancel(errCause)
 			if err := ended(); err != errCause {
 				t.Errorf("ended with %v", err)
 			}
