@@ -32,6 +32,9 @@ func (a *auditor) check(t *testing.T, q *nfqueue.Queue) {
 	if last := uint64(a.last.Load()); s.Packets+s.Lost != last {
 		t.Errorf("%d packets and %d lost, but the last has ID %d", s.Packets, s.Lost, last)
 	}
+	if s.Lost > uint64(s.SocketDrops) {
+		t.Errorf("%d packets lost, but only %d found no room on the socket", s.Lost, s.SocketDrops)
+	}
 	if n := a.wrong.Load(); n > 0 {
 		t.Errorf("%d packets came out of order", n)
 	}
