@@ -199,3 +199,26 @@ func TestVerdictUpToAPacket(t *testing.T) {
 	must(t, held[4].SetVerdict(nfqueue.Accept()))
 	wantReceived(t, l.to, "4")
 }
+
+// Nor what another goroutine has received and not yet decided on.
+func TestPacketsOfAnotherBatchAreNotSweptAlong(t *testing.T) {
+	l := newLane(t, ipv4, lab.Input, nfqueue.Config{})
+	sendNumbered(t, l, 3)
+	b := l.queue.NewBatch()
+	must(t, l.queue.Receive(b))
+	if len(b.Packets) != 3 {
+		t.Fatalf("%d packets received, want 3", len(b.Packets))
+	}
+	sendNumbered(t, l, 5)
+	runQueue(t, l.queue, accept)
+	wantReceived(t, l.to, "0", "1", "2", "3", "4")
+
+	b.Verdicts[1] = nfqueue.Accept() // the others are dropped
+	must(t, l.queue.Send(b))
+	wantReceived(t, l.to, "1")
+	send(t, l.from, "last")
+	wantReceived(t, l.to, "last")
+	if s := l.queue.Stats(); s.Gone != 0 {
+		t.Errorf("%d verdicts came too late", s.Gone)
+	}
+}
