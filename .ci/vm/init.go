@@ -60,9 +60,7 @@ func runJob() (status int, err error) {
 	}
 	fmt.Println(sayBegin + release() + ", up for " + uptime() + " s")
 	status, err = runTest(j)
-	if status != 0 || err != nil {
-		log.print()
-	}
+	log.print()
 	if b, err := os.ReadFile(coverFile); err == nil {
 		fmt.Println(sayCover + base64.StdEncoding.EncodeToString(b))
 	}
