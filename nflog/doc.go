@@ -66,9 +66,14 @@
 // kernel's own messages about invalid packets, end up there. A packet does not
 // tell which rule logged it; give rules a prefix of their own.
 //
-// Other libraries bind to a protocol family first (PF_BIND). That makes the
-// program the namespace's logger for the kernel's own messages, stays in force
-// after it has ended, and is not needed for rules. This package never does it.
+// Other libraries bind to a protocol family first (PF_BIND). That makes NFLOG
+// the namespace's logger for the kernel's own messages, stays in force after the
+// program has ended, and is not needed for rules. This package does it only in
+// [Reader.SetNamespaceLogger].
+//
+// # Changes
+//
+// [Reader.Configure] changes open groups, at any time, and loses nothing.
 //
 // # Concurrency
 //
@@ -90,8 +95,10 @@
 // Open needs CAP_NET_ADMIN over the network namespace: that of root, of a
 // container with --cap-add NET_ADMIN, or of a user namespace that owns the
 // network namespace (unshare -Urn). Reading needs nothing, so a program may give
-// the privilege up once its groups are open. Groups belong to a network
-// namespace; Config.Socket.NetNS names another than the program's.
+// the privilege up once its groups are open. It may never have had it, if another
+// opens the socket and binds the groups: see nfnl.FileConn and Config.Adopt.
+// Groups belong to a network namespace; Config.Socket.NetNS names another than
+// the program's.
 //
 // # Platforms
 //

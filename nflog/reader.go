@@ -1,8 +1,11 @@
 package nflog
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -13,8 +16,7 @@ import (
 // goroutine at any time, also from the body of a loop over Packets.
 type Reader struct {
 	conn   *nfnl.Conn
-	cfg    Config
-	slot   int // the size of the longest datagram, in bytes
+	config atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
 	groups []group
 	stats  counters
 
@@ -28,6 +30,9 @@ type Reader struct {
 	closed bool
 }
 
+// cfg returns the configuration in force.
+func (r *Reader) cfg() *Config { return r.config.Load() }
+
 // Open binds to the groups. It needs CAP_NET_ADMIN over the network namespace.
 // It returns an error that names the field if cfg is wrong, before the kernel
 // is asked; without the privilege one that matches os.ErrPermission; and
@@ -35,6 +40,9 @@ type Reader struct {
 func Open(cfg Config) (*Reader, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
+	}
+	if cfg.Adopt {
+		return nil, errors.New("nflog: Config.Adopt is for OpenConn: a new socket has no groups")
 	}
 	conn, err := nfnl.Dial(cfg.withDefaults().Socket)
 	if err != nil {
@@ -50,25 +58,20 @@ func Open(cfg Config) (*Reader, error) {
 
 // OpenConn is Open on a connection made by the caller, which belongs to the
 // Reader unless there is an error; Config.Socket is not used. Groups that the
-// connection has already are taken over.
+// connection has already are taken over, and set up as cfg says, which takes the
+// same privilege; see Config.Adopt for how to do without.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	r := &Reader{conn: conn, cfg: cfg.withDefaults()}
-	r.slot = slotSize(r.cfg.BufferSize)
-	r.groups = make([]group, len(cfg.Groups)) // from here on, cfg.Groups is the caller's
+	r := &Reader{conn: conn, groups: make([]group, len(cfg.Groups))}
+	cfg.Groups = slices.Clone(cfg.Groups) // the others are the caller's
 	for i, n := range cfg.Groups {
 		r.groups[i].number = n
 	}
 	r.last = &r.groups[0]
-	if err := r.bind(); err != nil {
-		return nil, fmt.Errorf("nflog: %w", err)
-	}
-	for i := range r.groups {
-		if r.groups[i].adopted() { // and its buffer may still be larger than ours
-			r.slot = slotSize(maxBufferSize)
-		}
+	if err := r.open(cfg); err != nil {
+		return nil, fmt.Errorf("nflog: open %w", err)
 	}
 	return r, nil
 }

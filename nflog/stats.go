@@ -54,7 +54,7 @@ func (r *Reader) settle(b *buffer) {
 
 // report tells OnError.
 func (r *Reader) report(err error) {
-	if r.cfg.OnError != nil {
-		r.cfg.OnError(err)
+	if r.cfg().OnError != nil {
+		r.cfg().OnError(err)
 	}
 }
