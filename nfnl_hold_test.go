@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -132,4 +133,92 @@ func TestCloseDropsWhatWaits(t *testing.T) {
 	}
 	send(t, l.from, "b")
 	wantReceived(t, l.to, "b")
+}
+
+// Verdicts on the packets around a held one are sent together, and must not
+// take it along.
+func TestHeldPacketsAreNotSweptAlong(t *testing.T) {
+	l := newLane(t, ipv4, lab.Input, nfqueue.Config{})
+	sendNumbered(t, l, 9) // one batch
+	tickets := make(chan nfqueue.Ticket, 2)
+	runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
+		switch string(p.Payload[ipv4.headers:]) {
+		case "2", "5":
+			tickets <- p.Ticket()
+			return nfqueue.Hold()
+		case "7":
+			return nfqueue.Drop()
+		}
+		return nfqueue.Accept()
+	})
+	wantReceived(t, l.to, "0", "1", "3", "4", "6", "8")
+	for _, ticket := range take(t, l.queue, tickets, 2) {
+		must(t, ticket.SetVerdict(nfqueue.Accept()))
+	}
+	wantReceived(t, l.to, "2", "5")
+	if s := l.queue.Stats(); s.Gone != 0 || s.Refused != 0 {
+		t.Errorf("%d gone and %d refused, want none", s.Gone, s.Refused)
+	}
+}
+
+func TestHoldForExpires(t *testing.T) {
+	const mark = 8
+	l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
+	expired := addRule(t, l.net, lab.IPv4, lab.Postrouting, lab.UDP(9999), lab.Mark(mark))
+	tickets := make(chan nfqueue.Ticket, 2)
+	runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
+		tickets <- p.Ticket()
+		if string(p.Payload[ipv4.headers:]) == "long" {
+			return nfqueue.HoldFor(time.Hour, nfqueue.Drop())
+		}
+		return nfqueue.HoldFor(10*time.Millisecond, nfqueue.Accept().WithMark(mark))
+	})
+	send(t, l.from, "long", "short")
+	wantReceived(t, l.to, "short") // nobody has answered it
+	wantPackets(t, expired, 1)
+	must(t, next(t, tickets).SetVerdict(nfqueue.Accept()))
+	wantReceived(t, l.to, "long")
+	wantError(t, "verdict after the expiry", next(t, tickets).SetVerdict(nfqueue.Drop()), nfqueue.ErrDecided)
+	if s := l.queue.Stats(); s.Expired != 1 || s.Held != 0 || s.Gone != 0 {
+		t.Errorf("stats %+v, want one expired, none held and none gone", s)
+	}
+}
+
+func TestVerdictUpToAPacket(t *testing.T) {
+	l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
+	hold, tickets := holder()
+	runQueue(t, l.queue, hold)
+	sendNumbered(t, l, 5)
+	held := take(t, l.queue, tickets, 5)
+	must(t, held[1].SetVerdict(nfqueue.Drop()))
+	must(t, l.queue.SetVerdictUpTo(held[3].ID(), nfqueue.Accept()))
+	wantReceived(t, l.to, "0", "2", "3")
+	for _, ticket := range held[:4] {
+		wantError(t, "verdict after that", ticket.SetVerdict(nfqueue.Drop()), nfqueue.ErrDecided)
+	}
+	must(t, held[4].SetVerdict(nfqueue.Accept()))
+	wantReceived(t, l.to, "4")
+}
+
+// Nor what another goroutine has received and not yet decided on.
+func TestPacketsOfAnotherBatchAreNotSweptAlong(t *testing.T) {
+	l := newLane(t, ipv4, lab.Input, nfqueue.Config{})
+	sendNumbered(t, l, 3)
+	b := l.queue.NewBatch()
+	must(t, l.queue.Receive(b))
+	if len(b.Packets) != 3 {
+		t.Fatalf("%d packets received, want 3", len(b.Packets))
+	}
+	sendNumbered(t, l, 5)
+	runQueue(t, l.queue, accept)
+	wantReceived(t, l.to, "0", "1", "2", "3", "4")
+
+	b.Verdicts[1] = nfqueue.Accept() // the others are dropped
+	must(t, l.queue.Send(b))
+	wantReceived(t, l.to, "1")
+	send(t, l.from, "last")
+	wantReceived(t, l.to, "last")
+	if s := l.queue.Stats(); s.Gone != 0 {
+		t.Errorf("%d verdicts came too late", s.Gone)
+	}
 }

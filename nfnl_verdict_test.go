@@ -108,7 +108,7 @@ func TestRepeatedPacketComesAgainUntilMarked(t *testing.T) {
 		})
 		send(t, s, "x")
 		wantReceived(t, pc, "x")
-		if got := []uint32{<-ids, <-ids, <-ids}; !slices.Equal(got, []uint32{1, 2, 3}) {
+		if got := []uint32{next(t, ids), next(t, ids), next(t, ids)}; !slices.Equal(got, []uint32{1, 2, 3}) {
 			t.Errorf("IDs %d, want a new one each time: 1, 2, 3", got)
 		}
 		wantPackets(t, queued, 3)

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -17,6 +18,9 @@ func TestNoAllocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	noAllocs(t, "Decode", func() { p.Decode(m) })
+	m = tracked(attr.InfoNew, connection)
+	noAllocs(t, "Decode of a tracked packet", func() { p.Decode(m) })
+	noAllocs(t, "Conntrack", func() { p.Conntrack() })
 
 	r, b := waitingRecords(t)
 	noAllocs(t, "Receive", func() { r.Receive(b) })

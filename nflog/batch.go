@@ -29,18 +29,6 @@ type buffer struct {
 	news  news
 }
 
-// news is what a receive learned besides packets.
-type news struct {
-	lost      []loss
-	malformed []error // what was wrong with messages
-}
-
-// loss is a gap in the sequence numbers of a group.
-type loss struct {
-	group   uint16
-	packets uint64
-}
-
 // NewBatch returns a Batch with room for Config.Batch datagrams of any length.
 // Memory is touched only as packets need it.
 func (r *Reader) NewBatch() *Batch { return &Batch{buf: r.newBuffer()} }
@@ -48,7 +36,7 @@ func (r *Reader) NewBatch() *Batch { return &Batch{buf: r.newBuffer()} }
 // newBuffer returns a buffer for one receive.
 func (r *Reader) newBuffer() *buffer {
 	b := &buffer{r: r}
-	b.raw = nfnl.NewBatch(r.cfg.Batch, r.slot, b.take)
+	b.raw = nfnl.NewBatch(r.cfg().Batch, slotSize(r.cfg().BufferSize), b.take)
 	return b
 }
 
@@ -56,7 +44,7 @@ func (r *Reader) newBuffer() *buffer {
 func (b *buffer) clear() {
 	b.packets, b.next = b.packets[:0], 0
 	b.now, b.taken = time.Time{}, 0
-	b.news = news{lost: b.news.lost[:0], malformed: b.news.malformed[:0]}
+	b.news.clear()
 }
 
 // rest returns the packets that no loop has yielded.

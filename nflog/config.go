@@ -1,14 +1,12 @@
 package nflog
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"os"
 	"slices"
 	"time"
 
-	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -51,6 +49,21 @@ type Config struct {
 	// GlobalSequence sets Packet.GlobalSeq, which tells the order in which
 	// packets of several groups were logged.
 	GlobalSequence bool
+
+	// Conntrack asks for Packet.ConntrackInfo and Packet.Conntrack. The kernel
+	// needs to be built for it (NETFILTER_NETLINK_GLUE_CT); Open fails where it
+	// is not.
+	Conntrack bool
+
+	// BestEffort makes Open do without Conntrack where the kernel lacks it.
+	// Reader.Granted tells.
+	BestEffort bool
+
+	// Adopt, for OpenConn, says that the connection has the groups already and
+	// that whoever bound them has set them up: nothing is asked of the kernel, so
+	// that it takes no privilege. They stay bound whatever happens, and fields
+	// that only the kernel needs are not used. See nfnl.FileConn.
+	Adopt bool
 
 	// Flags are bits of NFULA_CFG_FLAGS that are newer than this package. Those
 	// it knows have fields of their own, or are always set as sequence numbers
@@ -122,7 +135,8 @@ func slotSize(bufferSize uint32) int {
 	return max(1<<bits.Len32(bufferSize+slabOverhead-1), minSlot)
 }
 
-// withDefaults returns c with no zero left where zero means something else.
+// withDefaults returns c with no zero left where zero means something else, but
+// for the kernel's default BufferSize, which cannot be named.
 func (c Config) withDefaults() Config {
 	if c.CopyRange == 0 && !c.MetadataOnly {
 		c.CopyRange = maxCopyRange
@@ -178,76 +192,20 @@ func (c Config) checkParams() error {
 	case c.BufferSize != 0 && (c.BufferSize < minBufferSize() || c.BufferSize > maxBufferSize):
 		return fmt.Errorf("nflog: Config.BufferSize is %d, not between %d and %d", c.BufferSize, minBufferSize(), maxBufferSize)
 	case c.Flags&knownFlags != 0:
-		return fmt.Errorf("nflog: Config.Flags is %#x: of the bits in %#x, use GlobalSequence; sequence numbers are always on, and conntrack is not read",
+		return fmt.Errorf("nflog: Config.Flags is %#x: of the bits in %#x, use GlobalSequence and Conntrack; sequence numbers are always on",
 			c.Flags, knownFlags)
 	}
 	return nil
 }
 
-// flags returns the flags to set; all others are cleared.
+// flags returns the flags to set. There is no mask: all others are cleared.
 func (c Config) flags() uint16 {
 	f := c.Flags | flagSeq
 	if c.GlobalSequence {
 		f |= flagGlobalSeq
 	}
+	if c.Conntrack {
+		f |= flagConntrack
+	}
 	return f
-}
-
-// Bind returns the message that Open sends for a group: it binds to the group
-// and sets everything, so that no packet finds a group half set up. The group
-// need not be in Groups. The error is that of a wrong field.
-func (c Config) Bind(group uint16) (nfnl.Message, error) {
-	if err := c.checkParams(); err != nil {
-		return nfnl.Message{}, err
-	}
-	m := command(group, commandBind)
-	m.Attrs = c.withDefaults().appendParams(m.Attrs)
-	return m, nil
-}
-
-// Unbind returns the message that gives a group back. The kernel delivers what
-// it has collected before it answers.
-func (c Config) Unbind(group uint16) nfnl.Message { return command(group, commandUnbind) }
-
-// adopt returns the message that sets up a group which the socket has already.
-// The kernel's default buffer size cannot be named; the least that can be is
-// next to it.
-func (c Config) adopt(group uint16) nfnl.Message {
-	c = c.withDefaults()
-	c.BufferSize = max(c.BufferSize, minBufferSize())
-	return nfnl.Message{
-		Header: nfnl.Header{Type: typeConfig, Resource: group},
-		Attrs:  c.appendParams(nil),
-	}
-}
-
-// command returns a message with one command: struct nfulnl_msg_config_cmd is
-// 8 bits.
-func command(group uint16, cmd byte) nfnl.Message {
-	return nfnl.Message{
-		Header: nfnl.Header{Type: typeConfig, Resource: group},
-		Attrs:  attr.AppendUint8(nil, attrConfigCommand, cmd),
-	}
-}
-
-// appendParams appends all but the command. struct nfulnl_msg_config_mode is
-// packed:
-//
-//	 0             4      5         6
-//	+-------------+------+---------+
-//	| copy range  | mode | padding |
-//	+-------------+------+---------+
-func (c Config) appendParams(b []byte) []byte {
-	mode := [6]byte{4: copyPacket}
-	if c.MetadataOnly {
-		mode[4] = copyMeta
-	}
-	binary.BigEndian.PutUint32(mode[:], c.CopyRange)
-	b = attr.AppendBytes(b, attrConfigMode, mode[:])
-	b = attr.AppendUint32(b, attrConfigTimeout, uint32((c.Collect+collectUnit-1)/collectUnit))
-	if c.BufferSize != 0 {
-		b = attr.AppendUint32(b, attrConfigBufferSize, c.BufferSize)
-	}
-	b = attr.AppendUint32(b, attrConfigThreshold, c.Threshold)
-	return attr.AppendUint16(b, attrConfigFlags, c.flags())
 }

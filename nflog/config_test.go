@@ -31,7 +31,7 @@ func TestWrongFieldsAreRefusedByName(t *testing.T) {
 		{"BufferSize", nflog.Config{Groups: groups, BufferSize: 131073}},
 		{"Flags", nflog.Config{Groups: groups, Flags: 1}},
 		{"GlobalSequence", nflog.Config{Groups: groups, Flags: 0x8002}},
-		{"Flags", nflog.Config{Groups: groups, Flags: 4}},
+		{"Conntrack", nflog.Config{Groups: groups, Flags: 4}},
 		{"Batch", nflog.Config{Groups: groups, Batch: -1}},
 		{"Batch", nflog.Config{Groups: groups, Batch: 257}},
 		{"Socket.ReadBuffer", nflog.Config{Groups: groups, Socket: nfnl.Config{ReadBuffer: -1}}},
@@ -75,9 +75,9 @@ func TestConfigurationMessages(t *testing.T) {
 		}},
 		{"everything", nflog.Config{
 			Groups: []uint16{1}, CopyRange: 128, Threshold: 1000, Collect: 2500 * time.Millisecond,
-			BufferSize: 65536, GlobalSequence: true, Flags: 0x8000,
+			BufferSize: 65536, GlobalSequence: true, Conntrack: true, Flags: 0x8000,
 		}, [][]byte{
-			command(1), mode(0, 0, 0, 128, 2, 0), tlv(4, 0, 0, 0, 250), tlv(3, 0, 1, 0, 0), tlv(5, 0, 0, 3, 0xe8), tlv(6, 0x80, 3),
+			command(1), mode(0, 0, 0, 128, 2, 0), tlv(4, 0, 0, 0, 250), tlv(3, 0, 1, 0, 0), tlv(5, 0, 0, 3, 0xe8), tlv(6, 0x80, 7),
 		}},
 		{"metadata, threshold 32, a time between two steps", nflog.Config{
 			MetadataOnly: true, Threshold: 32, Collect: 10*time.Millisecond + 1,

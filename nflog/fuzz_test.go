@@ -24,6 +24,7 @@ func FuzzPacket(f *testing.F) {
 		f.Add(m.Attrs)
 		f.Add(m.Attrs[:len(m.Attrs)-30])
 	}
+	f.Add(tracked(attr.InfoNew, connection).Attrs)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, attrs []byte) {
 		m := nfnl.Message{Header: nfnl.Header{Type: 0x0400, Family: nfnl.IPv4, Resource: 5}, Attrs: attrs}
@@ -37,6 +38,12 @@ func FuzzPacket(f *testing.F) {
 				t.Errorf("error %v", err)
 			}
 			return
+		}
+		if _, err := p.Conntrack(); err != nflog.ErrUntracked || p.ConntrackInfo != attr.InfoUntracked {
+			if err != nil && err != nflog.ErrUntracked && !errors.Is(err, attr.ErrMalformed) {
+				t.Errorf("conntrack: %v", err)
+			}
+			return // there is no writing of connections
 		}
 		m, _, err = nfnl.Next(nflogtest.AppendPacket(nil, &p))
 		if err != nil {

@@ -1,13 +1,6 @@
 package nflog
 
-import (
-	"errors"
-	"fmt"
-	"sync/atomic"
-	"syscall"
-
-	"github.com/nfpacket/nfpacket/nfnl"
-)
+import "sync/atomic"
 
 // A group is one that the Reader has bound.
 type group struct {
@@ -61,72 +54,4 @@ func (r *Reader) group(number uint16) *group {
 		return nil
 	}
 	return r.last
-}
-
-// bind binds all groups, or none. r.mu is held.
-func (r *Reader) bind() error {
-	for i := range r.groups {
-		g := &r.groups[i]
-		if err := r.bindGroup(g); err != nil {
-			err = fmt.Errorf("open group %d: %w", g.number, r.explain(err, g.number))
-			r.giveBack(r.groups[:i])
-			return err
-		}
-	}
-	r.bound = true
-	return nil
-}
-
-// bindGroup binds one group.
-func (r *Reader) bindGroup(g *group) error {
-	m, err := r.cfg.Bind(g.number)
-	if err != nil {
-		return err
-	}
-	g.restart(0)
-	err = r.conn.Request(m)
-	if errors.Is(err, syscall.EBUSY) {
-		// Ours already: given to us with the connection, or bound by a Request
-		// whose answer was lost.
-		g.restart(1)
-		err = r.conn.Request(r.cfg.adopt(g.number))
-	}
-	return err
-}
-
-// giveBack undoes bindGroup, where it can.
-func (r *Reader) giveBack(groups []group) {
-	for i := range groups {
-		if g := &groups[i]; !g.adopted() {
-			r.conn.Request(r.cfg.Unbind(g.number))
-		}
-	}
-}
-
-// unbind gives the groups back, which makes the kernel deliver what it has
-// collected. It reports whether they all are. r.mu is held.
-func (r *Reader) unbind() (bool, error) {
-	for i := range r.groups {
-		err := r.conn.Request(r.cfg.Unbind(r.groups[i].number))
-		if errors.Is(err, syscall.ENODEV) {
-			continue // done by a Request whose answer was lost
-		}
-		if errors.Is(err, syscall.EPERM) {
-			return false, nil // what is open is ours to read, without privilege
-		}
-		if err != nil {
-			r.bound = i == 0 // else the next receive binds what is missing
-			return false, err
-		}
-	}
-	r.bound = false
-	return true, nil
-}
-
-// explain adds to the kernel's refusal of the configuration what to do about it.
-func (r *Reader) explain(err error, group uint16) error {
-	if errors.Is(err, syscall.EOPNOTSUPP) {
-		return fmt.Errorf("%w: this kernel knows not all of the flags set by Config.Flags", err)
-	}
-	return r.conn.Explain(err, nfnl.SubsystemLog, group, ErrTaken)
 }

@@ -17,9 +17,9 @@ import (
 // keeps it longer.
 //
 // When ctx is done Packets unbinds the groups and yields what the kernel had
-// collected before it yields the error, so that nothing is lost that the
-// receive buffer has room for. The next Packets or Receive binds them again.
-// Where there is no privilege to unbind they stay bound.
+// collected before it yields the error, so that nothing is lost. The next
+// Packets or Receive binds them again. Where there is no privilege to unbind,
+// and with Config.Adopt, they stay bound, and Packets yields what has come.
 //
 // A loop may be left by break, return or a panic: the packets that it has not
 // seen are what the next Packets, Receive or TryReceive yields first, and the
@@ -93,23 +93,31 @@ func (l *loop) hand() bool {
 	return true
 }
 
-// collect unbinds the groups and yields what is there then. It returns false
-// if the body was left.
+// collect unbinds the groups and yields what is there then. Where they stay
+// bound that is what has come so far, or there might be no end to it. It returns
+// false if the body was left.
 func (l *loop) collect() bool {
 	l.joined = false
-	alone, err := l.r.leaveAndUnbind()
+	last, unbound, err := l.r.leaveAndUnbind()
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		l.r.report(l.r.wrap(err))
 	}
-	for alone {
-		if left, _ := l.r.takeLeft(&l.buf); !left {
-			if err := l.r.tryReceive(l.buf); err != nil || len(l.buf.packets) == 0 {
-				break
-			}
-		}
+	for last && l.more(unbound) {
 		if !l.hand() {
 			return false
 		}
 	}
 	return true
+}
+
+// more fills the buffer with what is there, without waiting, or if all is false
+// with what was taken off the socket. It returns false if that is nothing.
+func (l *loop) more(all bool) bool {
+	if left, _ := l.r.takeLeft(&l.buf); left {
+		return true
+	}
+	if !all && l.r.conn.Buffered() == 0 {
+		return false
+	}
+	return l.r.tryReceive(l.buf) == nil && len(l.buf.packets) > 0
 }

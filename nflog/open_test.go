@@ -1,6 +1,7 @@
 package nflog_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -64,7 +65,7 @@ func TestOpenExplainsRefusals(t *testing.T) {
 		errno syscall.Errno
 		text  string
 	}{
-		{syscall.EOPNOTSUPP, "Config.Flags"},
+		{syscall.EOPNOTSUPP, "Config.Conntrack or Flags"},
 		{syscall.EINVAL, "nfnetlink_log"},
 	} {
 		conn, k := nflogtest.New(t)
@@ -73,6 +74,29 @@ func TestOpenExplainsRefusals(t *testing.T) {
 		if !errors.Is(err, c.errno) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("error %v", err)
 		}
+	}
+}
+
+// TestOpenSendsWhatBindSays holds the public codec against what is sent.
+func TestOpenSendsWhatBindSays(t *testing.T) {
+	for _, cfg := range []nflog.Config{{}, {Threshold: 33, Conntrack: true}} {
+		cfg.Groups = []uint16{5}
+		want, err := cfg.Bind(5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, k := nflogtest.New(t)
+		k.Refuse(func(m nfnl.Message) error {
+			if !bytes.Equal(m.Attrs, want.Attrs) {
+				t.Errorf("sent % x, want % x", m.Attrs, want.Attrs)
+			}
+			return nil
+		})
+		r, err := nflog.OpenConn(conn, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
 	}
 }
 

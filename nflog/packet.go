@@ -65,6 +65,13 @@ type Packet struct {
 	// GlobalSeq numbers those of all groups in the network namespace; see
 	// Config.GlobalSequence. Both wrap around.
 	Seq, GlobalSeq uint32
+
+	// ConntrackInfo is the packet's place in its connection, if Config.Conntrack
+	// is set, and otherwise attr.InfoUntracked. See the method Conntrack for
+	// what there is to know of the connection.
+	ConntrackInfo attr.ConntrackInfo
+
+	conntrack []byte
 }
 
 // packetHeaderLen is the length of struct nfulnl_msg_packet_hdr without its
@@ -93,7 +100,7 @@ func (p *Packet) Decode(m nfnl.Message) error {
 //	| EtherType | hook | padding |    struct nfulnl_msg_packet_hdr
 //	+-----------+------+---------+
 func (p *Packet) decode(m nfnl.Message) (has found, err error) {
-	*p = Packet{Group: m.Resource, Family: m.Family}
+	*p = Packet{Group: m.Resource, Family: m.Family, ConntrackInfo: attr.InfoUntracked}
 	d := attr.NewDecoder(m.Attrs)
 	for d.Next() {
 		switch d.Type() {
@@ -134,6 +141,10 @@ func (p *Packet) decode(m nfnl.Message) (has found, err error) {
 			}
 		case attrGlobalSeq:
 			p.GlobalSeq = d.Uint32()
+		case attrConntrack:
+			p.conntrack = d.Bytes()
+		case attrConntrackInfo:
+			p.ConntrackInfo = attr.ConntrackInfo(d.Uint32())
 		case attrVLAN:
 			p.VLAN = d.VLAN()
 		case attrLinkHeader:
@@ -157,5 +168,19 @@ func (p *Packet) Clone() *Packet {
 	c.HardwareHeader = slices.Clone(p.HardwareHeader)
 	c.LinkHeader = slices.Clone(p.LinkHeader)
 	c.Payload = slices.Clone(p.Payload)
+	c.conntrack = slices.Clone(p.conntrack)
 	return &c
+}
+
+// Conntrack decodes what connection tracking knows of p's connection, which
+// Config.Conntrack asks for. Its slices are valid as long as p. The error is
+// ErrUntracked if the kernel sent nothing, and otherwise wraps
+// attr.ErrMalformed.
+func (p *Packet) Conntrack() (attr.Conntrack, error) {
+	var c attr.Conntrack
+	if len(p.conntrack) == 0 {
+		return c, ErrUntracked
+	}
+	err := c.Decode(p.conntrack)
+	return c, err
 }

@@ -40,6 +40,7 @@ func fullPacket() nflog.Packet {
 		Mark:       0xbeef,
 		HasOwner:   true, UID: 1000, GID: 100,
 		Seq: 0xfffffffe, GlobalSeq: 0xffffffff,
+		ConntrackInfo: attr.InfoUntracked,
 	}
 }
 
@@ -95,8 +96,7 @@ func TestDecodeReadsEveryAttribute(t *testing.T) {
 		{"VLAN the other way round", tlv(0x8014, append(tlv(1, 0x88, 0xa8), tlv(2, 0, 10)...)...),
 			nflog.Packet{VLAN: attr.VLAN{Protocol: 0x88a8, TCI: 10}}},
 		{"link header", tlv(21, mac...), nflog.Packet{LinkHeader: mac}},
-		{"conntrack, which is not read", tlv(0x8012, tlv(3, 0, 0, 0, 1)...), nflog.Packet{}},
-		{"conntrack info, which is not read", tlv(19, 0, 0, 0, 2), nflog.Packet{}},
+		{"conntrack info", tlv(19, 0, 0, 0, 2), nflog.Packet{ConntrackInfo: attr.InfoNew}},
 		{"an attribute of the future", tlv(99, 1, 2, 3), nflog.Packet{}},
 		{"the flag for network byte order", tlv(0x4002, 0, 0, 0, 9), nflog.Packet{Mark: 9}},
 	} {
@@ -106,6 +106,9 @@ func TestDecodeReadsEveryAttribute(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.want.Group, c.want.Family = 5, nfnl.IPv4
+			if c.want.ConntrackInfo == 0 {
+				c.want.ConntrackInfo = attr.InfoUntracked
+			}
 			if c.want.Proto == 0 {
 				c.want.Proto, c.want.Hook = 0x0800, nfnl.Output
 			}
@@ -131,7 +134,8 @@ func TestDecodeForgetsThePacketBefore(t *testing.T) {
 	if err := got.Decode(message(packetHeader())); err != nil {
 		t.Fatal(err)
 	}
-	if want := (nflog.Packet{Group: 5, Proto: 0x0800, Family: nfnl.IPv4, Hook: nfnl.Output}); !reflect.DeepEqual(got, want) {
+	want := nflog.Packet{Group: 5, Proto: 0x0800, Family: nfnl.IPv4, Hook: nfnl.Output, ConntrackInfo: attr.InfoUntracked}
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
@@ -155,6 +159,7 @@ func TestDecodeRefusesWhatIsTooShort(t *testing.T) {
 		{"GID", tlv(14, 0)},
 		{"hardware type", tlv(15, 0)},
 		{"hardware length", tlv(17, 0)},
+		{"conntrack info", tlv(19, 0, 0, 2)},
 		{"VLAN", tlv(0x8014, tlv(1, 0x81)...)},
 		{"an attribute that ends beyond the message", []byte{200, 0, 200, 0}},
 	} {

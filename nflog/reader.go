@@ -1,8 +1,11 @@
 package nflog
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -13,8 +16,7 @@ import (
 // goroutine at any time, also from the body of a loop over Packets.
 type Reader struct {
 	conn   *nfnl.Conn
-	cfg    Config
-	slot   int // the size of the longest datagram, in bytes
+	config atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
 	groups []group
 	stats  counters
 
@@ -28,6 +30,9 @@ type Reader struct {
 	closed bool
 }
 
+// cfg returns the configuration in force.
+func (r *Reader) cfg() *Config { return r.config.Load() }
+
 // Open binds to the groups. It needs CAP_NET_ADMIN over the network namespace.
 // It returns an error that names the field if cfg is wrong, before the kernel
 // is asked; without the privilege one that matches os.ErrPermission; and
@@ -35,6 +40,9 @@ type Reader struct {
 func Open(cfg Config) (*Reader, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
+	}
+	if cfg.Adopt {
+		return nil, errors.New("nflog: Config.Adopt is for OpenConn: a new socket has no groups")
 	}
 	conn, err := nfnl.Dial(cfg.withDefaults().Socket)
 	if err != nil {
@@ -50,108 +58,22 @@ func Open(cfg Config) (*Reader, error) {
 
 // OpenConn is Open on a connection made by the caller, which belongs to the
 // Reader unless there is an error; Config.Socket is not used. Groups that the
-// connection has already are taken over.
+// connection has already are taken over, and set up as cfg says, which takes the
+// same privilege; see Config.Adopt for how to do without.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	r := &Reader{conn: conn, cfg: cfg.withDefaults()}
-	r.slot = slotSize(r.cfg.BufferSize)
-	r.groups = make([]group, len(cfg.Groups)) // from here on, cfg.Groups is the caller's
+	r := &Reader{conn: conn, groups: make([]group, len(cfg.Groups))}
+	cfg.Groups = slices.Clone(cfg.Groups) // the others are the caller's
 	for i, n := range cfg.Groups {
 		r.groups[i].number = n
 	}
 	r.last = &r.groups[0]
-	if err := r.bind(); err != nil {
-		return nil, fmt.Errorf("nflog: %w", err)
-	}
-	for i := range r.groups {
-		if r.groups[i].adopted() { // and its buffer may still be larger than ours
-			r.slot = slotSize(maxBufferSize)
-		}
+	if err := r.open(cfg); err != nil {
+		return nil, fmt.Errorf("nflog: open %w", err)
 	}
 	return r, nil
-}
-
-// Receive waits for packets and fills b with them. Packets is built on it; use
-// it to own the loop:
-//
-//	b := r.NewBatch()
-//	for {
-//		if err := r.Receive(b); err != nil {
-//			return err
-//		}
-//		for i := range b.Packets {
-//			record(&b.Packets[i])
-//		}
-//	}
-//
-// What a loop over Packets has left behind comes first. If the groups are
-// unbound, because such a loop was cancelled, Receive binds them again. The
-// error is net.ErrClosed, os.ErrDeadlineExceeded or the socket's.
-func (r *Reader) Receive(b *Batch) error {
-	r.join()
-	defer r.leave()
-	defer b.show()
-	return r.wrap(r.receive(r.conn, &b.buf))
-}
-
-// TryReceive is Receive without waiting, and without binding. If no packet is
-// there, or another goroutine is receiving and will get what comes, b.Packets
-// is empty.
-func (r *Reader) TryReceive(b *Batch) error {
-	defer b.show()
-	if left, _ := r.takeLeft(&b.buf); left {
-		return nil
-	}
-	return r.wrap(r.tryReceive(b.buf))
-}
-
-// show lets the user see what is in b, also if OnError panics.
-func (b *Batch) show() { b.Packets = b.buf.rest() }
-
-// receive fills *b: with what a loop has left behind if there is anything,
-// then with what is still there of groups that were unbound, and else with
-// what comes. The caller is one of r.users.
-func (r *Reader) receive(from interface{ Receive(*nfnl.Batch) error }, b **buffer) error {
-	left, bound := r.takeLeft(b)
-	if left {
-		return nil
-	}
-	if !bound {
-		// All packets numbered by the old binding must be seen before the new
-		// one starts from 0.
-		if err := r.tryReceive(*b); err != nil || len((*b).packets) > 0 {
-			return err
-		}
-		if err := r.bindAgain(); err != nil {
-			return err
-		}
-	}
-	for {
-		(*b).clear()
-		if err := from.Receive((*b).raw); err != nil {
-			return err
-		}
-		r.settle(*b)
-		if len((*b).packets) > 0 {
-			return nil
-		}
-	}
-}
-
-// tryReceive fills b with what is there.
-func (r *Reader) tryReceive(b *buffer) error {
-	for {
-		b.clear()
-		if err := r.conn.TryReceive(b.raw); err != nil {
-			return err
-		}
-		r.settle(b)
-		if b.taken == 0 || len(b.packets) > 0 {
-			return nil
-		}
-	}
 }
 
 // SetReadDeadline makes Receive, and a loop over Packets, fail with

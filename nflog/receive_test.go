@@ -228,3 +228,21 @@ func TestCopyRangeReachesTheKernel(t *testing.T) {
 		}
 	}
 }
+
+func TestSliceKeptTooLongIsGarbageInRaceBuilds(t *testing.T) {
+	if !raceEnabled {
+		t.Skip("only in builds with -race")
+	}
+	r, k := open(t, nflog.Config{})
+	k.Log(packets("a")...)
+	b := r.NewBatch()
+	receive(t, r, b)
+	kept, clone := b.Packets[0].Payload, b.Packets[0].Clone()
+	tryReceive(t, r, b)
+	if kept[0] == 'a' {
+		t.Error("the memory was not overwritten")
+	}
+	if string(clone.Payload) != "a" {
+		t.Errorf("the clone has become %q", clone.Payload)
+	}
+}

@@ -1,6 +1,9 @@
 package nflog
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // This file has what loops and calls of Receive share: the binding of the
 // groups, and buffers.
@@ -20,15 +23,16 @@ func (r *Reader) leave() {
 }
 
 // leaveAndUnbind is leave, but the last of the users unbinds the groups. It
-// reports whether there is something to collect then.
-func (r *Reader) leaveAndUnbind() (bool, error) {
+// reports whether it was the last, and whether they are unbound.
+func (r *Reader) leaveAndUnbind() (last, unbound bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.users--
 	if r.users > 0 || !r.bound {
-		return r.users == 0, nil
+		return r.users == 0, !r.bound, nil
 	}
-	return r.unbind()
+	unbound, err = r.unbind()
+	return true, unbound, err
 }
 
 // bindAgain binds the groups unless another has done so.
@@ -38,7 +42,10 @@ func (r *Reader) bindAgain() error {
 	if r.bound {
 		return nil
 	}
-	return r.bind()
+	if refused, err := r.bind(*r.cfg()); err != nil {
+		return fmt.Errorf("open %w", r.explain(refused, err))
+	}
+	return nil
 }
 
 // takeLeft exchanges *b for the oldest buffer that a loop has left behind. It

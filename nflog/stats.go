@@ -8,9 +8,8 @@ import (
 )
 
 // Stats are counts since Open. Every packet that the kernel logged is in
-// Packets, Malformed or Lost, or still on its way. The last packets before a
-// group is unbound are an exception: if those are lost, no number that follows
-// tells so.
+// Packets, Malformed or Lost, or still on its way. If those before a group is
+// unbound or closed were lost, no number that follows tells so.
 type Stats struct {
 	Packets   uint64 // received
 	Lost      uint64 // found no room on the socket
@@ -55,7 +54,7 @@ func (r *Reader) settle(b *buffer) {
 
 // report tells OnError.
 func (r *Reader) report(err error) {
-	if r.cfg.OnError != nil {
-		r.cfg.OnError(err)
+	if r.cfg().OnError != nil {
+		r.cfg().OnError(err)
 	}
 }

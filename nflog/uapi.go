@@ -30,6 +30,8 @@ const (
 	attrHardwareType   = 15 // NFULA_HWTYPE
 	attrHardwareHeader = 16 // NFULA_HWHEADER
 	attrHardwareLen    = 17 // NFULA_HWLEN
+	attrConntrack      = 18 // NFULA_CT
+	attrConntrackInfo  = 19 // NFULA_CT_INFO
 	attrVLAN           = 20 // NFULA_VLAN
 	attrLinkHeader     = 21 // NFULA_L2HDR
 )
@@ -46,8 +48,10 @@ const (
 
 // Commands.
 const (
-	commandBind   = 1 // NFULNL_CFG_CMD_BIND
-	commandUnbind = 2 // NFULNL_CFG_CMD_UNBIND
+	commandBind         = 1 // NFULNL_CFG_CMD_BIND
+	commandUnbind       = 2 // NFULNL_CFG_CMD_UNBIND
+	commandBindFamily   = 3 // NFULNL_CFG_CMD_PF_BIND
+	commandUnbindFamily = 4 // NFULNL_CFG_CMD_PF_UNBIND
 )
 
 // Copy modes. The third, NONE, does what META does.

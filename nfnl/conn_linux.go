@@ -301,6 +301,34 @@ func (s *sendCall) sendWaiting(fd uintptr) bool {
 	return s.errno != unix.EAGAIN
 }
 
+// sendTries and sendPause are for a kernel that is short of memory: a verdict
+// given up would leave its packet waiting for ever.
+const (
+	sendTries = 100
+	sendPause = time.Millisecond
+)
+
+// sendOne makes the call until the kernel has the memory for it.
+func (s *socket) sendOne(call *sendCall) error {
+	for range sendTries {
+		if err := s.raw.Control(call.now); err != nil {
+			return err
+		}
+		switch call.errno {
+		case unix.EAGAIN: // never from the kernel, which takes all at once
+			if err := s.raw.Write(call.waiting); err != nil {
+				return err
+			}
+			return call.errno
+		case unix.ENOBUFS, unix.ENOMEM:
+			time.Sleep(sendPause)
+		default:
+			return call.errno
+		}
+	}
+	return call.errno
+}
+
 // send implements transport. It goes through Control: RawConn.Write would let
 // one sender wait for another, which may be long, for re-injected packets
 // travel on inside the call.
@@ -311,13 +339,7 @@ func (s *socket) send(msgs []byte) error {
 		n := headOf(msgs, s.limit)
 		call.msgs = msgs[:n]
 		msgs = msgs[n:]
-		err := s.raw.Control(call.now)
-		if err == nil && call.errno == unix.EAGAIN {
-			err = s.raw.Write(call.waiting) // never with the kernel, which takes all at once
-		}
-		if err == nil {
-			err = call.errno
-		}
+		err := s.sendOne(call)
 		call.msgs = nil
 		if err != nil {
 			return err

@@ -129,6 +129,8 @@ func (b *Batch) hold(p *Packet, v *Verdict) (refused error) {
 }
 
 // claim takes a packet from its handler. It returns false if that has returned.
+// The packet is unsettled before the lock is given back, and so before a verdict
+// that is for many could reach it.
 func (b *Batch) claim(id uint32) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -140,7 +142,7 @@ func (b *Batch) claim(id uint32) bool {
 		return false
 	}
 	b.early[i] = true
-	b.q.waiting.unsettled.Add(1) // before the handlers' goroutine looks
+	b.q.waiting.unsettled.Add(1)
 	return true
 }
 

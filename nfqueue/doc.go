@@ -53,7 +53,7 @@
 //     return Repeat().WithMark(1), and in nft: meta mark != 1 queue num 7.
 //   - [Requeue]: into another queue, of this program or another. Without a
 //     listener there it is dropped; with [RequeueOrAccept] it is accepted.
-//   - [Hold]: nowhere, until [Ticket.SetVerdict].
+//   - [Hold]: nowhere, until [Ticket.SetVerdict]; with [HoldFor] not for ever.
 //
 // The mark that [Verdict.WithMark] sets is seen by whatever comes later:
 // other base chains, other queues, routing, traffic control. At the output hook

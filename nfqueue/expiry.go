@@ -117,13 +117,15 @@ func (q *Queue) expire() {
 			v := Verdict{plain: then[i]}
 			msgs, _ = v.append(msgs, &Ticket{id: id, queue: q.number}, 0) // fits any, no error
 		}
+		n := uint64(len(ids))
+		q.stats.expired.Add(n)
 		err := q.conn.Send(msgs)
 		if err == nil {
-			q.stats.expired.Add(uint64(len(ids)))
 			q.waiting.sent(len(ids))
 			// What the kernel refuses must not fill the socket, should nobody receive.
 			err = q.conn.Buffer()
 		} else {
+			q.stats.expired.Add(-n)
 			q.waiting.restore(ids...)
 		}
 		if err != nil && !errors.Is(err, net.ErrClosed) {

@@ -41,10 +41,20 @@ func (t *Ticket) refusePayload(payload []byte, raw bool) error {
 		return ErrCorrupt
 	case t.flags&ticketGSO != 0 && isUDP(payload) && (t.hook == nfnl.Prerouting || t.hook == nfnl.Input || uint32(len(payload)) != t.length):
 		return ErrGSO
-	case t.flags&ticketPending != 0 && !finishable(payload):
-		return fmt.Errorf("%w: its checksum is pending, and of a protocol that Finish does not know", ErrPayload)
+	case t.flags&ticketPending != 0:
+		return refusePending(payload)
 	}
 	return nil
+}
+
+// refusePending returns why payload cannot replace a packet whose checksum is
+// pending: the kernel would not compute it any more.
+func refusePending(payload []byte) error {
+	_, err := parseHeaders(payload)
+	if err == nil && !finishable(payload) {
+		err = fmt.Errorf("%w: the packet's checksum is pending, and the new one's is of a protocol that Finish does not know", ErrPayload)
+	}
+	return err
 }
 
 // refuseLink returns why v cannot change the packet's link layer. The kernel

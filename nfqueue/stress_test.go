@@ -106,3 +106,50 @@ func TestCloseAmidEverything(t *testing.T) {
 	close(tickets)
 	deciders.Wait()
 }
+
+// A lone receiver gives one verdict to many packets with one message. It must not
+// reach those that a ticket has taken from it.
+func TestTicketAtTheLastMomentWins(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	tickets := make(chan nfqueue.Ticket, stressPackets)
+	var won sync.Map
+	var deciders sync.WaitGroup
+	for range 2 {
+		deciders.Go(func() {
+			for ticket := range tickets {
+				err := ticket.SetVerdict(nfqueue.Accept().WithMark(ticket.ID()))
+				if err == nil {
+					won.Store(ticket.ID(), true)
+				} else if !errors.Is(err, nfqueue.ErrDecided) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	enqueueAll(k)
+	for b := q.NewBatch(); len(k.Waiting()) > 0; {
+		if err := q.TryReceive(b); err != nil {
+			t.Fatal(err)
+		}
+		for i, n := 0, len(b.Packets); i < n; i++ {
+			b.Verdicts[i] = nfqueue.Accept()
+			tickets <- b.Packets[(i+n/2)%n].Ticket() // from the middle on
+		}
+		until(t, func() bool { return len(tickets) < max(len(b.Packets), 1) }) // they are at it
+		if err := q.Send(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(tickets)
+	deciders.Wait()
+	wins := 0
+	for id := uint32(1); id <= stressPackets; id++ {
+		want := nfqueue.Accept()
+		if _, ok := won.Load(id); ok {
+			want = want.WithMark(id)
+			wins++
+		}
+		wantVerdict(t, k, id, want)
+	}
+	t.Logf("%d of %d tickets were in time", wins, stressPackets)
+}

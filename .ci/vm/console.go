@@ -51,10 +51,11 @@ func (c *console) line(line string) error {
 	if s, ok := strings.CutPrefix(line, sayOutput); ok {
 		err = c.output(s)
 	} else if s, ok := strings.CutPrefix(line, sayBegin); ok {
-		err = c.tell(s)
+		if c.verbose {
+			err = c.print("vm: " + s)
+		}
 	} else if s, ok := strings.CutPrefix(line, sayNote); ok {
-		c.verbose = true // notes are about failures
-		err = c.tell(s)
+		err = c.print("vm: " + s)
 	} else if s, ok := strings.CutPrefix(line, sayCover); ok {
 		c.cover, err = base64.StdEncoding.DecodeString(s)
 	} else if s, ok := strings.CutPrefix(line, sayEnd); ok {
@@ -87,15 +88,11 @@ func (c *console) output(line string) error {
 	if !c.verbose && chatter.MatchString(line) {
 		return nil
 	}
-	_, err := fmt.Fprintln(c.out, line)
-	return err
+	return c.print(line)
 }
 
-func (c *console) tell(s string) error {
-	if !c.verbose {
-		return nil
-	}
-	_, err := fmt.Fprintln(c.out, "vm: "+s)
+func (c *console) print(line string) error {
+	_, err := fmt.Fprintln(c.out, line)
 	return err
 }
 

@@ -45,6 +45,7 @@ func execTest(args []string) (status int, err error) {
 	smp := flags.Int("smp", 1, "processors")
 	memory := flags.Int("memory", 512, "memory in MiB")
 	user := flags.Bool("user", false, "run the test as an ordinary user")
+	parameter := flags.String("append", "", "a kernel parameter")
 	_ = flags.Parse(args) // exits on an error
 	machine, ok := machines[*arch]
 	if !ok {
@@ -72,7 +73,7 @@ func execTest(args []string) (status int, err error) {
 		"-kernel", filepath.Join(*kernel, "vmlinuz"), "-initrd", "/proc/self/fd/3",
 		// An oops becomes a panic, and with -no-reboot the panic the end of
 		// the machine. Only what ends it may cut into the test's output.
-		"-append", "console="+machine.console+" quiet loglevel=1 oops=panic panic=-1")...)
+		"-append", "console="+machine.console+" quiet loglevel=1 oops=panic panic=-1 "+*parameter)...)
 	cmd.ExtraFiles = []*os.File{initrd} // descriptor 3
 	cmd.Stderr = os.Stderr
 	return runMachine(cmd, test)
@@ -97,6 +98,9 @@ func runMachine(cmd *exec.Cmd, test testFlags) (status int, err error) {
 	c := console{out: os.Stdout, verbose: test.verbose}
 	readErr := c.read(out)
 	late := !deadline.Stop()
+	if readErr != nil {
+		_ = cmd.Process.Kill()
+	}
 	_ = cmd.Wait() // the emulator's status says nothing about the test
 	switch {
 	case readErr != nil:
@@ -164,7 +168,7 @@ func environment() (env []string) {
 }
 
 // makeInitrd returns a file without a name, which holds the kernel's modules,
-// the two programs, the job, and the testdata of the working directory.
+// the two programs, the job, and what is below the working directory.
 func makeInitrd(test, initProgram, kernel string, j job) (*os.File, error) {
 	modules, err := os.ReadFile(filepath.Join(kernel, "modules.cpio"))
 	if err != nil {
@@ -183,8 +187,7 @@ func makeInitrd(test, initProgram, kernel string, j job) (*os.File, error) {
 		return nil, err
 	}
 	c.file(jobFile, 0o644, b)
-	c.dir(workDir)
-	if err := addTree(&c, "testdata"); err != nil {
+	if err := addWorkingDir(&c); err != nil {
 		return nil, err
 	}
 
@@ -205,18 +208,23 @@ func makeInitrd(test, initProgram, kernel string, j job) (*os.File, error) {
 	return f, nil
 }
 
-// addTree adds a folder of the working directory to the test's, if it exists.
-func addTree(c *cpio, root string) error {
-	return filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
-		if name == root && errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || !d.Type().IsRegular() {
+// addWorkingDir adds the files below the working directory, which under go test
+// is the folder of the package: its testdata, and source that a test may read.
+func addWorkingDir(c *cpio) error {
+	c.dir(workDir)
+	return filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
 			return err
+		}
+		if d.IsDir() && name != "." && strings.HasPrefix(d.Name(), ".") {
+			return fs.SkipDir // git's, CI's
+		}
+		if !d.Type().IsRegular() {
+			return nil
 		}
 		b, err := os.ReadFile(name)
 		if err == nil {
-			c.file(path.Join(workDir, filepath.ToSlash(name)), 0o644, b)
+			c.file(path.Join(workDir, name), 0o644, b)
 		}
 		return err
 	})

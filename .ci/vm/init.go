@@ -58,16 +58,9 @@ func runJob() (status int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	before := warned()
 	fmt.Println(sayBegin + release() + ", up for " + uptime() + " s")
 	status, err = runTest(j)
-	if warned() != before {
-		fmt.Println(sayNote + "the kernel warned or oopsed during the test")
-		status = max(status, 1)
-	}
-	if status != 0 || err != nil {
-		log.print()
-	}
+	log.print()
 	if b, err := os.ReadFile(coverFile); err == nil {
 		fmt.Println(sayCover + base64.StdEncoding.EncodeToString(b))
 	}
@@ -174,15 +167,6 @@ func printLines(r io.Reader) {
 			return
 		}
 	}
-}
-
-// warned returns what the kernel notes of its own misbehaviour: a bad page, an
-// oops, a warning.
-func warned() (flags int) {
-	const mask = 1<<5 | 1<<7 | 1<<9 // TAINT_BAD_PAGE, TAINT_DIE, TAINT_WARN
-	b, _ := os.ReadFile("/proc/sys/kernel/tainted")
-	_, _ = fmt.Sscan(string(b), &flags)
-	return flags & mask
 }
 
 // A kernelLog is the kernel's log from a certain moment on.

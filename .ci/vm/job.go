@@ -3,8 +3,8 @@ package main
 // initName is what the program is called in the machine.
 const initName = "/init"
 
-// Other files in the machine. The test finds its testdata where it runs, in
-// workDir.
+// Other files in the machine. The test runs in workDir, and finds there what is
+// in the folder of its package.
 const (
 	jobFile   = "job.json"
 	testFile  = "test"

@@ -43,6 +43,8 @@ func (k *Kernel) configure(m nfnl.Message) error {
 	defer k.mu.Unlock()
 	g := k.groups[m.Resource]
 	switch {
+	case s.command == commandBindFamily, s.command == commandUnbindFamily:
+		return k.setLogger(m.Family, s.command == commandBindFamily)
 	case s.command == commandBind && g != nil:
 		return syscall.EBUSY
 	case s.command == commandBind:
@@ -57,6 +59,16 @@ func (k *Kernel) configure(m nfnl.Message) error {
 		return nil
 	}
 	s.apply(g)
+	return nil
+}
+
+// setLogger makes NFLOG the logger of a family, or leaves it without one.
+func (k *Kernel) setLogger(f nfnl.Family, on bool) error {
+	if int(f) < len(k.loggers) {
+		k.loggers[f] = on
+	} else if on {
+		return syscall.EINVAL
+	}
 	return nil
 }
 
@@ -88,6 +100,8 @@ func readSettings(m nfnl.Message) (s settings, err error) {
 			s.command, s.hasCommand = d.Uint8(), true
 		case attrConfigMode:
 			s.mode = d.Fixed(6)
+		case attrConfigBufferSize, attrConfigTimeout, attrConfigThreshold:
+			d.Uint32() // packets are collected as the test says
 		case attrConfigFlags:
 			s.flags, s.hasFlags = d.Uint16(), true
 		}

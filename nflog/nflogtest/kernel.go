@@ -11,9 +11,11 @@ package nflogtest
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfnl/nfnltest"
@@ -25,11 +27,12 @@ import (
 type Kernel struct {
 	wire *nfnltest.Kernel
 
-	mu     sync.Mutex // guards what follows
-	groups map[uint16]*group
-	first  uint16 // the group that was bound first
-	global uint32 // the last global sequence number
-	refuse func(nfnl.Message) error
+	mu      sync.Mutex // guards what follows
+	groups  map[uint16]*group
+	first   uint16 // the group that was bound first
+	global  uint32 // the last global sequence number
+	loggers [families]bool
+	refuse  func(nfnl.Message) error
 }
 
 // A group is one that is bound.
@@ -37,7 +40,19 @@ type group struct {
 	copyRange int
 	flags     uint16
 	seq       uint32 // of the next packet
-	collected []nflog.Packet
+	collected []record
+}
+
+// A record is a logged packet.
+type record struct {
+	packet     *nflog.Packet
+	connection *connection // nil if it is not to be told
+}
+
+// A connection is what the kernel tells of the one that a packet belongs to.
+type connection struct {
+	info  attr.ConntrackInfo
+	attrs []byte
 }
 
 // Open returns an open Reader and its kernel. Both end with the test.
@@ -77,6 +92,14 @@ func (k *Kernel) Bound(group uint16) bool {
 	return k.groups[group] != nil
 }
 
+// Logger reports whether NFLOG is the logger of a protocol family: see
+// nflog.Reader.SetNamespaceLogger.
+func (k *Kernel) Logger(f nfnl.Family) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return int(f) < len(k.loggers) && k.loggers[f]
+}
+
 // Log delivers the packets, in one datagram if they are of one group. It sets
 // their sequence numbers and cuts them to the copy range. Without a Time, or
 // with TimeOfReceipt, they come without the kernel's. A Packet without a Group
@@ -85,7 +108,17 @@ func (k *Kernel) Bound(group uint16) bool {
 func (k *Kernel) Log(packets ...nflog.Packet) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.collect(packets)
+	k.collect(packets, nil)
+	k.flush(packets)
+}
+
+// LogTracked is Log for packets of a connection: info and conntrack, the nest of
+// CTA_ attributes that attr.Conntrack decodes, go with them to groups that are
+// configured for it.
+func (k *Kernel) LogTracked(info attr.ConntrackInfo, conntrack []byte, packets ...nflog.Packet) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.collect(packets, &connection{info, slices.Clone(conntrack)})
 	k.flush(packets)
 }
 
@@ -94,7 +127,7 @@ func (k *Kernel) Log(packets ...nflog.Packet) {
 func (k *Kernel) Collect(packets ...nflog.Packet) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.collect(packets)
+	k.collect(packets, nil)
 }
 
 // Flush delivers what was collected for a group.
@@ -123,7 +156,7 @@ func (k *Kernel) LoseAnswers(n int) { k.wire.LoseAnswers(n) }
 func (k *Kernel) Deliver(datagram []byte) { k.wire.Deliver(datagram) }
 
 // collect numbers packets and adds them to what their groups have.
-func (k *Kernel) collect(packets []nflog.Packet) {
+func (k *Kernel) collect(packets []nflog.Packet, c *connection) {
 	for _, p := range packets {
 		p.Group = k.number(p)
 		g := k.groups[p.Group]
@@ -140,7 +173,11 @@ func (k *Kernel) collect(packets []nflog.Packet) {
 			k.global++
 			p.GlobalSeq = k.global
 		}
-		g.collected = append(g.collected, *p.Clone())
+		r := record{packet: p.Clone()}
+		if g.flags&flagConntrack != 0 {
+			r.connection = c
+		}
+		g.collected = append(g.collected, r)
 	}
 }
 
@@ -167,8 +204,8 @@ func (k *Kernel) flushGroup(number uint16) {
 		return
 	}
 	var datagram []byte
-	for i := range g.collected {
-		datagram = AppendPacket(datagram, &g.collected[i])
+	for _, r := range g.collected {
+		datagram = appendPacket(datagram, r.packet, r.connection)
 	}
 	if len(g.collected) > 1 {
 		body := binary.BigEndian.AppendUint16([]byte{0, 0}, number)

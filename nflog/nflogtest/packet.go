@@ -31,28 +31,42 @@ const (
 	attrHardwareType   = 15 // NFULA_HWTYPE
 	attrHardwareHeader = 16 // NFULA_HWHEADER
 	attrHardwareLen    = 17 // NFULA_HWLEN
+	attrConntrack      = 18 // NFULA_CT
+	attrConntrackInfo  = 19 // NFULA_CT_INFO
 	attrVLAN           = 20 // NFULA_VLAN
 	attrLinkHeader     = 21 // NFULA_L2HDR
 
-	attrConfigCommand = 1 // NFULA_CFG_CMD
-	attrConfigMode    = 2 // NFULA_CFG_MODE
-	attrConfigFlags   = 6 // NFULA_CFG_FLAGS
+	attrConfigCommand    = 1 // NFULA_CFG_CMD
+	attrConfigMode       = 2 // NFULA_CFG_MODE
+	attrConfigBufferSize = 3 // NFULA_CFG_NLBUFSIZ
+	attrConfigTimeout    = 4 // NFULA_CFG_TIMEOUT
+	attrConfigThreshold  = 5 // NFULA_CFG_QTHRESH
+	attrConfigFlags      = 6 // NFULA_CFG_FLAGS
 
-	commandBind   = 1 // NFULNL_CFG_CMD_BIND
-	commandUnbind = 2 // NFULNL_CFG_CMD_UNBIND
-	copyPacket    = 2 // NFULNL_COPY_PACKET
-	flagSeq       = 1 // NFULNL_CFG_F_SEQ
-	flagGlobalSeq = 2 // NFULNL_CFG_F_SEQ_GLOBAL
+	commandBind         = 1 // NFULNL_CFG_CMD_BIND
+	commandUnbind       = 2 // NFULNL_CFG_CMD_UNBIND
+	commandBindFamily   = 3 // NFULNL_CFG_CMD_PF_BIND
+	commandUnbindFamily = 4 // NFULNL_CFG_CMD_PF_UNBIND
+	copyPacket          = 2 // NFULNL_COPY_PACKET
+	flagSeq             = 1 // NFULNL_CFG_F_SEQ
+	flagGlobalSeq       = 2 // NFULNL_CFG_F_SEQ_GLOBAL
+	flagConntrack       = 4 // NFULNL_CFG_F_CONNTRACK
 
+	nested       = 0x8000 // NLA_F_NESTED
 	maxCopyRange = 0xffff - 4
+	families     = 11 // NFPROTO_NUMPROTO
 )
 
 // errNotSupp is the kernel's ENOTSUPP, which has no name in package syscall.
 const errNotSupp = syscall.Errno(524)
 
 // AppendPacket appends p as the kernel writes it (__build_packet_message):
-// attributes in its order, and without those that it leaves out.
-func AppendPacket(b []byte, p *nflog.Packet) []byte {
+// attributes in its order, and without those that it leaves out. There is no
+// connection in it; see Kernel.LogTracked.
+func AppendPacket(b []byte, p *nflog.Packet) []byte { return appendPacket(b, p, nil) }
+
+// appendPacket is AppendPacket with a packet's connection, if there is one.
+func appendPacket(b []byte, p *nflog.Packet, c *connection) []byte {
 	start := len(b)
 	b = nfnl.Begin(b, nfnl.Header{Type: typePacket, Family: p.Family, Resource: p.Group})
 	b = attr.AppendBytes(b, attrPacketHeader, []byte{byte(p.Proto >> 8), byte(p.Proto), byte(p.Hook), 0})
@@ -72,6 +86,10 @@ func AppendPacket(b []byte, p *nflog.Packet) []byte {
 	}
 	b = attr.AppendUint32(b, attrSeq, p.Seq)
 	b = appendNonzero(b, attrGlobalSeq, p.GlobalSeq)
+	if c != nil {
+		b = attr.AppendBytes(b, attrConntrack|nested, c.attrs)
+		b = attr.AppendUint32(b, attrConntrackInfo, uint32(c.info))
+	}
 	if p.VLAN != (attr.VLAN{}) {
 		b = attr.AppendVLAN(b, attrVLAN, p.VLAN)
 	}

@@ -1,0 +1,142 @@
+package nflog
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"syscall"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// This file tells the kernel what a Config says, at Open and later.
+
+// Configure changes the open groups to cfg, from anywhere: also in the body of
+// a loop, beside one, or with nobody receiving. No packet is lost by it. Those
+// that the kernel has collected already keep their copy range and fields, and
+// may wait as long as the Collect of before has it. Batch applies to loops and
+// Batches that begin later; Groups cannot change, and Adopt and Socket are as
+// they were. After an error everything is as it was. It needs the privilege
+// that Open does.
+func (r *Reader) Configure(cfg Config) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	if err := r.sameGroups(cfg.Groups); err != nil {
+		return r.wrap(err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.cfg()
+	cfg.Groups, cfg.Adopt, cfg.Socket = old.Groups, old.Adopt, old.Socket
+	if err := r.configure(cfg, r.change); err != nil {
+		return r.wrap(fmt.Errorf("configure %w", err))
+	}
+	r.idle = nil // they may have another size
+	return nil
+}
+
+// sameGroups refuses groups that are not those of r, in any order.
+func (r *Reader) sameGroups(groups []uint16) error {
+	same := len(groups) == len(r.groups)
+	for i := range r.groups {
+		same = same && slices.Contains(groups, r.groups[i].number)
+	}
+	if !same {
+		return fmt.Errorf("Config.Groups is %d, not what is open: open those instead", groups)
+	}
+	return nil
+}
+
+// Granted returns the configuration in force: with the defaults filled in and,
+// if Config.BestEffort is set, without what the kernel lacks. With Config.Adopt
+// it is what OpenConn was given, until Configure changes it. For the kernel's
+// default BufferSize it has the least that can be asked for.
+func (r *Reader) Granted() Config {
+	c := *r.cfg()
+	c.Groups = slices.Clone(c.Groups)
+	c.BufferSize = max(c.BufferSize, minBufferSize())
+	return c
+}
+
+// open binds the groups, or finds them bound.
+func (r *Reader) open(cfg Config) error {
+	if !cfg.Adopt {
+		return r.configure(cfg, r.bind)
+	}
+	cfg = cfg.withDefaults()
+	r.config.Store(&cfg)
+	r.bound = true
+	for i := range r.groups {
+		if err := r.adopt(&r.groups[i]); err != nil {
+			return fmt.Errorf("group %d: %w", r.groups[i].number, err)
+		}
+	}
+	return nil
+}
+
+// configure makes the kernel take cfg, or as much of it as Config.BestEffort
+// insists on. apply is what asks the kernel; it does all or nothing, and names
+// the group that was refused.
+func (r *Reader) configure(cfg Config, apply func(Config) (*group, error)) (err error) {
+	cfg = cfg.withDefaults()
+	if err := r.conn.GrowBuffers(slotSize(cfg.BufferSize)); err != nil {
+		return fmt.Errorf("group %d: %w", r.groups[0].number, err)
+	}
+	var refused *group
+	for _, c := range cfg.choices() {
+		if refused, err = apply(c); err == nil {
+			r.config.Store(&c)
+			return nil
+		}
+		if !unknownFlag(err) {
+			break
+		}
+	}
+	return r.explain(refused, err)
+}
+
+// choices returns c, and with BestEffort what to make do with instead.
+func (c Config) choices() []Config {
+	if !c.BestEffort || !c.Conntrack {
+		return []Config{c}
+	}
+	without := c
+	without.Conntrack = false
+	return []Config{c, without}
+}
+
+// change sets up all groups, or none. r.mu is held. Groups that are not bound,
+// for a loop was cancelled, get c when they are; the kernel looks at its flags
+// all the same (nfulnl_recv_config).
+func (r *Reader) change(c Config) (refused *group, err error) {
+	for i := range r.groups {
+		g := &r.groups[i]
+		err := r.conn.Request(c.change(g.number))
+		if err != nil && (r.bound || !errors.Is(err, syscall.ENODEV)) {
+			for j := range i {
+				r.conn.Request(r.cfg().change(r.groups[j].number))
+			}
+			return g, err
+		}
+	}
+	return nil, nil
+}
+
+// unknownFlag reports whether the kernel refuses a message for a flag: with
+// EOPNOTSUPP, and since 7.2 one that it does not know at all with EINVAL.
+func unknownFlag(err error) bool {
+	var e *nfnl.Error
+	return errors.As(err, &e) && (e.Errno == syscall.EOPNOTSUPP || e.Errno == syscall.EINVAL && e.Text != "")
+}
+
+// explain adds to the kernel's refusal of a group's configuration what to do
+// about it.
+func (r *Reader) explain(g *group, err error) error {
+	if unknownFlag(err) {
+		err = fmt.Errorf("%w: this kernel lacks what Config.Conntrack or Flags ask for; see Config.BestEffort", err)
+	} else {
+		err = r.conn.Explain(err, nfnl.SubsystemLog, g.number, ErrTaken)
+	}
+	return fmt.Errorf("group %d: %w", g.number, err)
+}

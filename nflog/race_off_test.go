@@ -1,0 +1,5 @@
+//go:build !race
+
+package nflog_test
+
+const raceEnabled = false

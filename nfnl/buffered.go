@@ -1,0 +1,9 @@
+package nfnl
+
+// Buffered returns how many datagrams Buffer and Request have taken off the
+// socket for the next Receive, which brings these before any other.
+func (c *Conn) Buffered() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.kept)
+}
