@@ -74,10 +74,28 @@ func listLinks() (map[int]string, error) {
 func (w *linkWatch) next(names map[int]string) (map[int]string, error) {
 	news, err := w.conn.Receive()
 	if errors.Is(err, unix.ENOBUFS) {
-		return w.list() // some news were lost
+		// Some news were lost, and all that follow are until the socket is empty.
+		// What is still there is older than the list.
+		if err := w.empty(); err != nil {
+			return nil, err
+		}
+		return w.list()
 	}
 	applyLinks(names, news)
 	return names, err
+}
+
+// empty throws away what is on the socket.
+func (w *linkWatch) empty() error {
+	raw, err := w.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(func(fd uintptr) {
+		for err == nil || err == unix.EINTR || err == unix.ENOBUFS {
+			_, _, err = unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_DONTWAIT)
+		}
+	})
 }
 
 func (w *linkWatch) end() error { return errors.Join(w.conn.Close(), w.ns.Close()) }

@@ -69,10 +69,40 @@ func netNS(t transport) (*os.File, error) {
 		fd, err = unix.IoctlRetInt(sock, unix.SIOCGSKNS)
 		return err
 	})
+	if errors.Is(err, unix.EPERM) {
+		if here, err := s.ownNetNS(); err == nil {
+			return here, nil
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find the network namespace of a socket: %w", err)
 	}
 	return os.NewFile(uintptr(fd), "network namespace"), nil
+}
+
+// ownNetNS returns the program's network namespace if it is the socket's, for
+// which no privilege is needed. It takes kernel 5.14.
+func (s *socket) ownNetNS() (*os.File, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	here, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if err != nil {
+		return nil, err
+	}
+	there := uint64(0)
+	err = s.control(func(sock int) (err error) {
+		there, err = unix.GetsockoptUint64(sock, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+		return err
+	})
+	if err != nil || here != there {
+		return nil, errors.Join(err, unix.EPERM)
+	}
+	return os.Open("/proc/thread-self/ns/net")
 }
 
 // enter moves the calling thread to another namespace, unless that is the one

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -125,8 +126,9 @@ func (c *Conn) await(r *request) (error, bool) {
 // anything else in them are kept. When the answer was lost it reads all there is, but gives up in
 // time where packets come faster than it reads.
 func (c *Conn) look(r *request) error {
-	keep := false
-	b := NewBatch(1, maxDatagram, func(Message, error) { keep = true })
+	a := asides.Get().(*aside)
+	defer asides.Put(a)
+	b := a.batch
 	for start := time.Now(); !r.answered() && time.Since(start) < requestPatience; {
 		b.reset()
 		if err := c.check(c.t.receive(b, false)); err != nil {
@@ -135,13 +137,25 @@ func (c *Conn) look(r *request) error {
 		if b.n == 0 {
 			return nil
 		}
-		keep = false
-		if b.deliver(c); keep {
+		a.news = false
+		if b.deliver(c); a.news {
 			c.keep(b.slots[0])
 		}
 	}
 	return nil
 }
+
+// An aside has the buffer that look reads into. It is large, and so used again.
+type aside struct {
+	batch *Batch
+	news  bool // there is something for the next Receive
+}
+
+var asides = sync.Pool{New: func() any {
+	a := new(aside)
+	a.batch = NewBatch(1, maxDatagram, func(Message, error) { a.news = true })
+	return a
+}}
 
 // maxDatagram is longer than any datagram of the kernel: the longest seen is
 // one of NFLOG with a buffer of 128 KiB, 261,008 bytes.

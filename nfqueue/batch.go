@@ -113,7 +113,7 @@ func (b *Batch) hold(p *Packet, v *Verdict) (refused error) {
 	held := heldPacket{then: v.plain, size: p.Len}
 	held.then.action = v.then
 	switch {
-	case v.hold == unusable:
+	case v.hold == unusable || v.then != ActionHold && v.has(changeOne|changeConntrack):
 		refused = ErrHold
 	case v.then != ActionHold:
 		held.until = time.Now().Add(v.hold)

@@ -24,6 +24,7 @@ func (q *Queue) Configure(cfg Config) error {
 	}
 	q.configuring.Lock()
 	defer q.configuring.Unlock()
+	cfg.Socket = q.cfg().Socket
 	return q.wrap(q.configure(cfg, false))
 }
 
@@ -80,7 +81,8 @@ func (q *Queue) request(c Config, bind bool) error {
 		if bind {
 			// Ours already: given to us with conn, or bound by a Request whose
 			// answer was lost. Where its IDs have got to is for a packet to tell.
-			q.counted, q.adopted = false, true
+			q.counted = false
+			q.strays.Store(true)
 		}
 		err = q.conn.Request(first.adopt())
 	}

@@ -1,7 +1,9 @@
 package nfqueue
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 )
@@ -79,8 +81,8 @@ func (w *waiting) arm() {
 	}
 }
 
-// takeExpired takes up to n packets off the list that have expired, and sets
-// the timer for the others.
+// takeExpired takes up to n packets off the list that have expired. When there
+// are no more of those it sets the timer for the others.
 func (w *waiting) takeExpired(n int) (ids []uint32, then []plain) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -97,7 +99,7 @@ func (w *waiting) takeExpired(n int) (ids []uint32, then []plain) {
 			ids, then = append(ids, first.id), append(then, p.then)
 		}
 	}
-	if len(w.expiry) > 0 && !w.closed {
+	if len(w.expiry) > 0 && len(ids) < n && !w.closed {
 		w.arm()
 	}
 	return ids, then
@@ -115,16 +117,19 @@ func (q *Queue) expire() {
 			v := Verdict{plain: then[i]}
 			msgs, _ = v.append(msgs, &Ticket{id: id, queue: q.number}, 0) // fits any, no error
 		}
-		q.stats.expired.Add(uint64(len(ids)))
+		n := uint64(len(ids))
+		q.stats.expired.Add(n)
 		err := q.conn.Send(msgs)
-		q.waiting.sent(len(ids))
 		if err == nil {
+			q.waiting.sent(len(ids))
 			// What the kernel refuses must not fill the socket, should nobody receive.
 			err = q.conn.Buffer()
+		} else {
+			q.stats.expired.Add(-n)
+			q.waiting.restore(ids...)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, net.ErrClosed) {
 			q.report(fmt.Errorf("%d held packets expired: %w", len(ids), err))
-			return
 		}
 	}
 }

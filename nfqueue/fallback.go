@@ -16,6 +16,7 @@ func (q *Queue) fallBack(ids []uint32) error {
 		msgs = q.appendFallback(msgs, id)
 	}
 	if err := q.conn.Send(msgs); err != nil {
+		q.strays.Store(true)
 		return fmt.Errorf("verdict: %w", err)
 	}
 	return nil

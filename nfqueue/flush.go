@@ -30,8 +30,11 @@ func (b *Batch) flush() {
 	if len(b.out) == 0 {
 		return
 	}
-	if err := b.q.conn.Send(b.out); err != nil && b.sendErr == nil {
-		b.sendErr = fmt.Errorf("verdict: %w", err)
+	if err := b.q.conn.Send(b.out); err != nil {
+		b.q.strays.Store(true)
+		if b.sendErr == nil {
+			b.sendErr = fmt.Errorf("verdict: %w", err)
+		}
 	}
 	b.out = b.out[:0]
 }

@@ -101,7 +101,7 @@ func ReadKernelStats(r io.Reader) ([]KernelStats, error) {
 //	queue port-ID waiting mode range full lost last-ID 1
 func parseKernelStats(line []byte) (s KernelStats, err error) {
 	var one int
-	_, err = fmt.Fscan(bytes.NewReader(line), &s.Queue, &s.PortID, &s.Waiting, &s.CopyMode, &s.CopyRange,
+	_, err = fmt.Fscanf(bytes.NewReader(line), "%d %d %d %d %d %d %d %d %d", &s.Queue, &s.PortID, &s.Waiting, &s.CopyMode, &s.CopyRange,
 		&s.Full, &s.Lost, &s.LastID, &one)
 	if err != nil {
 		return s, fmt.Errorf("nfqueue: line %q of the kernel's list of queues: %w", line, err)

@@ -84,8 +84,13 @@ func (p *Packet) devices() [4]device {
 // String describes v in a few words, for example "accept, mark 0x7".
 func (v Verdict) String() string {
 	var s strings.Builder
-	s.WriteString(v.action.String())
-	if v.action == ActionRequeue {
+	action := v.action
+	if action == ActionHold && v.then != ActionHold {
+		action = v.then
+		fmt.Fprintf(&s, "hold for %v, then ", max(v.hold, 0))
+	}
+	s.WriteString(action.String())
+	if action == ActionRequeue {
 		fmt.Fprintf(&s, " to %d", v.queue)
 		if v.bypass {
 			s.WriteString(" or accept")

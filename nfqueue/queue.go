@@ -28,7 +28,7 @@ type Queue struct {
 	counted bool
 
 	receivers atomic.Int32 // Runs, and batches between Receive and Send
-	adopted   bool         // packets from before Open may wait in the queue
+	strays    atomic.Bool  // packets may wait that nobody here knows of, from before Open or for want of an answer
 }
 
 // limits returns how much may be held.
@@ -103,7 +103,7 @@ func (q *Queue) Receive(b *Batch) error {
 	}
 	b.count(1)
 	err := q.receive(q.conn, b)
-	if err != nil {
+	if len(b.Packets) == 0 {
 		b.count(-1)
 	}
 	return q.wrap(err)
@@ -117,7 +117,7 @@ func (q *Queue) TryReceive(b *Batch) error {
 	}
 	b.count(1)
 	err := q.tryReceive(b)
-	if err != nil || len(b.Packets) == 0 {
+	if len(b.Packets) == 0 {
 		b.count(-1)
 	}
 	return q.wrap(err)

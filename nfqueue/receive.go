@@ -88,8 +88,11 @@ func (b *Batch) takePacket(m nfnl.Message, err error) {
 	b.Packets = b.Packets[:n]
 	if found {
 		b.news.answer = append(b.news.answer, p.ID)
-	} else if err == nil {
-		err = errNoHeader
+	} else {
+		b.q.strays.Store(true)
+		if err == nil {
+			err = errNoHeader
+		}
 	}
 	b.news.malformed = append(b.news.malformed, err)
 }
@@ -121,8 +124,10 @@ func (b *Batch) takeReply(r nfnl.Reply) {
 			b.news.gone++
 		}
 	case syscall.EPERM, syscall.ENODEV:
+		b.q.strays.Store(true)
 		b.news.fatal = fmt.Errorf("verdict: %w", r.Err())
 	default:
+		b.q.strays.Store(true)
 		b.news.refused = append(b.news.refused, fmt.Errorf("packet %d: the kernel refused the verdict: %w", r.Seq, r.Err()))
 		if r.Type == typeVerdict && r.PortID != fallbackPort {
 			b.news.answer = append(b.news.answer, r.Seq)

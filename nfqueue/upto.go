@@ -21,7 +21,7 @@ type run struct {
 // alone reports whether the caller, a Run that has just received, is the only
 // one with packets that have no verdict: all that wait up to an ID it has are
 // then its own. Somebody who starts to receive later gets later packets.
-func (q *Queue) alone() bool { return !q.adopted && q.receivers.Load() == 1 }
+func (q *Queue) alone() bool { return !q.strays.Load() && q.receivers.Load() == 1 }
 
 // join gives v to the packet as part of a run. The lock is held.
 func (b *Batch) join(v plain, id uint32) {
@@ -69,7 +69,8 @@ func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 		q.waiting.restore(ids...)
 		return q.wrap(fmt.Errorf("packets up to %d: %w", id, err))
 	}
-	q.waiting.sent(len(ids))
+	// Also what was received, and held, while this one was under way.
+	q.waiting.sent(len(ids) + len(q.waiting.takeUpTo(id)))
 	return nil
 }
 
@@ -90,10 +91,14 @@ func (w *waiting) claimUpTo(last uint32) ([]uint32, error) {
 	return append(ids, w.takeUpTo(last)...), nil
 }
 
-// claimUpTo takes packets from their handlers.
+// claimUpTo takes packets from their handlers. Verdicts that were decided before
+// are sent before.
 func (b *Batch) claimUpTo(ids []uint32, last uint32) []uint32 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.open {
+		b.flush()
+	}
 	for i := b.next; b.open && i < len(b.Packets); i++ {
 		if id := b.Packets[i].ID; !b.early[i] && !after(id, last) {
 			b.early[i] = true

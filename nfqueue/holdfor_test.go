@@ -1,0 +1,532 @@
+package nfqueue_test
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// errSend is what a failing kernel's Send returns.
+var errSend = errors.New("no room")
+
+// A failer is a wiretap on which Send fails when told to.
+type failer struct {
+	wiretap
+	fail atomic.Bool
+}
+
+// failing returns queue 7 on a failer.
+func failing(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, *failer) {
+	t.Helper()
+	f := &failer{wiretap: wiretap{sends: make(chan []byte, 1000)}}
+	conn, peer, err := nfnl.Pipe(func(datagram []byte) error {
+		if f.fail.Load() {
+			return errSend
+		}
+		m, _, err := nfnl.Next(datagram)
+		if err == nil && m.Flags&nfnl.FlagAck != 0 {
+			return f.acknowledge(m)
+		}
+		f.sends <- slices.Clone(datagram)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Peer = peer
+	cfg.Queue = 7
+	q, err := nfqueue.OpenConn(conn, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		q.Close()
+		peer.Close()
+	})
+	return q, f
+}
+
+// always is a handler that always returns v.
+func always(v nfqueue.Verdict) nfqueue.Handler {
+	return func(*nfqueue.Packet) nfqueue.Verdict { return v }
+}
+
+func TestExpiredPacketGetsItsFallback(t *testing.T) {
+	for _, v := range []nfqueue.Verdict{
+		nfqueue.Drop(), nfqueue.Accept(), nfqueue.Stop(), nfqueue.Repeat().WithMark(1), nfqueue.Requeue(9),
+		nfqueue.RequeueOrAccept(9), nfqueue.Accept().WithMark(7).WithPriority(6),
+	} {
+		t.Run(v.String(), func(t *testing.T) {
+			const d = 10 * time.Millisecond
+			q, k := open(t, nfqueue.Config{Fallback: nfqueue.Drop().WithMark(99)})
+			began := make(chan time.Time, 1)
+			start(t, q, func(*nfqueue.Packet) nfqueue.Verdict {
+				began <- time.Now()
+				return nfqueue.HoldFor(d, v)
+			})
+			id := k.Enqueue(packet("x"))
+			wantVerdict(t, k, id, v)
+			if after := time.Since(<-began); after < d {
+				t.Errorf("it expired after %v", after)
+			}
+			until(t, func() bool { return q.Stats().Expired == 1 })
+			if s := q.Stats(); s.Held != 0 || s.HeldBytes != 0 || s.Fallbacks != 0 || s.Refused != 0 {
+				t.Errorf("stats %+v", s)
+			}
+			if err := q.SetVerdict(id, nfqueue.Accept()); !errors.Is(err, nfqueue.ErrDecided) {
+				t.Errorf("it took another verdict: %v", err)
+			}
+		})
+	}
+}
+
+func TestPacketsExpireInTheOrderOfTheirDeadlines(t *testing.T) {
+	q, w := tap(t, nfqueue.Config{})
+	w.deliver(t, 1, 4)
+	// 2, 4, 1, and 3 never.
+	after := []time.Duration{60 * time.Millisecond, 20 * time.Millisecond, time.Hour, 40 * time.Millisecond}
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		return nfqueue.HoldFor(after[p.ID-1], nfqueue.Accept())
+	})
+	var got []uint32
+	for len(got) < 3 {
+		got = append(got, verdictIDs(t, wait(t, w.sends))...)
+	}
+	if !slices.Equal(got, []uint32{2, 4, 1}) {
+		t.Errorf("expired in the order %v", got)
+	}
+	if n := q.Stats().Held; n != 1 {
+		t.Errorf("%d are held", n)
+	}
+}
+
+// later waits until a packet of another queue has expired after d, for as long
+// as a test must wait for what must not happen.
+func later(t testing.TB, d time.Duration) {
+	t.Helper()
+	q, k := open(t, nfqueue.Config{})
+	start(t, q, always(nfqueue.HoldFor(d, nfqueue.Accept())))
+	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
+}
+
+func TestAnsweredPacketDoesNotExpire(t *testing.T) {
+	const d = 20 * time.Millisecond
+	q, w := tap(t, nfqueue.Config{})
+	w.deliver(t, 1, 1)
+	tickets := make(chan nfqueue.Ticket, 1)
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		tickets <- p.Ticket()
+		return nfqueue.HoldFor(d, nfqueue.Drop())
+	})
+	if err := wait(t, tickets).SetVerdict(nfqueue.Accept()); err != nil {
+		t.Fatal(err)
+	}
+	w.wantSent(t, "1 accept")
+	later(t, 2*d)
+	if n := len(w.sends); n != 0 {
+		t.Errorf("%d sends more", n)
+	}
+	if s := q.Stats(); s.Expired != 0 || s.Held != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestHoldForNothingExpiresAtOnce(t *testing.T) {
+	for _, d := range []time.Duration{0, -1, math.MinInt64} {
+		q, k := open(t, nfqueue.Config{})
+		start(t, q, always(nfqueue.HoldFor(d, nfqueue.Stop())))
+		wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Stop())
+	}
+}
+
+func TestHoldForAlmostEver(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	start(t, q, always(nfqueue.HoldFor(math.MaxInt64, nfqueue.Drop())))
+	id := k.Enqueue(packet("x"))
+	until(t, func() bool { return q.Stats().Held == 1 })
+	later(t, time.Millisecond)
+	if err := q.SetVerdict(id, nfqueue.Stop()); err != nil {
+		t.Fatal(err)
+	}
+	wantVerdict(t, k, id, nfqueue.Stop())
+}
+
+func TestFallbackOfHoldForMustFitEveryPacket(t *testing.T) {
+	const d = time.Hour
+	for name, v := range map[string]nfqueue.Verdict{
+		"Hold":              nfqueue.HoldFor(d, nfqueue.Hold()),
+		"HoldFor":           nfqueue.HoldFor(d, nfqueue.HoldFor(d, nfqueue.Accept())),
+		"a payload":         nfqueue.HoldFor(d, nfqueue.Accept().WithPayload(udpPacket("y"))),
+		"a raw payload":     nfqueue.HoldFor(d, nfqueue.Accept().WithRawPayload(udpPacket("y"))),
+		"a tag":             nfqueue.HoldFor(d, nfqueue.Accept().WithVLAN(attr.VLAN{Protocol: 0x8100})),
+		"a link header":     nfqueue.HoldFor(d, nfqueue.Accept().WithLinkHeader(make([]byte, 14))),
+		"conntrack":         nfqueue.HoldFor(d, nfqueue.Accept().WithConntrackMark(1, 0)),
+		"0, and Hold":       nfqueue.HoldFor(0, nfqueue.Hold()),
+		"a payload later":   nfqueue.HoldFor(0, nfqueue.Accept()).WithRawPayload(udpPacket("y")),
+		"a tag later":       nfqueue.HoldFor(0, nfqueue.Accept()).WithVLAN(attr.VLAN{Protocol: 0x8100}),
+		"conntrack later":   nfqueue.HoldFor(0, nfqueue.Accept()).WithConntrackMark(1, 0),
+		"link header later": nfqueue.HoldFor(0, nfqueue.Accept()).WithLinkHeader(make([]byte, 14)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := newTold()
+			q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError, ConntrackVerdicts: true})
+			start(t, q, always(v))
+			wantVerdict(t, k, k.Enqueue(packet("x")), fallback)
+			told.next(t, nfqueue.ErrHold)
+			if s := q.Stats(); s.Refused != 1 || s.Fallbacks != 1 || s.Expired != 0 || s.Held != 0 {
+				t.Errorf("stats %+v", s)
+			}
+		})
+	}
+}
+
+func TestMarkOfHoldForIsTheFallbacks(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	start(t, q, always(nfqueue.HoldFor(0, nfqueue.Accept().WithPriority(3)).WithMark(7)))
+	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept().WithPriority(3).WithMark(7))
+}
+
+func TestHoldForSaysWhatItDoes(t *testing.T) {
+	for want, v := range map[string]nfqueue.Verdict{
+		"hold for 1.5s, then accept, mark 0x7": nfqueue.HoldFor(1500*time.Millisecond, nfqueue.Accept().WithMark(7)),
+		"hold for 0s, then requeue to 9":       nfqueue.HoldFor(0, nfqueue.Requeue(9)),
+		"hold":                                 nfqueue.Hold(),
+	} {
+		if got := v.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestHoldsAreEqualIfTheyDoTheSame(t *testing.T) {
+	all := []nfqueue.Verdict{
+		nfqueue.Hold(), nfqueue.HoldFor(0, nfqueue.Drop()), nfqueue.HoldFor(1, nfqueue.Drop()),
+		nfqueue.HoldFor(1, nfqueue.Accept()), nfqueue.HoldFor(1, nfqueue.Accept().WithMark(1)),
+	}
+	for i, a := range all {
+		for j, b := range all {
+			if a.Equal(b) != (i == j) {
+				t.Errorf("%v equals %v: %v", a, b, i != j)
+			}
+		}
+	}
+	if !nfqueue.HoldFor(-5, nfqueue.Drop()).Equal(nfqueue.HoldFor(0, nfqueue.Drop())) {
+		t.Error("a time below 0 is not 0")
+	}
+}
+
+// Thousands of packets expire at one moment, in pieces that leave room on the
+// socket for the kernel's refusals, and no goroutine waits for each meanwhile.
+func TestThousandsExpireInPieces(t *testing.T) {
+	const packets = 2000
+	q, w := tap(t, nfqueue.Config{})
+	w.deliver(t, 1, packets)
+	moment := time.Now().Add(300 * time.Millisecond)
+	before := runtime.NumGoroutine()
+	b := q.NewBatch()
+	for q.Stats().Packets < packets {
+		if err := q.Receive(b); err != nil {
+			t.Fatal(err)
+		}
+		for i := range b.Verdicts {
+			b.Verdicts[i] = nfqueue.HoldFor(time.Until(moment), nfqueue.Accept())
+		}
+		if err := q.Send(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := runtime.NumGoroutine(); n > before+10 {
+		t.Errorf("%d goroutines to hold packets", n-before)
+	}
+	seen := map[uint32]bool{}
+	for len(seen) < packets {
+		ids := verdictIDs(t, wait(t, w.sends))
+		if len(ids) == 0 || len(ids) > 256 {
+			t.Fatalf("%d verdicts in one send", len(ids))
+		}
+		for _, id := range ids {
+			if seen[id] {
+				t.Errorf("packet %d expired twice", id)
+			}
+			seen[id] = true
+		}
+	}
+	until(t, func() bool { return q.Stats().Expired == packets })
+	if s := q.Stats(); s.Held != 0 || s.HeldBytes != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// holdAll holds n packets that are on the socket, by v.
+func holdAll(t testing.TB, q *nfqueue.Queue, n uint64, v nfqueue.Verdict) {
+	t.Helper()
+	for b := q.NewBatch(); q.Stats().Packets < n; {
+		if err := q.Receive(b); err != nil {
+			t.Fatal(err)
+		}
+		for i := range b.Verdicts {
+			b.Verdicts[i] = v
+		}
+		if err := q.Send(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestExpiredPacketsThatAreGone(t *testing.T) {
+	const packets = 600
+	told := newTold()
+	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	for range packets {
+		k.Enqueue(packet("x"))
+	}
+	k.Flush()
+	holdAll(t, q, packets, nfqueue.HoldFor(0, nfqueue.Accept()))
+	until(t, func() bool { return q.Stats().Expired == packets })
+	start(t, q, accept)
+	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
+	until(t, func() bool { return q.Stats().Gone == packets })
+	for len(told) > 0 {
+		told.next(t, nfqueue.ErrPacketGone)
+	}
+}
+
+func TestExpiryThatIsNotSentLeavesThePacketHeld(t *testing.T) {
+	told := newTold()
+	q, f := failing(t, nfqueue.Config{OnError: told.onError})
+	f.deliver(t, 1, 1)
+	start(t, q, func(*nfqueue.Packet) nfqueue.Verdict {
+		f.fail.Store(true)
+		return nfqueue.HoldFor(0, nfqueue.Drop())
+	})
+	told.next(t, errSend)
+	if s := q.Stats(); s.Held != 1 || s.Expired != 0 {
+		t.Errorf("stats %+v", s)
+	}
+	f.fail.Store(false)
+	if err := q.SetVerdict(1, nfqueue.Accept()); err != nil {
+		t.Error(err)
+	}
+	f.wantSent(t, "1 accept")
+}
+
+func TestHeldBytesAreThoseOfWholePackets(t *testing.T) {
+	q, k := open(t, nfqueue.Config{CopyRange: 20})
+	tickets := hold(t, q)
+	whole := packet("hello")
+	k.Enqueue(whole)
+	k.Enqueue(whole)
+	first := wait(t, tickets)
+	wait(t, tickets)
+	n := len(whole.Payload)
+	until(t, func() bool { return q.Stats().HeldBytes == 2*n })
+	if err := first.SetVerdict(nfqueue.Accept()); err != nil {
+		t.Fatal(err)
+	}
+	if s := q.Stats(); s.Held != 1 || s.HeldBytes != n {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestNoMoreIsHeldThanTheLimits(t *testing.T) {
+	size := len(packet("x").Payload)
+	for name, cfg := range map[string]nfqueue.Config{
+		"packets": {MaxHeld: 3},
+		"bytes":   {MaxHeldBytes: 4*size - 1},
+		"both":    {MaxHeld: 3, MaxHeldBytes: 100 * size},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := newTold()
+			cfg.Fallback, cfg.OnError = fallback, told.onError
+			q, k := open(t, cfg)
+			var ids []uint32
+			for range 5 {
+				ids = append(ids, k.Enqueue(packet("x")))
+			}
+			start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+				if p.ID%2 == 0 {
+					return nfqueue.HoldFor(time.Hour, nfqueue.Accept())
+				}
+				return nfqueue.Hold()
+			})
+			for _, id := range ids[3:] {
+				wantVerdict(t, k, id, fallback)
+				told.next(t, nfqueue.ErrHeld)
+			}
+			if s := q.Stats(); s.Held != 3 || s.HeldBytes != 3*size || s.Fallbacks != 2 || s.Refused != 2 {
+				t.Errorf("stats %+v", s)
+			}
+			if left := k.Waiting(); !slices.Equal(left, ids[:3]) {
+				t.Errorf("waiting are %v", left)
+			}
+
+			// An answer makes room for another.
+			if err := q.SetVerdict(ids[1], nfqueue.Accept()); err != nil {
+				t.Fatal(err)
+			}
+			k.Enqueue(packet("x"))
+			until(t, func() bool { return q.Stats().Held == 3 })
+			told.none(t)
+		})
+	}
+}
+
+func TestExpiryMakesRoomForHeldPackets(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{MaxHeld: 1, OnError: told.onError})
+	start(t, q, always(nfqueue.HoldFor(time.Millisecond, nfqueue.Stop())))
+	for range 10 {
+		wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Stop())
+	}
+	told.none(t)
+}
+
+func TestCloseForgetsHeldPackets(t *testing.T) {
+	const d = 20 * time.Millisecond
+	told := newTold()
+	q, w := tap(t, nfqueue.Config{OnError: told.onError})
+	w.deliver(t, 1, 3)
+	holdAll(t, q, 3, nfqueue.HoldFor(d, nfqueue.Accept()))
+	q.Close()
+	if s := q.Stats(); s.Held != 0 || s.HeldBytes != 0 {
+		t.Errorf("stats %+v", s)
+	}
+	later(t, 2*d)
+	if n := len(w.sends); n != 0 || q.Stats().Expired != 0 {
+		t.Errorf("%d sends, stats %+v", n, q.Stats())
+	}
+	told.none(t)
+}
+
+// Answers and expiry meet: whoever takes the packet decides, and the other is
+// told, or sends nothing.
+func TestAnswerAndExpiryAtOnce(t *testing.T) {
+	m := &model{t: t, chosen: map[uint32]nfqueue.Verdict{}}
+	q, k := open(t, nfqueue.Config{})
+	tickets := make(chan nfqueue.Ticket)
+	var deciders sync.WaitGroup
+	for range 3 {
+		deciders.Go(func() {
+			for ticket := range tickets {
+				for range rand.IntN(20) {
+					runtime.Gosched()
+				}
+				m.answer(ticket.SetVerdict, ticket.ID(), nfqueue.Accept().WithMark(ticket.ID()))
+			}
+		})
+	}
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		fallback := nfqueue.Drop().WithMark(p.ID)
+		m.choose(p.ID, fallback, true)
+		select {
+		case tickets <- p.Ticket():
+		case <-time.After(50 * time.Microsecond): // they are late as it is
+		}
+		return nfqueue.HoldFor(time.Duration(rand.IntN(50))*time.Microsecond, fallback)
+	})
+	enqueueAll(k)
+	settle(k, stressPackets)
+	close(tickets)
+	deciders.Wait()
+	m.check(k, stressPackets)
+	until(t, func() bool { return q.Stats().Held == 0 })
+	s := q.Stats()
+	if s.HeldBytes != 0 || s.Gone+s.Refused+s.Fallbacks != 0 {
+		t.Errorf("stats %+v", s)
+	}
+	if s.Expired == 0 || s.Expired == stressPackets {
+		t.Logf("%d expired: there was no race", s.Expired)
+	}
+}
+
+// What was answered leaves nothing behind that grows.
+func TestAnsweredPacketsTakeNoMemory(t *testing.T) {
+	skipUnderRace(t)
+	const packets = 20000
+	q := sink(t, nfqueue.Config{Batch: 64}, packets)
+	b := q.NewBatch()
+	tickets := make([]nfqueue.Ticket, 64)
+	answer := func(n uint64) {
+		for end := q.Stats().Packets + n; q.Stats().Packets < end; {
+			if err := q.Receive(b); err != nil {
+				t.Fatal(err)
+			}
+			n := len(b.Packets)
+			for i := range b.Packets {
+				b.Verdicts[i], tickets[i] = nfqueue.HoldFor(time.Hour, nfqueue.Drop()), b.Packets[i].Ticket()
+			}
+			if err := q.Send(b); err != nil {
+				t.Fatal(err)
+			}
+			for _, ticket := range tickets[:n] {
+				if err := ticket.SetVerdict(nfqueue.Accept()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	answer(packets / 2)
+	before := heap()
+	answer(packets / 3)
+	// A deadline left behind for each would take more than 32 bytes. The packets
+	// that were received are no longer in the sink's backlog meanwhile.
+	if after := heap(); after > before {
+		t.Errorf("%d bytes more after %d packets", after-before, packets/3)
+	}
+}
+
+// heap returns how many bytes are in use.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestNoAllocsPerPacketHeldForATime(t *testing.T) {
+	skipUnderRace(t)
+	const runs = 200
+	q := sink(t, nfqueue.Config{Batch: 1}, 2*runs+2)
+	b := q.NewBatch()
+	cycle := func() {
+		if err := q.Receive(b); err != nil {
+			t.Fatal(err)
+		}
+		b.Verdicts[0] = nfqueue.HoldFor(time.Hour, nfqueue.Drop())
+		ticket := b.Packets[0].Ticket()
+		if err := q.Send(b); err != nil {
+			t.Fatal(err)
+		}
+		if err := ticket.SetVerdict(nfqueue.Accept()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range runs { // deadlines that stay behind are taken away now and then
+		cycle()
+	}
+	if n := testing.AllocsPerRun(runs, cycle); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestLimitsAreChecked(t *testing.T) {
+	for says, cfg := range map[string]nfqueue.Config{
+		"Config.MaxHeld is -1":      {MaxHeld: -1},
+		"Config.MaxHeldBytes is -1": {MaxHeldBytes: -1},
+	} {
+		if _, err := cfg.Bind(); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want one with %q", err, says)
+		}
+	}
+}
