@@ -68,15 +68,17 @@ func (n Named) summary() *nfnl.Summary {
 // String describes v in a few words, for example "accept, mark 0x7".
 func (v Verdict) String() string {
 	var s strings.Builder
-	s.WriteString(v.action.String())
-	if v.action == ActionRequeue {
+	action := v.action
+	if v.expires() {
+		action = v.then
+		fmt.Fprintf(&s, "hold for %v, then ", max(v.hold, 0))
+	}
+	s.WriteString(action.String())
+	if action == ActionRequeue {
 		fmt.Fprintf(&s, " to %d", v.queue)
 		if v.bypass {
 			s.WriteString(" or accept")
 		}
-	}
-	if v.expires() {
-		fmt.Fprintf(&s, " for %v, then %v", v.hold, v.then)
 	}
 	if v.has(changeMark) {
 		fmt.Fprintf(&s, ", mark %#x", v.mark)
@@ -106,7 +108,7 @@ func (v *Verdict) expires() bool { return v.action == ActionHold && v.then != Ac
 func (v Verdict) LogValue() slog.Value { return slog.StringValue(v.String()) }
 
 // MarshalJSON implements json.Marshaler with an object: action, and of what
-// there is queue and bypass, for and then (HoldFor), mark, priority, conntrack,
+// there is for and then (HoldFor), queue and bypass, mark, priority, conntrack,
 // vlan, link_header and payload. Of the last two it has the length in bytes.
 func (v Verdict) MarshalJSON() ([]byte, error) { return nfnl.MarshalGroup(v.group()) }
 
@@ -114,11 +116,11 @@ func (v Verdict) MarshalJSON() ([]byte, error) { return nfnl.MarshalGroup(v.grou
 func (v *Verdict) group() slog.Value {
 	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs, slog.String("action", v.action.String()))
-	if v.action == ActionRequeue {
-		attrs = append(attrs, slog.Int("queue", int(v.queue)), slog.Bool("bypass", v.bypass))
-	}
 	if v.expires() {
-		attrs = append(attrs, slog.String("for", v.hold.String()), slog.String("then", v.then.String()))
+		attrs = append(attrs, slog.String("for", max(v.hold, 0).String()), slog.String("then", v.then.String()))
+	}
+	if v.action == ActionRequeue || v.then == ActionRequeue {
+		attrs = append(attrs, slog.Int("queue", int(v.queue)), slog.Bool("bypass", v.bypass))
 	}
 	if v.has(changeMark) {
 		attrs = append(attrs, slog.Uint64("mark", uint64(v.mark)))

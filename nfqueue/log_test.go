@@ -119,6 +119,7 @@ func TestVerdictAsJSON(t *testing.T) {
 		{nfqueue.RequeueOrAccept(7), `{"action":"requeue","queue":7,"bypass":true}`},
 		{nfqueue.Hold(), `{"action":"hold"}`},
 		{nfqueue.HoldFor(time.Second, nfqueue.Accept().WithMark(7)), `{"action":"hold","for":"1s","then":"accept","mark":7}`},
+		{nfqueue.HoldFor(0, nfqueue.Requeue(9)), `{"action":"hold","for":"0s","then":"requeue","queue":9,"bypass":false}`},
 		{nfqueue.Repeat().WithPriority(3).WithVLAN(attr.VLAN{Protocol: 0x8100, TCI: 42}).WithLinkHeader(make([]byte, 14)).WithPayload(make([]byte, 40)),
 			`{"action":"repeat","priority":3,"vlan":"802.1Q id 42","link_header":14,"payload":40}`},
 		{nfqueue.Accept().WithConntrackMark(7, 0xff).WithConntrackLabels(labels, attr.ConntrackLabels{}).WithConntrackTimeout(time.Minute),
@@ -127,12 +128,5 @@ func TestVerdictAsJSON(t *testing.T) {
 		if got := marshalled(t, c.v); got != c.want {
 			t.Errorf("%v: got %s\nwant %s", c.v, got, c.want)
 		}
-	}
-}
-
-func TestVerdictThatWaitsIsShown(t *testing.T) {
-	const want = "hold for 1s, then accept, mark 0x7"
-	if got := nfqueue.HoldFor(time.Second, nfqueue.Accept().WithMark(7)).String(); got != want {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }
