@@ -53,6 +53,9 @@ var (
 	// ErrHold refuses a HoldFor whose fallback does not fit every packet.
 	ErrHold = errors.New("the fallback of HoldFor is Hold, or fits one packet only")
 
-	errNoHeader = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
-	errNoQueue  = errors.New("nfqueue: the packet did not come from an open queue")
+	errNoHeader     = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
+	errForeignBatch = errors.New("the Batch was not made by NewBatch of this queue")
+	errNoHandler    = errors.New("nfqueue: Run needs a Handler, not nil")
+
+	errNoQueue = errors.New("nfqueue: the packet did not come from an open queue")
 )
