@@ -31,6 +31,15 @@ var lacksGlue = sync.OnceValue(func() bool {
 	return err == nil && len(symbols) > 0 && !bytes.Contains(symbols, []byte("ctnetlink_glue_build"))
 })
 
+// kernelSince reports whether the kernel is of that version or a later one.
+func kernelSince(major, minor int) bool {
+	var u unix.Utsname
+	var gotMajor, gotMinor int
+	_ = unix.Uname(&u) // cannot fail
+	_, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &gotMajor, &gotMinor)
+	return err != nil || gotMajor > major || gotMajor == major && gotMinor >= minor
+}
+
 // withConntrack reports whether the kernel can tell of connections and change
 // them. If it cannot, the refusal is checked, which is all there is to test.
 func withConntrack(t testing.TB, n *lab.Net, cfg nfqueue.Config) bool {
@@ -155,6 +164,7 @@ func TestConntrackTellsOfADatagram(t *testing.T) {
 		send(t, c, "thanks")
 
 		client, server := addrPort(c.LocalAddr()), addrPort(pc.LocalAddr())
+		full := kernelSince(5, 13) // before, packets came without counters and times
 		sizes := []uint64{8, 6, 6}
 		var want struct{ original, reply attr.Counters }
 		for i, info := range []attr.ConntrackInfo{attr.InfoNew, attr.InfoEstablishedReply, attr.InfoEstablished} {
@@ -163,11 +173,13 @@ func TestConntrackTellsOfADatagram(t *testing.T) {
 			if info == attr.InfoEstablishedReply {
 				counters = &want.reply
 			}
-			counters.Packets++
-			counters.Bytes += uint64(v.headers) + sizes[i]
+			if full {
+				counters.Packets++
+				counters.Bytes += uint64(v.headers) + sizes[i]
+			}
 			wantInfo(t, p, info)
 			wantTuples(t, p, ends(unix.IPPROTO_UDP, client, server), ends(unix.IPPROTO_UDP, server, client))
-			if !p.conn.Counted || p.conn.OriginalCounters != want.original || p.conn.ReplyCounters != want.reply {
+			if p.conn.Counted != full || p.conn.OriginalCounters != want.original || p.conn.ReplyCounters != want.reply {
 				t.Errorf("packet %d: counters %v, %+v and %+v, want %+v", p.ID, p.conn.Counted, p.conn.OriginalCounters, p.conn.ReplyCounters, want)
 			}
 			if p.conn.Mark != 0xfeed || !p.conn.HasMark || p.conn.Labels != labels {
@@ -181,7 +193,7 @@ func TestConntrackTellsOfADatagram(t *testing.T) {
 				continue
 			}
 			wantStatus(t, p, attr.StatusConfirmed|attr.StatusSeenReply, attr.StatusConfirmed|attr.StatusSeenReply)
-			if s := p.conn.Start; s.Before(before.Round(0)) || s.After(time.Now()) || !p.conn.Stop.IsZero() {
+			if s := p.conn.Start; full && s.Before(before.Round(0)) || s.After(time.Now()) || !p.conn.Stop.IsZero() {
 				t.Errorf("packet %d: from %v to %v", p.ID, s, p.conn.Stop)
 			}
 			if info == attr.InfoEstablishedReply && (p.conn.Timeout > 77*time.Second || p.conn.Timeout < 50*time.Second) {
@@ -418,8 +430,9 @@ func TestConntrackTellsHelperAndMaster(t *testing.T) {
 	}
 	packets := follow(t, n, 0, nfqueue.Accept())
 	addRules(t, n, lab.IPv4, lab.Output, 0, []lab.Term{lab.UDP(9999), helper}, []lab.Term{lab.L4(unix.IPPROTO_UDP), lab.Queue(0)})
-	_, c := udpPair(t, n, "udp", ipv4.address())
+	pc, c := udpPair(t, n, "udp", ipv4.address())
 	send(t, c, "\x00\x01file\x00octet\x00") // read request
+	receive(t, pc)
 	data, err := n.ListenPacket("udp", "127.0.0.1:0")
 	must(t, err)
 	defer data.Close()
@@ -586,6 +599,9 @@ func TestVerdictChangesTheConnectionsTimeout(t *testing.T) {
 				timeouts <- want - time.Millisecond // is rounded up
 				send(t, l.from, "x")
 				wantReceived(t, l.to, "x")
+				if i == 0 && !kernelSince(6, 1) {
+					continue // old kernels add the time since they booted to that of a new connection
+				}
 				all := connections(t, l.net)
 				if len(all) != 1 || all[0].Timeout > want || all[0].Timeout < want-time.Minute {
 					t.Errorf("after packet %d: %+v, want one for %v", i, all, want)
@@ -667,10 +683,12 @@ func TestLabelsWithoutRoomAreLost(t *testing.T) {
 	runQueue(t, l.queue, func(*nfqueue.Packet) nfqueue.Verdict {
 		return nfqueue.Accept().WithConntrackMark(1, 0).WithConntrackLabels(labels, labels).WithConntrackTimeout(time.Hour)
 	})
-	send(t, l.from, "x", "y")
-	wantReceived(t, l.to, "x", "y")
+	for range 2 {
+		send(t, l.from, "x")
+		wantReceived(t, l.to, "x")
+	}
 	all := connections(t, l.net)
-	if len(all) != 1 || all[0].Mark != 0xff00 || all[0].Labels != (attr.ConntrackLabels{}) || all[0].Timeout < 59*time.Minute {
+	if len(all) != 1 || all[0].Mark != 0xff00 || all[0].Labels != (attr.ConntrackLabels{}) || all[0].Timeout < 50*time.Minute {
 		t.Errorf("connections %+v, want one with a new timeout only", all)
 	}
 }
