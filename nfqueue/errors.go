@@ -28,8 +28,10 @@ var (
 	ErrTruncated = errors.New("the packet was cut by Config.CopyRange and cannot be rewritten; raise it (on lo, lower the MTU to 32000)")
 
 	// ErrGSO refuses a payload for a UDP packet that the kernel is yet to cut
-	// into segments, where no payload would arrive whole. Set Config.Segment.
-	ErrGSO = errors.New("a UDP GSO packet can only be rewritten to the same length, and not at the hooks prerouting and input; set Config.Segment")
+	// into segments, where no payload would arrive whole: one of another length, any
+	// at the hooks prerouting and input, and any on kernels before 6.12, of which
+	// some panic. Set Config.Segment.
+	ErrGSO = errors.New("a UDP GSO packet can only be rewritten to the same length, not at the hooks prerouting and input, and from kernel 6.12 on; set Config.Segment")
 
 	// ErrCorrupt refuses to rewrite a packet whose checksum was wrong when it
 	// came: finishing it would make the damage look right.
