@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"golang.org/x/sys/unix"
 )
@@ -174,6 +175,11 @@ func TestUDPPassesEveryHookAsGSO(t *testing.T) {
 		lab.Forward:     {unchanged, sameLength},
 		lab.Prerouting:  {unchanged},
 		lab.Input:       {unchanged},
+	}
+	if !nfnl.KernelAtLeast(6, 12) { // older ones lose the datagrams, or panic
+		for hook := range allowed {
+			allowed[hook] = []rewrite{unchanged}
+		}
 	}
 	eachVersion(t, func(t *testing.T, v ipVersion) {
 		r := newRoad(t)

@@ -50,7 +50,6 @@ func withoutCapabilities(t *testing.T, f func() error) error {
 // TestReadingAGroupThatAnotherHasBound is a reader without any privilege: the
 // socket comes from somebody who had it.
 func TestReadingAGroupThatAnotherHasBound(t *testing.T) {
-	const sent = 5
 	n := newNet(t)
 	binder, err := nfnl.Dial(nfnl.Config{NetNS: n.FD(), ReadBuffer: 1 << 20})
 	must(t, err)

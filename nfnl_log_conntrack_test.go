@@ -8,28 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
-
-// startTracking makes the namespace track connections, by a rule that asks for
-// their state.
-func startTracking(t testing.TB, n *lab.Net, f lab.Family) {
-	t.Helper()
-	conn, err := nftables.New(nftables.WithNetNSFd(n.FD()))
-	must(t, err)
-	table := conn.AddTable(&nftables.Table{Name: "tracking", Family: nftables.TableFamily(f)})
-	chain := conn.AddChain(&nftables.Chain{
-		Name: "out", Table: table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter,
-	})
-	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{&expr.Ct{Register: 1, Key: expr.CtKeySTATE}}})
-	must(t, conn.Flush())
-}
 
 // openTrackingLog opens group 5 with every number and connections. It returns
 // nil where the kernel has no connections for a log, having made sure that it
@@ -71,8 +54,7 @@ func TestLogTellsOfConnections(t *testing.T) {
 		if r == nil {
 			return
 		}
-		startTracking(t, n, v.family)
-		addRule(t, n, v.family, lab.Output, lab.UDP(9999), lab.Log(5, "", 0, 0))
+		addRule(t, n, v.family, lab.Output, lab.UDP(9999), lab.Tracked(lab.New), lab.Log(5, "", 0, 0))
 		_, from := udpPair(t, n, "udp", v.address())
 		send(t, from, "0", "1")
 		all := logged(t, r, 2)

@@ -80,7 +80,7 @@ func TestKernelLogsInvalidPacketsToGroup0(t *testing.T) {
 		t.Skip("invalid packets are not logged here:", err)
 	}
 	must(t, err)
-	startTracking(t, n, lab.IPv4)
+	addRule(t, n, lab.IPv4, lab.Output, lab.Tracked(lab.New))
 	r := openLog(t, n, nflog.Config{Groups: []uint16{0}})
 	local := netip.MustParseAddr(ipv4.host)
 	invalid := udpPacket(t, local, local, "hello")

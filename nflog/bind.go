@@ -24,7 +24,11 @@ func (r *Reader) bind(c Config) (refused *group, err error) {
 
 // bindGroup binds one group.
 func (r *Reader) bindGroup(g *group, c Config) error {
-	g.restart(0)
+	unknown := uint32(0)
+	if r.collecting > 0 {
+		unknown = 1 // packets numbered by the old binding may come behind this
+	}
+	g.restart(unknown)
 	err := r.conn.Request(c.bind(g.number))
 	if errors.Is(err, syscall.EBUSY) {
 		// Ours already: given to us with the connection, or bound by a Request

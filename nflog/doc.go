@@ -71,6 +71,12 @@
 // program has ended, and is not needed for rules. This package does it only in
 // [Reader.SetNamespaceLogger].
 //
+// # Logs and records
+//
+// A Packet is a slog.LogValuer and a json.Marshaler: who sends what to whom, by
+// which interface, without its payload. [Packet.Named] shows interfaces by the
+// names that [Reader.Links] knows.
+//
 // # Changes
 //
 // [Reader.Configure] changes open groups, at any time, and loses nothing.

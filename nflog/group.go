@@ -17,10 +17,10 @@ type group struct {
 	counted bool   // next is known
 }
 
-// restart says that packets are numbered from 0 on, or from an unknown number
-// if the group is adopted.
-func (g *group) restart(adopted uint32) {
-	g.binding.Store((g.binding.Load() | 1) + 1 | adopted)
+// restart says that packets are numbered from 0 on, or if unknown is 1 from a
+// number that is for a packet to tell.
+func (g *group) restart(unknown uint32) {
+	g.binding.Store((g.binding.Load() | 1) + 1 | unknown)
 }
 
 // adopted reports whether the socket had the group before the Reader.

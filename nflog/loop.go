@@ -99,6 +99,9 @@ func (l *loop) hand() bool {
 func (l *loop) collect() bool {
 	l.joined = false
 	last, unbound, err := l.r.leaveAndUnbind()
+	if last {
+		defer l.r.collected()
+	}
 	if err != nil && !errors.Is(err, net.ErrClosed) {
 		l.r.report(l.r.wrap(err))
 	}

@@ -24,9 +24,9 @@ type Packet struct {
 	// Prefix is the text in the rule, without the NUL that ends it on the wire.
 	Prefix []byte
 
-	// Interface indexes; net.InterfaceByIndex tells the name. InDev is known at
-	// the hooks prerouting, input, forward and ingress, OutDev at forward,
-	// output, postrouting and egress. The physical ones are bridge ports.
+	// Interface indexes; Reader.Links tells the names. InDev is known at the
+	// hooks prerouting, input, forward and ingress, OutDev at forward, output,
+	// postrouting and egress. The physical ones are bridge ports.
 	InDev, OutDev         int
 	PhysInDev, PhysOutDev int
 

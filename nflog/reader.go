@@ -22,12 +22,13 @@ type Reader struct {
 
 	last *group // of the last packet received; guarded by the Conn, like a group's numbers
 
-	mu     sync.Mutex // guards what follows; never held while a loop's body or OnError runs
-	bound  bool
-	users  int       // loops and calls of Receive, for whom the groups must stay bound
-	left   []*buffer // with packets that loops have left behind
-	idle   []*buffer // for loops to come
-	closed bool
+	mu         sync.Mutex // guards what follows; never held while a loop's body or OnError runs
+	bound      bool
+	collecting int       // cancelled loops that read what the old binding has left
+	users      int       // loops and calls of Receive, for whom the groups must stay bound
+	left       []*buffer // with packets that loops have left behind
+	idle       []*buffer // for loops to come
+	closed     bool
 }
 
 // cfg returns the configuration in force.

@@ -28,11 +28,23 @@ func (r *Reader) leaveAndUnbind() (last, unbound bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.users--
-	if r.users > 0 || !r.bound {
-		return r.users == 0, !r.bound, nil
+	if r.users > 0 {
+		return false, !r.bound, nil
+	}
+	if !r.bound {
+		r.collecting++
+		return true, true, nil
 	}
 	unbound, err = r.unbind()
+	r.collecting++
 	return true, unbound, err
+}
+
+// collected says that a loop which was the last has read what there was.
+func (r *Reader) collected() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.collecting--
 }
 
 // bindAgain binds the groups unless another has done so.

@@ -7,7 +7,7 @@ import "github.com/nfpacket/nfpacket/nfnl"
 
 // Messages.
 const (
-	typePacket = nfnl.Type(nfnl.SubsystemLog<<8 | 0) // NFULNL_MSG_PACKET
+	typePacket = nfnl.Type(nfnl.SubsystemLog << 8)   // NFULNL_MSG_PACKET
 	typeConfig = nfnl.Type(nfnl.SubsystemLog<<8 | 1) // NFULNL_MSG_CONFIG
 )
 

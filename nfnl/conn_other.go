@@ -28,3 +28,5 @@ func openProc(transport, string) (*os.File, error) { return nil, errors.ErrUnsup
 func watchLinks(transport) (watch, map[int]string, error) { return nil, nil, errors.ErrUnsupported }
 
 func fileSocket(*os.File) (transport, uint32, error) { return nil, 0, errors.ErrUnsupported }
+
+func release() (major, minor int) { return 0, 0 }

@@ -111,7 +111,7 @@ func TestFullReceiveBuffer(t *testing.T) {
 	}
 }
 
-func TestSendDoesNotAllocate(t *testing.T) {
+func TestNoAllocsInSend(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}

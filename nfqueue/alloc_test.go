@@ -2,6 +2,7 @@ package nfqueue_test
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"testing"
 	"time"
@@ -140,27 +141,41 @@ func TestNoAllocsPerPacketInRun(t *testing.T) {
 	skipUnderRace(t)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	for _, k := range verdictKinds {
-		const warm, packets = 40, 240
-		q := sink(t, nfqueue.Config{Batch: 8, FlushAfter: time.Hour}, packets)
-		ctx, cancel := context.WithCancel(t.Context())
-		var before, after runtime.MemStats
-		err := q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
-			switch p.ID {
-			case warm:
-				runtime.ReadMemStats(&before)
-			case packets:
-				runtime.ReadMemStats(&after)
-				cancel()
-			}
-			return k.v
-		})
-		if err != context.Canceled {
-			t.Fatal(err)
+		// The count is the whole process's, and the runtime allocates too, now and
+		// then; what is ours would show each time.
+		least := uint64(math.MaxUint64)
+		for try := 0; try < 5 && least > 0; try++ {
+			least = min(least, allocsInRun(t, k.v))
 		}
-		if n := after.Mallocs - before.Mallocs; n > 0 {
-			t.Errorf("%s: %d allocations for %d packets", k.name, n, packets-warm)
+		if least > 0 {
+			t.Errorf("%s: %d allocations for %d packets", k.name, least, runPackets)
 		}
 	}
+}
+
+// runPackets is how many packets allocsInRun counts the allocations of.
+const runPackets = 200
+
+// allocsInRun returns how often the process allocates while Run answers v.
+func allocsInRun(t *testing.T, v nfqueue.Verdict) uint64 {
+	const warm, packets = 40, 40 + runPackets
+	q := sink(t, nfqueue.Config{Batch: 8, FlushAfter: time.Hour}, packets)
+	ctx, cancel := context.WithCancel(t.Context())
+	var before, after runtime.MemStats
+	err := q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
+		switch p.ID {
+		case warm:
+			runtime.ReadMemStats(&before)
+		case packets:
+			runtime.ReadMemStats(&after)
+			cancel()
+		}
+		return v
+	})
+	if err != context.Canceled {
+		t.Fatal(err)
+	}
+	return after.Mallocs - before.Mallocs
 }
 
 func TestNoAllocsPerHeldPacket(t *testing.T) {

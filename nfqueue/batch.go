@@ -22,6 +22,7 @@ type Batch struct {
 	counted bool // among the queue's receivers
 
 	mu      sync.Mutex // guards what follows, against the timer and tickets
+	tickets []Ticket   // of the packets, as they came: handlers may edit those
 	open    bool       // some packets may have no verdict yet
 	next    int        // the first of those whose handler has not returned
 	early   []bool     // packets whose ticket was answered before that
@@ -38,7 +39,13 @@ type Batch struct {
 // Config.CopyRange bytes. Memory is touched only as packets need it.
 func (q *Queue) NewBatch() *Batch {
 	n := q.cfg().Batch
-	b := &Batch{q: q, Packets: make([]Packet, 0, n), Verdicts: make([]Verdict, 0, n), early: make([]bool, 0, n)}
+	b := &Batch{
+		q:        q,
+		Packets:  make([]Packet, 0, n),
+		Verdicts: make([]Verdict, 0, n),
+		tickets:  make([]Ticket, 0, n),
+		early:    make([]bool, 0, n),
+	}
 	b.raw = nfnl.NewBatch(n, int(q.cfg().CopyRange)+metadataRoom, b.take)
 	return b
 }
@@ -64,10 +71,14 @@ func (b *Batch) begin() {
 	if n == 0 {
 		return
 	}
-	for i := range b.Packets {
-		b.Packets[i].check()
-	}
 	b.mu.Lock()
+	b.tickets = b.tickets[:0]
+	for i := range b.Packets {
+		p := &b.Packets[i]
+		p.check()
+		p.ticket = p.makeTicket()
+		b.tickets = append(b.tickets, p.ticket)
+	}
 	b.Verdicts = append(b.Verdicts, make([]Verdict, n)...)
 	b.early = append(b.early[:0], make([]bool, n)...)
 	b.open, b.next, b.late = true, 0, false
@@ -88,29 +99,30 @@ func (b *Batch) decide(v *Verdict) {
 func (b *Batch) decideNext(v *Verdict) (refused error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	p, early := &b.Packets[b.next], b.early[b.next]
+	t, early := &b.tickets[b.next], b.early[b.next]
 	b.next++
 	if early { // its ticket was faster
 		return nil
 	}
 	switch {
 	case v.action == ActionHold:
-		refused = b.hold(p, v)
+		refused = b.hold(t, v)
 	case v.fitsAny() && b.alone && b.q.waiting.unsettled.Load() == 0:
-		b.join(v.plain, p.ID)
+		b.join(v.plain, t.id)
 	default:
 		b.endRun()
-		t := p.Ticket()
-		b.out, refused = b.q.appendVerdict(b.out, &t, v)
+		b.out, refused = b.q.appendVerdict(b.out, t, v)
+		// Should the kernel refuse that, the packet must not be swept along.
+		b.alone = b.alone && v.fitsAny()
 	}
 	b.decided()
 	return refused
 }
 
-// hold lists p as held, or gives it the fallback if that cannot be.
-func (b *Batch) hold(p *Packet, v *Verdict) (refused error) {
+// hold lists a packet as held, or gives it the fallback if that cannot be.
+func (b *Batch) hold(t *Ticket, v *Verdict) (refused error) {
 	b.endRun()
-	held := heldPacket{then: v.plain, size: p.Len}
+	held := heldPacket{then: v.plain, size: int(t.length)}
 	held.then.action = v.then
 	switch {
 	case v.hold == unusable || v.then != ActionHold && v.has(changeOne|changeConntrack):
@@ -119,12 +131,12 @@ func (b *Batch) hold(p *Packet, v *Verdict) (refused error) {
 		held.until = time.Now().Add(v.hold)
 		fallthrough
 	default:
-		if b.q.waiting.hold(p.ID, held, b.q.limits()) {
+		if b.q.waiting.hold(t.id, held, b.q.limits()) {
 			return nil
 		}
 		refused = ErrHeld
 	}
-	b.out, refused = b.q.appendRefused(b.out, p.ID, refused)
+	b.out, refused = b.q.appendRefused(b.out, t.id, refused)
 	return refused
 }
 
@@ -135,7 +147,7 @@ func (b *Batch) claim(id uint32) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.open {
-		return false // Packets may be changing
+		return false // tickets may be changing
 	}
 	i := b.index(id)
 	if i < b.next || b.early[i] {
@@ -146,10 +158,10 @@ func (b *Batch) claim(id uint32) bool {
 	return true
 }
 
-// index returns where in Packets the one with the ID is, or -1.
+// index returns which packet has the ID, or -1.
 func (b *Batch) index(id uint32) int {
-	for i := range b.Packets {
-		if b.Packets[i].ID == id {
+	for i := range b.tickets {
+		if b.tickets[i].id == id {
 			return i
 		}
 	}
@@ -176,9 +188,9 @@ func (b *Batch) end() error {
 func (b *Batch) abandon() {
 	b.mu.Lock()
 	b.endRun()
-	for ; b.open && b.next < len(b.Packets); b.next++ {
+	for ; b.open && b.next < len(b.tickets); b.next++ {
 		if !b.early[b.next] {
-			b.out = b.q.appendFallback(b.out, b.Packets[b.next].ID)
+			b.out = b.q.appendFallback(b.out, b.tickets[b.next].id)
 		}
 	}
 	b.mu.Unlock()

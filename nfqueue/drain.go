@@ -22,7 +22,7 @@ func (q *Queue) Drain(v Verdict) error {
 		if err := q.TryReceive(b); err != nil {
 			return err
 		}
-		if held == 0 && b.news.seen == 0 {
+		if held == 0 && len(b.Packets) == 0 {
 			break
 		}
 		n += uint64(held + len(b.Packets))
@@ -36,6 +36,8 @@ func (q *Queue) Drain(v Verdict) error {
 // drainHeld gives v to held packets, as many as one send may carry, and
 // returns how many. After an error they are held as before.
 func (q *Queue) drainHeld(v Verdict) (int, error) {
+	q.answering.RLock()
+	defer q.answering.RUnlock()
 	ids := q.waiting.take(maxBatch)
 	var msgs []byte
 	for _, id := range ids {

@@ -28,8 +28,10 @@ var (
 	ErrTruncated = errors.New("the packet was cut by Config.CopyRange and cannot be rewritten; raise it (on lo, lower the MTU to 32000)")
 
 	// ErrGSO refuses a payload for a UDP packet that the kernel is yet to cut
-	// into segments, where no payload would arrive whole. Set Config.Segment.
-	ErrGSO = errors.New("a UDP GSO packet can only be rewritten to the same length, and not at the hooks prerouting and input; set Config.Segment")
+	// into segments, where no payload would arrive whole: one of another length, any
+	// at the hooks prerouting and input, and any on kernels before 6.12, of which
+	// some panic. Set Config.Segment.
+	ErrGSO = errors.New("a UDP GSO packet can only be rewritten to the same length, not at the hooks prerouting and input, and from kernel 6.12 on; set Config.Segment")
 
 	// ErrCorrupt refuses to rewrite a packet whose checksum was wrong when it
 	// came: finishing it would make the damage look right.
@@ -53,6 +55,9 @@ var (
 	// ErrHold refuses a HoldFor whose fallback does not fit every packet.
 	ErrHold = errors.New("the fallback of HoldFor is Hold, or fits one packet only")
 
-	errNoHeader = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
-	errNoQueue  = errors.New("nfqueue: the packet did not come from an open queue")
+	errNoHeader     = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
+	errForeignBatch = errors.New("the Batch was not made by NewBatch of this queue")
+	errNoHandler    = errors.New("nfqueue: Run needs a Handler, not nil")
+
+	errNoQueue = errors.New("nfqueue: the packet did not come from an open queue")
 )

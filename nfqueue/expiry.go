@@ -108,28 +108,54 @@ func (w *waiting) takeExpired(n int) (ids []uint32, then []plain) {
 // expire answers the packets that have expired. It is called by the timer.
 func (q *Queue) expire() {
 	for {
-		ids, then := q.waiting.takeExpired(maxBatch)
-		if len(ids) == 0 {
+		n, err := q.expireSome()
+		if err != nil && !errors.Is(err, net.ErrClosed) {
+			q.report(fmt.Errorf("%d held packets expired: %w", n, err))
+		}
+		if err != nil || n < maxBatch {
 			return
 		}
-		var msgs []byte
-		for i, id := range ids {
-			v := Verdict{plain: then[i]}
-			msgs, _ = v.append(msgs, &Ticket{id: id, queue: q.number}, 0) // fits any, no error
+		// More have expired. What the kernel refuses of these must not fill the
+		// socket, should nobody receive.
+		if q.conn.Buffer() != nil {
+			return
 		}
-		n := uint64(len(ids))
-		q.stats.expired.Add(n)
-		err := q.conn.Send(msgs)
-		if err == nil {
-			q.waiting.sent(len(ids))
-			// What the kernel refuses must not fill the socket, should nobody receive.
-			err = q.conn.Buffer()
-		} else {
-			q.stats.expired.Add(-n)
-			q.waiting.restore(ids...)
-		}
-		if err != nil && !errors.Is(err, net.ErrClosed) {
-			q.report(fmt.Errorf("%d held packets expired: %w", len(ids), err))
-		}
+	}
+}
+
+// expireSome answers as many expired packets as one send may carry. After an
+// error they are held for a while longer.
+func (q *Queue) expireSome() (int, error) {
+	q.answering.RLock()
+	defer q.answering.RUnlock()
+	ids, then := q.waiting.takeExpired(maxBatch)
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	var msgs []byte
+	for i, id := range ids {
+		v := Verdict{plain: then[i]}
+		msgs, _ = v.append(msgs, &Ticket{id: id, queue: q.number}, 0) // fits any, no error
+	}
+	if err := q.conn.Send(msgs); err != nil {
+		q.waiting.retry(ids, then)
+		return len(ids), err
+	}
+	q.stats.expired.Add(uint64(len(ids)))
+	q.waiting.sent(len(ids))
+	return len(ids), nil
+}
+
+// retryAfter is for how long packets are held again whose verdict the kernel
+// did not take.
+const retryAfter = time.Second
+
+// retry lists expired packets again.
+func (w *waiting) retry(ids []uint32, then []plain) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	until := time.Now().Add(retryAfter)
+	for i, id := range ids {
+		w.list(id, heldPacket{until: until, then: then[i]})
 	}
 }

@@ -2,31 +2,45 @@ package nfqueue_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
-// shown are packets as String and slog show them.
+// shown are packets as String, slog and JSON show them.
 var shown = []struct {
-	name, text, log string
-	p               nfqueue.Packet
+	name, text, log, json string
+	p                     nfqueue.Packet
 }{
 	{"UDP", "packet 12 of queue 7: ip input, in 2, udp 192.0.2.1:4660 > 192.0.2.2:9, 33 bytes",
 		"p.id=12 p.queue=7 p.family=ip p.hook=input p.in=2 p.proto=udp p.src=192.0.2.1:4660 p.dst=192.0.2.2:9 p.len=33",
+		`{"id":12,"queue":7,"family":"ip","hook":"input","in":2,"proto":"udp","src":"192.0.2.1:4660","dst":"192.0.2.2:9","len":33}`,
 		nfqueue.Packet{ID: 12, Queue: 7, Family: nfnl.IPv4, Hook: nfnl.Input, InDev: 2, Proto: 0x0800, Payload: udpPacket("hello"), Len: 33}},
 	{"cut, with a mark", "packet 1 of queue 0: ip forward, in 2, out 3, udp 192.0.2.1 > 192.0.2.2, 1500 bytes, mark 0x7",
 		"p.id=1 p.queue=0 p.family=ip p.hook=forward p.in=2 p.out=3 p.proto=udp p.src=192.0.2.1 p.dst=192.0.2.2 p.len=1500 p.mark=7",
+		`{"id":1,"queue":0,"family":"ip","hook":"forward","in":2,"out":3,"proto":"udp","src":"192.0.2.1","dst":"192.0.2.2","len":1500,"mark":7}`,
 		nfqueue.Packet{ID: 1, Family: nfnl.IPv4, Hook: nfnl.Forward, InDev: 2, OutDev: 3, Payload: udpPacket("")[:20], Len: 1500, Mark: 7}},
 	{"no IP", "packet 1 of queue 0: bridge prerouting, in 4, physin 5, EtherType 0x0806, 3 bytes",
 		"p.id=1 p.queue=0 p.family=bridge p.hook=prerouting p.in=4 p.physin=5 p.ethertype=0x0806 p.len=3",
+		`{"id":1,"queue":0,"family":"bridge","hook":"prerouting","in":4,"physin":5,"ethertype":"0x0806","len":3}`,
 		nfqueue.Packet{ID: 1, Family: nfnl.Bridge, InDev: 4, PhysInDev: 5, Proto: 0x0806, Payload: []byte{0, 1, 8}, Len: 3}},
 	{"metadata only", "packet 1 of queue 0: ip6 output, out 3, physout 6, EtherType 0x86dd",
 		"p.id=1 p.queue=0 p.family=ip6 p.hook=output p.out=3 p.physout=6 p.ethertype=0x86dd p.len=0",
+		`{"id":1,"queue":0,"family":"ip6","hook":"output","out":3,"physout":6,"ethertype":"0x86dd","len":0}`,
 		nfqueue.Packet{ID: 1, Family: nfnl.IPv6, Hook: nfnl.Output, OutDev: 3, PhysOutDev: 6, Proto: 0x86dd}},
+	{"all of it", "packet 1 of queue 0: bridge forward, 802.1Q id 42, udp 192.0.2.1:4660 > 192.0.2.2:9, 28 bytes",
+		`p.id=1 p.queue=0 p.time=2009-02-13T23:31:30.123Z p.family=bridge p.hook=forward p.vlan="802.1Q id 42" ` +
+			"p.proto=udp p.src=192.0.2.1:4660 p.dst=192.0.2.2:9 p.len=28 p.uid=1000 p.gid=100",
+		`{"id":1,"queue":0,"time":"2009-02-13T23:31:30.123Z","family":"bridge","hook":"forward","vlan":"802.1Q id 42",` +
+			`"proto":"udp","src":"192.0.2.1:4660","dst":"192.0.2.2:9","len":28,"uid":1000,"gid":100}`,
+		nfqueue.Packet{ID: 1, Family: nfnl.Bridge, Hook: nfnl.Forward, VLAN: attr.VLAN{Protocol: 0x8100, TCI: 42}, Payload: udpPacket(""), Len: 28,
+			Time: time.Unix(1234567890, 123e6).UTC(), HasOwner: true, UID: 1000, GID: 100}},
 }
 
 func TestPacketIsShown(t *testing.T) {
@@ -36,6 +50,9 @@ func TestPacketIsShown(t *testing.T) {
 		}
 		if got := logged("p", &c.p); got != c.log {
 			t.Errorf("%s: logged %q\nwant %q", c.name, got, c.log)
+		}
+		if got := marshalled(t, &c.p); got != c.json {
+			t.Errorf("%s: JSON %s\nwant %s", c.name, got, c.json)
 		}
 	}
 }
@@ -48,8 +65,68 @@ func logged(key string, v any) string {
 	return attrs
 }
 
+// marshalled returns v as JSON.
+func marshalled(t testing.TB, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// names is a table of interfaces.
+type names map[int]string
+
+func (n names) Name(index int) string { return n[index] }
+
+func TestPacketIsShownWithNames(t *testing.T) {
+	p := nfqueue.Packet{ID: 1, Family: nfnl.Bridge, Hook: nfnl.Forward, InDev: 2, OutDev: 3, PhysInDev: 4, PhysOutDev: 5, Payload: udpPacket(""), Len: 28}
+	n := p.Named(names{2: "br0", 3: "br1", 4: "eth0"}) // 5 has gone
+	const text = "packet 1 of queue 0: bridge forward, in br0, out br1, physin eth0, physout 5, udp 192.0.2.1:4660 > 192.0.2.2:9, 28 bytes"
+	if got := n.String(); got != text {
+		t.Errorf("got  %q\nwant %q", got, text)
+	}
+	const log = "p.id=1 p.queue=0 p.family=bridge p.hook=forward p.in=br0 p.out=br1 p.physin=eth0 p.physout=5 " +
+		"p.proto=udp p.src=192.0.2.1:4660 p.dst=192.0.2.2:9 p.len=28"
+	if got := logged("p", n); got != log {
+		t.Errorf("logged %q\nwant %q", got, log)
+	}
+	const object = `{"id":1,"queue":0,"family":"bridge","hook":"forward","in":"br0","out":"br1","physin":"eth0","physout":5,` +
+		`"proto":"udp","src":"192.0.2.1:4660","dst":"192.0.2.2:9","len":28}`
+	if got := marshalled(t, n); got != object {
+		t.Errorf("JSON %s\nwant %s", got, object)
+	}
+}
+
 func TestVerdictIsLogged(t *testing.T) {
 	if got := logged("verdict", nfqueue.Accept().WithMark(7)); got != `verdict="accept, mark 0x7"` {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestVerdictAsJSON(t *testing.T) {
+	var labels attr.ConntrackLabels
+	labels.Set(1)
+	labels.Set(127)
+	for _, c := range []struct {
+		v    nfqueue.Verdict
+		want string
+	}{
+		{nfqueue.Verdict{}, `{"action":"drop"}`},
+		{nfqueue.Accept().WithMark(0), `{"action":"accept","mark":0}`},
+		{nfqueue.Requeue(7), `{"action":"requeue","queue":7,"bypass":false}`},
+		{nfqueue.RequeueOrAccept(7), `{"action":"requeue","queue":7,"bypass":true}`},
+		{nfqueue.Hold(), `{"action":"hold"}`},
+		{nfqueue.HoldFor(time.Second, nfqueue.Accept().WithMark(7)), `{"action":"hold","for":"1s","then":"accept","mark":7}`},
+		{nfqueue.HoldFor(0, nfqueue.Requeue(9)), `{"action":"hold","for":"0s","then":"requeue","queue":9,"bypass":false}`},
+		{nfqueue.Repeat().WithPriority(3).WithVLAN(attr.VLAN{Protocol: 0x8100, TCI: 42}).WithLinkHeader(make([]byte, 14)).WithPayload(make([]byte, 40)),
+			`{"action":"repeat","priority":3,"vlan":"802.1Q id 42","link_header":14,"payload":40}`},
+		{nfqueue.Accept().WithConntrackMark(7, 0xff).WithConntrackLabels(labels, attr.ConntrackLabels{}).WithConntrackTimeout(time.Minute),
+			`{"action":"accept","conntrack":{"mark":7,"mask":255,"labels":[1,127],"timeout":"1m0s"}}`},
+	} {
+		if got := marshalled(t, c.v); got != c.want {
+			t.Errorf("%v: got %s\nwant %s", c.v, got, c.want)
+		}
 	}
 }

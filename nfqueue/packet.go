@@ -68,7 +68,8 @@ type Packet struct {
 
 	conntrack []byte
 	q         *Queue
-	corrupt   bool // its checksum was wrong before anybody touched it
+	ticket    Ticket // as the packet came, before anybody edited it
+	corrupt   bool   // its checksum was wrong before anybody touched it
 }
 
 // packetHeaderLen is the length of struct nfqnl_msg_packet_hdr.

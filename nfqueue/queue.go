@@ -18,9 +18,14 @@ type Queue struct {
 	configuring sync.Mutex             // one at a time
 	config      atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
 	waiting     waiting
-	stats       counters
-	proc        proc
-	buffers     sync.Pool // of *[]byte, for single verdicts
+
+	// answering is held from the moment a packet is taken off waiting until its
+	// verdict is sent, and alone by a verdict for many, which must not come between.
+	answering sync.RWMutex
+
+	stats   counters
+	proc    proc
+	buffers sync.Pool // of *[]byte, for single verdicts
 
 	// Of the last packet received; guarded by the Conn, which hands out one
 	// message at a time.
@@ -127,8 +132,15 @@ func (q *Queue) TryReceive(b *Batch) error {
 // the packets are decided; those with Hold wait for SetVerdict. An error means
 // that none of them can be decided any more.
 func (q *Queue) Send(b *Batch) error {
-	for b.next < len(b.Packets) {
-		b.decide(&b.Verdicts[b.next])
+	if b.q != q {
+		return q.wrap(errForeignBatch)
+	}
+	for b.open && b.next < len(b.tickets) {
+		var v Verdict
+		if b.next < len(b.Verdicts) {
+			v = b.Verdicts[b.next]
+		}
+		b.decide(&v)
 	}
 	err := b.end()
 	b.count(-1)
@@ -153,8 +165,8 @@ func (q *Queue) Close() error {
 
 // report tells OnError. No lock may be held: it may call any method.
 func (q *Queue) report(err error) {
-	if q.cfg().OnError != nil {
-		q.cfg().OnError(q.wrap(err))
+	if tell := q.cfg().OnError; tell != nil {
+		tell(q.wrap(err))
 	}
 }
 

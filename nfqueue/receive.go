@@ -41,11 +41,17 @@ func (q *Queue) receive(r interface{ Receive(*nfnl.Batch) error }, b *Batch) err
 
 // tryReceive does not.
 func (q *Queue) tryReceive(b *Batch) error {
-	b.clear()
-	if err := q.conn.TryReceive(b.raw); err != nil {
-		return err
+	for {
+		b.clear()
+		if err := q.conn.TryReceive(b.raw); err != nil {
+			return err
+		}
+		err := q.settle(b)
+		if err != nil || len(b.Packets) > 0 || b.news.seen == 0 {
+			return err
+		}
+		// There were only answers, and there may be packets behind them.
 	}
-	return q.settle(b)
 }
 
 // take sorts one message of the kernel.
@@ -163,8 +169,9 @@ func (q *Queue) settle(b *Batch) error {
 // lose counts and reports lost packets.
 func (q *Queue) lose(n uint64) {
 	q.stats.lost.Add(n)
-	if q.cfg().FailOpen {
+	bypassed := q.cfg().FailOpen
+	if bypassed {
 		q.stats.bypassed.Add(n)
 	}
-	q.report(&nfnl.OverrunError{Lost: n, Bypassed: q.cfg().FailOpen})
+	q.report(&nfnl.OverrunError{Lost: n, Bypassed: bypassed})
 }

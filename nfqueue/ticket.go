@@ -35,6 +35,14 @@ const (
 
 // Ticket returns p's ticket. Take it in the handler, before it returns Hold.
 func (p *Packet) Ticket() Ticket {
+	if p.ticket.q != nil {
+		return p.ticket
+	}
+	return p.makeTicket()
+}
+
+// makeTicket makes a ticket of p as it came.
+func (p *Packet) makeTicket() Ticket {
 	t := Ticket{q: p.q, id: p.ID, length: uint32(p.Len), queue: p.Queue, proto: p.Proto,
 		linkLen: uint16(len(p.LinkHeader)), family: p.Family, hook: p.Hook}
 	if p.q != nil && p.q.cannotTrack(p) {
@@ -88,10 +96,11 @@ func (q *Queue) SetVerdict(id uint32, v Verdict) error {
 
 // cannotTrack reports whether a change of p's connection would be lost.
 func (q *Queue) cannotTrack(p *Packet) bool {
-	if q.cfg().Conntrack {
+	c := q.cfg()
+	if c.Conntrack {
 		return len(p.conntrack) == 0
 	}
-	return !q.cfg().ConntrackVerdicts
+	return !c.ConntrackVerdicts
 }
 
 // setVerdict takes the packet off the list of those that wait, and answers it.
@@ -99,6 +108,8 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	if v.action == ActionHold {
 		return fmt.Errorf("nfqueue %d: packet %d: Hold is no verdict for a packet that is held", q.number, t.id)
 	}
+	q.answering.RLock()
+	defer q.answering.RUnlock()
 	if err := q.waiting.claim(t.id); err != nil {
 		return fmt.Errorf("nfqueue %d: packet %d: %w", q.number, t.id, err)
 	}

@@ -61,6 +61,8 @@ func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 	if !v.fitsAny() {
 		return fmt.Errorf("nfqueue %d: packets up to %d: %v is no verdict for many packets", q.number, id, v)
 	}
+	q.answering.Lock()
+	defer q.answering.Unlock()
 	ids, err := q.waiting.claimUpTo(id)
 	if err != nil {
 		return q.wrap(err)
@@ -99,8 +101,8 @@ func (b *Batch) claimUpTo(ids []uint32, last uint32) []uint32 {
 	if b.open {
 		b.flush()
 	}
-	for i := b.next; b.open && i < len(b.Packets); i++ {
-		if id := b.Packets[i].ID; !b.early[i] && !after(id, last) {
+	for i := b.next; b.open && i < len(b.tickets); i++ {
+		if id := b.tickets[i].id; !b.early[i] && !after(id, last) {
 			b.early[i] = true
 			b.q.waiting.unsettled.Add(1)
 			ids = append(ids, id)

@@ -33,21 +33,21 @@ type Chain struct {
 // first; 0 is the usual one, -400 to -300 lies before connection tracking. For
 // [Netdev] use [Net.DeviceChain].
 func (n *Net) Chain(f Family, h Hook, priority int) (*Chain, error) {
-	return n.addChain(f, h, priority, "")
+	return n.addChain(f, h, priority, "", nftables.ChainTypeFilter)
 }
 
 // DeviceChain attaches a new chain of family [Netdev] to the [Ingress] or
 // [Egress] of one device.
 func (n *Net) DeviceChain(device string, h Hook, priority int) (*Chain, error) {
-	return n.addChain(Netdev, h, priority, device)
+	return n.addChain(Netdev, h, priority, device, nftables.ChainTypeFilter)
 }
 
-func (n *Net) addChain(f Family, h Hook, priority int, device string) (*Chain, error) {
+func (n *Net) addChain(f Family, h Hook, priority int, device string, kind nftables.ChainType) (*Chain, error) {
 	policy := nftables.ChainPolicyAccept
 	c := &Chain{net: n, nft: &nftables.Chain{
 		Name:     fmt.Sprintf("%v-%d", h, serial.Add(1)),
 		Table:    &nftables.Table{Name: tableName, Family: nftables.TableFamily(f)},
-		Type:     nftables.ChainTypeFilter,
+		Type:     kind,
 		Hooknum:  h.number(f),
 		Priority: nftables.ChainPriorityRef(nftables.ChainPriority(priority)),
 		Policy:   &policy,

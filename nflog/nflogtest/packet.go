@@ -11,7 +11,7 @@ import (
 // The numbers of linux/netfilter/nfnetlink_log.h, with the kernel's names.
 const (
 	typeDone   = nfnl.Type(3)                        // NLMSG_DONE
-	typePacket = nfnl.Type(nfnl.SubsystemLog<<8 | 0) // NFULNL_MSG_PACKET
+	typePacket = nfnl.Type(nfnl.SubsystemLog << 8)   // NFULNL_MSG_PACKET
 	typeConfig = nfnl.Type(nfnl.SubsystemLog<<8 | 1) // NFULNL_MSG_CONFIG
 
 	attrPacketHeader   = 1  // NFULA_PACKET_HDR

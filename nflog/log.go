@@ -1,0 +1,71 @@
+package nflog
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// This file shows packets to people.
+
+// String describes p in a line, for example
+// `packet 12 of group 5, "in ": ip input, in 2, tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes`.
+func (p *Packet) String() string { return p.Named(nil).String() }
+
+// LogValue implements slog.LogValuer with a group: group, seq, time, prefix if
+// there is one, and what nfnl.Summary.Append says. It does not have the payload,
+// but the packet's length.
+func (p *Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
+
+// MarshalJSON implements json.Marshaler with an object of what LogValue has.
+func (p *Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON() }
+
+// Named returns p to be shown with the names of its interfaces in place of their
+// indexes; names is what Reader.Links returns.
+//
+//	slog.Info("logged", "packet", p.Named(links))
+func (p *Packet) Named(names nfnl.Names) Named { return Named{p, names} }
+
+// A Named is a Packet with names for its interfaces. It is shown as the Packet
+// is, and valid as long as that.
+type Named struct {
+	p     *Packet
+	names nfnl.Names
+}
+
+// String is Packet.String with names.
+func (n Named) String() string {
+	prefix := ""
+	if len(n.p.Prefix) > 0 {
+		prefix = fmt.Sprintf(", %q", n.p.Prefix)
+	}
+	return fmt.Sprintf("packet %d of group %d%s: %v", n.p.Seq, n.p.Group, prefix, n.summary())
+}
+
+// LogValue is Packet.LogValue with names.
+func (n Named) LogValue() slog.Value {
+	attrs := make([]slog.Attr, 0, 18)
+	attrs = append(attrs, slog.Int("group", int(n.p.Group)), slog.Uint64("seq", uint64(n.p.Seq)))
+	if !n.p.Time.IsZero() {
+		attrs = append(attrs, slog.Time("time", n.p.Time))
+	}
+	if len(n.p.Prefix) > 0 {
+		attrs = append(attrs, slog.String("prefix", string(n.p.Prefix)))
+	}
+	return slog.GroupValue(n.summary().Append(attrs)...)
+}
+
+// MarshalJSON is Packet.MarshalJSON with names.
+func (n Named) MarshalJSON() ([]byte, error) { return nfnl.MarshalGroup(n.LogValue()) }
+
+// summary returns what a logged packet has in common with a queued one.
+func (n Named) summary() *nfnl.Summary {
+	p := n.p
+	return &nfnl.Summary{
+		Family: p.Family, Hook: p.Hook, Names: n.names,
+		InDev: p.InDev, OutDev: p.OutDev, PhysInDev: p.PhysInDev, PhysOutDev: p.PhysOutDev,
+		Proto: p.Proto, Payload: p.Payload, VLAN: p.VLAN, Mark: p.Mark,
+		HasOwner: p.HasOwner, UID: p.UID, GID: p.GID,
+	}
+}

@@ -1,0 +1,102 @@
+package nflog_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// syn begins a TCP connection from 192.0.2.1 port 40000 to 192.0.2.2 port 23.
+var syn = []byte{
+	0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0xf6, 0xcd, 192, 0, 2, 1, 192, 0, 2, 2,
+	0x9c, 0x40, 0, 23, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0,
+}
+
+// shown are packets as String, slog and JSON show them.
+var shown = []struct {
+	name, text, log, json string
+	p                     nflog.Packet
+}{
+	{"TCP", `packet 12 of group 5, "in ": ip input, in 2, tcp 192.0.2.1:40000 > 192.0.2.2:23, 40 bytes, mark 0x7`,
+		`p.group=5 p.seq=12 p.time=2009-02-13T23:31:30.123Z p.prefix="in " p.family=ip p.hook=input p.in=2 ` +
+			`p.proto=tcp p.src=192.0.2.1:40000 p.dst=192.0.2.2:23 p.len=40 p.mark=7 p.uid=1000 p.gid=100`,
+		`{"group":5,"seq":12,"time":"2009-02-13T23:31:30.123456Z","prefix":"in ","family":"ip","hook":"input","in":2,` +
+			`"proto":"tcp","src":"192.0.2.1:40000","dst":"192.0.2.2:23","len":40,"mark":7,"uid":1000,"gid":100}`,
+		nflog.Packet{Group: 5, Seq: 12, Time: time.Unix(1234567890, 123456000).UTC(), Prefix: []byte("in "), Family: nfnl.IPv4, Hook: nfnl.Input,
+			InDev: 2, Proto: 0x0800, Payload: syn, Mark: 7, HasOwner: true, UID: 1000, GID: 100}},
+	{"cut", "packet 0 of group 5: ip forward, in 2, out 3, tcp 192.0.2.1 > 192.0.2.2, 40 bytes",
+		"p.group=5 p.seq=0 p.family=ip p.hook=forward p.in=2 p.out=3 p.proto=tcp p.src=192.0.2.1 p.dst=192.0.2.2 p.len=40",
+		`{"group":5,"seq":0,"family":"ip","hook":"forward","in":2,"out":3,"proto":"tcp","src":"192.0.2.1","dst":"192.0.2.2","len":40}`,
+		nflog.Packet{Group: 5, Family: nfnl.IPv4, Hook: nfnl.Forward, InDev: 2, OutDev: 3, Payload: syn[:20]}},
+	{"no IP, with a tag", "packet 0 of group 0: netdev ingress, in 4, physin 5, 802.1Q id 42, EtherType 0x0806, 3 bytes",
+		`p.group=0 p.seq=0 p.family=netdev p.hook=ingress p.in=4 p.physin=5 p.vlan="802.1Q id 42" p.ethertype=0x0806 p.len=3`,
+		`{"group":0,"seq":0,"family":"netdev","hook":"ingress","in":4,"physin":5,"vlan":"802.1Q id 42","ethertype":"0x0806","len":3}`,
+		nflog.Packet{Family: nfnl.NetDev, InDev: 4, PhysInDev: 5, Proto: 0x0806, Payload: []byte{0, 1, 8}, VLAN: attr.VLAN{Protocol: 0x8100, TCI: 42}}},
+	{"metadata only, an odd prefix", `packet 0 of group 0, "<\"\xff": ip6 output, out 3, EtherType 0x86dd`,
+		"p.group=0 p.seq=0 p.prefix=\"<\\\"\\xff\" p.family=ip6 p.hook=output p.out=3 p.ethertype=0x86dd p.len=0",
+		`{"group":0,"seq":0,"prefix":"\u003c\"\ufffd","family":"ip6","hook":"output","out":3,"ethertype":"0x86dd","len":0}`,
+		nflog.Packet{Family: nfnl.IPv6, Hook: nfnl.Output, OutDev: 3, Proto: 0x86dd, Prefix: []byte("<\"\xff")}},
+}
+
+func TestPacketIsShown(t *testing.T) {
+	for _, c := range shown {
+		if got := c.p.String(); got != c.text {
+			t.Errorf("%s: got  %q\nwant %q", c.name, got, c.text)
+		}
+		if got := logged("p", &c.p); got != c.log {
+			t.Errorf("%s: logged %q\nwant %q", c.name, got, c.log)
+		}
+		if got := marshalled(t, &c.p); got != c.json {
+			t.Errorf("%s: JSON %s\nwant %s", c.name, got, c.json)
+		}
+	}
+}
+
+// logged returns how slog's text handler shows v.
+func logged(key string, v any) string {
+	var b bytes.Buffer
+	slog.New(slog.NewTextHandler(&b, nil)).Info("", key, v)
+	_, attrs, _ := strings.Cut(strings.TrimSpace(b.String()), `msg="" `)
+	return attrs
+}
+
+// marshalled returns v as JSON.
+func marshalled(t testing.TB, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// names is a table of interfaces.
+type names map[int]string
+
+func (n names) Name(index int) string { return n[index] }
+
+func TestPacketIsShownWithNames(t *testing.T) {
+	p := nflog.Packet{Group: 5, Family: nfnl.IPv4, Hook: nfnl.Forward, InDev: 2, OutDev: 3, PhysInDev: 4, Payload: syn}
+	n := p.Named(names{2: "eth0", 4: "port1"}) // 3 has gone
+	const text = "packet 0 of group 5: ip forward, in eth0, out 3, physin port1, tcp 192.0.2.1:40000 > 192.0.2.2:23, 40 bytes"
+	if got := n.String(); got != text {
+		t.Errorf("got  %q\nwant %q", got, text)
+	}
+	const log = "p.group=5 p.seq=0 p.family=ip p.hook=forward p.in=eth0 p.out=3 p.physin=port1 " +
+		"p.proto=tcp p.src=192.0.2.1:40000 p.dst=192.0.2.2:23 p.len=40"
+	if got := logged("p", n); got != log {
+		t.Errorf("logged %q\nwant %q", got, log)
+	}
+	const object = `{"group":5,"seq":0,"family":"ip","hook":"forward","in":"eth0","out":3,"physin":"port1",` +
+		`"proto":"tcp","src":"192.0.2.1:40000","dst":"192.0.2.2:23","len":40}`
+	if got := marshalled(t, n); got != object {
+		t.Errorf("JSON %s\nwant %s", got, object)
+	}
+}

@@ -1,0 +1,163 @@
+package nfnl
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+
+	"github.com/nfpacket/nfpacket/attr"
+)
+
+// This file shows packets to people.
+
+// Names tells the name of the interface with an index, "" if there is none.
+// Links does.
+type Names interface{ Name(index int) string }
+
+// A Summary is what people are shown of a packet. What the packets of nfqueue
+// and nflog show of themselves is made of it.
+type Summary struct {
+	Family Family
+	Hook   Hook
+
+	// The indexes of interfaces are shown as what Names says, and as they are if
+	// it is nil, or there is no such name. Index 0 is none.
+	InDev, OutDev, PhysInDev, PhysOutDev int
+	Names                                Names
+
+	Proto   uint16 // EtherType of Payload
+	Payload []byte
+
+	// Len is the packet's length, in bytes. 0 is what the IP header says or else
+	// the length of Payload.
+	Len int
+
+	VLAN     attr.VLAN
+	Mark     uint32 // 0 is none
+	HasOwner bool
+	UID, GID uint32
+}
+
+// String returns the summary in words, as in
+// "ip input, in 2, tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes, mark 0x7".
+func (s *Summary) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v %s", s.Family, s.Hook.Name(s.Family))
+	for _, d := range s.devices() {
+		if d.index != 0 {
+			fmt.Fprintf(&b, ", %s %v", d.key, s.device(d.index))
+		}
+	}
+	if s.VLAN != (attr.VLAN{}) {
+		fmt.Fprintf(&b, ", %v", s.VLAN)
+	}
+	f, ok := ParseFlow(s.Payload)
+	if ok {
+		fmt.Fprintf(&b, ", %v", f)
+	} else {
+		fmt.Fprintf(&b, ", EtherType %#04x", s.Proto)
+	}
+	if n := s.length(f); n > 0 {
+		fmt.Fprintf(&b, ", %d bytes", n)
+	}
+	if s.Mark != 0 {
+		fmt.Fprintf(&b, ", mark %#x", s.Mark)
+	}
+	return b.String()
+}
+
+// Append appends the summary to the attributes of a slog group: family, hook,
+// the interfaces that are known (in, out, physin and physout) and vlan; proto,
+// src and dst if there is an IP header, and else ethertype; len; mark, uid and
+// gid if there are any.
+func (s *Summary) Append(attrs []slog.Attr) []slog.Attr {
+	attrs = append(attrs,
+		slog.String("family", s.Family.String()),
+		slog.String("hook", s.Hook.Name(s.Family)))
+	for _, d := range s.devices() {
+		if d.index != 0 {
+			attrs = append(attrs, slog.Any(d.key, s.device(d.index)))
+		}
+	}
+	if s.VLAN != (attr.VLAN{}) {
+		attrs = append(attrs, slog.String("vlan", s.VLAN.String()))
+	}
+	f, ok := ParseFlow(s.Payload)
+	if ok {
+		attrs = append(attrs, slog.String("proto", f.ProtocolName()), address("src", f.Src), address("dst", f.Dst))
+	} else {
+		attrs = append(attrs, slog.String("ethertype", fmt.Sprintf("%#04x", s.Proto)))
+	}
+	attrs = append(attrs, slog.Int("len", s.length(f)))
+	if s.Mark != 0 {
+		attrs = append(attrs, slog.Uint64("mark", uint64(s.Mark)))
+	}
+	if s.HasOwner {
+		attrs = append(attrs, slog.Uint64("uid", uint64(s.UID)), slog.Uint64("gid", uint64(s.GID)))
+	}
+	return attrs
+}
+
+// length returns the packet's length.
+func (s *Summary) length(f Flow) int {
+	switch {
+	case s.Len > 0:
+		return s.Len
+	case f.Length > 0:
+		return f.Length
+	}
+	return len(s.Payload)
+}
+
+// address returns an attribute with a, without a port of 0.
+func address(key string, a netip.AddrPort) slog.Attr {
+	if a.Port() == 0 {
+		return slog.Any(key, a.Addr())
+	}
+	return slog.Any(key, a)
+}
+
+// A device is an interface of a packet, and what it is to it.
+type device struct {
+	key   string
+	index int
+}
+
+// devices returns the interfaces of the packet.
+func (s *Summary) devices() [4]device {
+	return [4]device{{"in", s.InDev}, {"out", s.OutDev}, {"physin", s.PhysInDev}, {"physout", s.PhysOutDev}}
+}
+
+// device returns the name of an interface if there is one, and else its index.
+func (s *Summary) device(index int) any {
+	if s.Names != nil {
+		if name := s.Names.Name(index); name != "" {
+			return name
+		}
+	}
+	return index
+}
+
+// MarshalGroup returns a slog group as a JSON object, in the order of its
+// attributes and as slog.JSONHandler writes it.
+func MarshalGroup(group slog.Value) ([]byte, error) {
+	var b bytes.Buffer
+	h := slog.NewJSONHandler(&b, &slog.HandlerOptions{ReplaceAttr: withoutMessage})
+	var r slog.Record
+	r.AddAttrs(group.Group()...)
+	err := h.Handle(context.Background(), r)
+	return bytes.TrimSpace(b.Bytes()), err
+}
+
+// withoutMessage leaves out what a log record has and a group has not. The time
+// of a zero Record is left out anyway.
+func withoutMessage(groups []string, a slog.Attr) slog.Attr {
+	_, level := a.Value.Any().(slog.Level)
+	if len(groups) == 0 && (a.Key == slog.LevelKey && level || a.Key == slog.MessageKey && a.Value.String() == "") {
+		return slog.Attr{}
+	}
+	return a
+}
