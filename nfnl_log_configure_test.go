@@ -121,10 +121,10 @@ func TestConfigureALogUnderFlood(t *testing.T) {
 	for p, err := range l.reader.Packets(ctx) {
 		must(t, err)
 		last = uint64(p.Seq)
-		if packets++; packets%1000 == 0 {
-			must(t, configure(int(packets/1000)))
+		if packets++; packets%100 == 0 {
+			must(t, configure(int(packets/100)))
 		}
-		if packets > 20000 && len(beside) > 0 {
+		if packets > 2000 && len(beside) > 0 {
 			break
 		}
 	}

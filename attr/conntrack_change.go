@@ -33,6 +33,9 @@ func AppendConntrackLabels(b []byte, labels, mask ConntrackLabels) []byte {
 // AppendConntrackTimeout adds to the nest of a verdict for how long to keep the
 // connection if no other packet comes, in whole seconds, rounded up.
 func AppendConntrackTimeout(b []byte, d time.Duration) []byte {
-	seconds := (max(d, 0) + time.Second - 1) / time.Second
-	return AppendUint32(b, ctaTimeout, uint32(min(seconds, math.MaxUint32)))
+	seconds := int64(d / time.Second)
+	if d%time.Second > 0 {
+		seconds++
+	}
+	return AppendUint32(b, ctaTimeout, uint32(min(max(seconds, 0), math.MaxUint32)))
 }

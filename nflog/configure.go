@@ -89,7 +89,7 @@ func (r *Reader) configure(cfg Config, apply func(Config) (*group, error)) (err 
 			r.config.Store(&c)
 			return nil
 		}
-		if !unknownFlag(err) {
+		if !nfnl.RefusesFlag(err) {
 			break
 		}
 	}
@@ -123,17 +123,10 @@ func (r *Reader) change(c Config) (refused *group, err error) {
 	return nil, nil
 }
 
-// unknownFlag reports whether the kernel refuses a message for a flag: with
-// EOPNOTSUPP, and since 7.2 one that it does not know at all with EINVAL.
-func unknownFlag(err error) bool {
-	var e *nfnl.Error
-	return errors.As(err, &e) && (e.Errno == syscall.EOPNOTSUPP || e.Errno == syscall.EINVAL && e.Text != "")
-}
-
 // explain adds to the kernel's refusal of a group's configuration what to do
 // about it.
 func (r *Reader) explain(g *group, err error) error {
-	if unknownFlag(err) {
+	if nfnl.RefusesFlag(err) {
 		err = fmt.Errorf("%w: this kernel lacks what Config.Conntrack or Flags ask for; see Config.BestEffort", err)
 	} else {
 		err = r.conn.Explain(err, nfnl.SubsystemLog, g.number, ErrTaken)

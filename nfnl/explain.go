@@ -46,3 +46,11 @@ func (c *Conn) privileged(subsystem uint8) bool {
 	err := c.Request(Message{Header: Header{Type: Type(subsystem) << 8}})
 	return !errors.Is(err, syscall.EPERM)
 }
+
+// RefusesFlag reports whether err is the kernel's refusal of a configuration
+// message for a flag: with EOPNOTSUPP, and since 7.2 for one that it does not know
+// at all with EINVAL and an explanation.
+func RefusesFlag(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Errno == syscall.EOPNOTSUPP || e.Errno == syscall.EINVAL && e.Text != "")
+}

@@ -81,8 +81,9 @@ type Config struct {
 	// OnError is told of what does not end Run or Receive: lost packets
 	// (*nfnl.OverrunError), verdicts that came too late (ErrPacketGone) or were
 	// refused, and malformed messages. It is called by the goroutine that
-	// receives or decides, between packets, so it should not block. Nil ignores
-	// them; Stats counts them all the same.
+	// receives or decides, between packets, and by a timer's when held packets
+	// expire: so by several at once, and it should not block. Nil ignores them;
+	// Stats counts them all the same.
 	OnError func(error)
 
 	// Socket sets the network namespace and the receive buffer. A ReadBuffer of

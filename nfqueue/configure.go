@@ -13,8 +13,8 @@ import (
 // Configure changes an open queue to cfg, from anywhere: also in a handler,
 // beside a Run, or with nobody receiving. No packet is lost by it. Those that are
 // queued already keep their copy range and fields. Batch applies to Runs that
-// start later; Queue and Socket cannot change. After an error everything is as
-// it was.
+// start later; Queue and Socket cannot change. After an error of the kernel's
+// everything is as it was.
 func (q *Queue) Configure(cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
@@ -44,7 +44,7 @@ func (q *Queue) configure(cfg Config, bind bool) (err error) {
 			q.config.Store(&c)
 			return nil
 		}
-		if !unknownFlag(err) {
+		if !nfnl.RefusesFlag(err) {
 			break
 		}
 	}
@@ -92,16 +92,9 @@ func (q *Queue) request(c Config, bind bool) error {
 	return err
 }
 
-// unknownFlag reports whether the kernel refuses a message for a flag: with
-// EOPNOTSUPP, and since 7.2 one that it does not know at all with EINVAL.
-func unknownFlag(err error) bool {
-	var e *nfnl.Error
-	return errors.As(err, &e) && (e.Errno == syscall.EOPNOTSUPP || e.Errno == syscall.EINVAL && e.Text != "")
-}
-
 // explain adds to the kernel's refusal of the configuration what to do about it.
 func (q *Queue) explain(err error) error {
-	if unknownFlag(err) {
+	if nfnl.RefusesFlag(err) {
 		return fmt.Errorf("%w: this kernel lacks what Config.Conntrack, ConntrackVerdicts, SecurityContext or Flags ask for; see Config.BestEffort", err)
 	}
 	return q.conn.Explain(err, nfnl.SubsystemQueue, q.number, ErrTaken)

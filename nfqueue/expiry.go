@@ -137,11 +137,13 @@ func (q *Queue) expireSome() (int, error) {
 		v := Verdict{plain: then[i]}
 		msgs, _ = v.append(msgs, &Ticket{id: id, queue: q.number}, 0) // fits any, no error
 	}
+	n := uint64(len(ids))
+	q.stats.expired.Add(n) // before anybody can see the packets go on
 	if err := q.conn.Send(msgs); err != nil {
+		q.stats.expired.Add(-n)
 		q.waiting.retry(ids, then)
 		return len(ids), err
 	}
-	q.stats.expired.Add(uint64(len(ids)))
 	q.waiting.sent(len(ids))
 	return len(ids), nil
 }

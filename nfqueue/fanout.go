@@ -18,12 +18,15 @@ type Queues struct {
 // testing's FailNow does.
 var errHandlerExited = errors.New("nfqueue: the handler ended its goroutine")
 
+// errNoQueues is what the zero Queues say.
+var errNoQueues = errors.New("nfqueue: there are no queues: OpenRange makes them")
+
 // OpenRange opens n queues, the first of which is cfg.Queue. If one of them
 // cannot be opened, none is. The default receive buffer is shared out between
 // them, at least 1 MiB each.
 func OpenRange(cfg Config, n int) (*Queues, error) {
 	if n < 1 || int(cfg.Queue)+n > 1<<16 {
-		return nil, fmt.Errorf("nfqueue: open %d queues from Config.Queue %d on: the numbers must be 0 to 65535", n, cfg.Queue)
+		return nil, fmt.Errorf("nfqueue: open %d queues from Config.Queue %d on: there must be at least one, and none above 65535", n, cfg.Queue)
 	}
 	if cfg.Socket.ReadBuffer == 0 {
 		cfg.Socket.ReadBuffer = max(cfg.withDefaults().Socket.ReadBuffer/n, minReadBuffer)
@@ -51,6 +54,9 @@ func (qs *Queues) Queue(i int) *Queue { return qs.queues[i] }
 // Config.OnError are called by several at once. When one queue ends, all do, and
 // the error is that queue's; see Queue.Run.
 func (qs *Queues) Run(ctx context.Context, h Handler) error {
+	if len(qs.queues) == 0 {
+		return errNoQueues
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	ended := make(chan error, len(qs.queues))

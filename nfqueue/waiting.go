@@ -48,7 +48,7 @@ func (w *waiting) init(expire func()) {
 func (w *waiting) hold(id uint32, p heldPacket, most limits) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.held) >= most.packets || w.bytes+p.size > most.bytes {
+	if len(w.held) >= most.packets || p.size > most.bytes-w.bytes {
 		return false
 	}
 	w.unsettled.Add(1)
