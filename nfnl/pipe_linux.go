@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,10 +15,27 @@ import (
 // A pipe is a transport whose receiving half is one end of a socket pair.
 type pipe struct {
 	*socket
-	handle func([]byte) error
+	handle  func([]byte) error
+	backlog *backlog
 }
 
 func (p *pipe) send(msgs []byte) error { return p.handle(msgs) }
+
+// receive implements transport. What was delivered is there, as with the kernel,
+// also if it has yet to find room on the socket.
+func (p *pipe) receive(b *Batch, wait bool) error {
+	for {
+		writing := p.backlog.writing()
+		err := p.socket.receive(b, wait)
+		if err != nil || b.n > 0 || !writing {
+			return err
+		}
+		time.Sleep(pumpPause)
+	}
+}
+
+// pumpPause is how long the backlog is given to use the room there is.
+const pumpPause = 20 * time.Microsecond
 
 // newPipe uses SEQPACKET sockets: they keep datagrams apart, and a closed far
 // end is told from an empty one, which DGRAM sockets do not.
@@ -40,7 +58,7 @@ func newPipe(handle func([]byte) error) (transport, *Peer, error) {
 		return nil, nil, err
 	}
 	b := &backlog{far: far}
-	return &pipe{s, handle}, &Peer{deliver: b.deliver, hangUp: b.hangUp}, nil
+	return &pipe{s, handle, b}, &Peer{deliver: b.deliver, hangUp: b.hangUp}, nil
 }
 
 // A backlog holds what the socket has no room for yet.
@@ -89,6 +107,13 @@ func (b *backlog) hangUp() error {
 		return nil // pump closes it
 	}
 	return b.far.Close()
+}
+
+// writing reports whether there is something to be written.
+func (b *backlog) writing() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pumping
 }
 
 // tryWrite writes without waiting.

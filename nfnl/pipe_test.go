@@ -1,6 +1,9 @@
 package nfnl
 
-import "testing"
+import (
+	"syscall"
+	"testing"
+)
 
 func TestDeliverDoesNotWaitForTheReceiver(t *testing.T) {
 	overTransports(t, func(k *kernel) {
@@ -65,3 +68,36 @@ func TestLongestDatagramsAreDelivered(t *testing.T) {
 }
 
 const messageRoom = headerLen + genericLen
+
+// A request finds its answer behind as much as the socket cannot take at once.
+func TestAnswerBehindABacklogIsNotLost(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		var s sizes
+		const packets = 100
+		k.answer = func(Message) syscall.Errno {
+			for range packets {
+				k.deliver(longPacket(60000))
+			}
+			return 0
+		}
+		if err := k.background(func() error { return k.conn.Request(config(5)) })(); err != nil {
+			k.Fatal(err)
+		}
+		if n := k.asked.Load(); n != 1 {
+			k.Errorf("asked %d times", n)
+		}
+		want := make([]int, packets)
+		for i := range want {
+			want[i] = 59980
+		}
+		for b := NewBatch(packets, 60000, s.take); ; {
+			if err := k.conn.TryReceive(b); err != nil {
+				k.Fatal(err)
+			}
+			if b.n == 0 {
+				break
+			}
+		}
+		s.want(k, want...)
+	})
+}
