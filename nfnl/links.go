@@ -25,9 +25,8 @@ type watch interface {
 }
 
 // Links returns a table of the interfaces in the socket's network namespace. It
-// runs a goroutine until Close. It needs no privilege (before kernel 5.14
-// CAP_NET_ADMIN), but CAP_NET_ADMIN and CAP_SYS_ADMIN where the socket is in
-// another namespace than the program.
+// runs a goroutine until Close. It needs no privilege, but CAP_NET_ADMIN and
+// CAP_SYS_ADMIN where the socket is in another namespace than the program.
 func (c *Conn) Links() (*Links, error) {
 	w, names, err := watchLinks(c.t)
 	if err != nil {

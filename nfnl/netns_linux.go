@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -80,29 +82,25 @@ func netNS(t transport) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "network namespace"), nil
 }
 
-// ownNetNS returns the program's network namespace if it is the socket's, for
-// which no privilege is needed. It takes kernel 5.14.
+// ownNetNS returns the program's network namespace if the socket is in the list
+// of that, for which no privilege is needed.
 func (s *socket) ownNetNS() (*os.File, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	var stat unix.Stat_t
+	if err := s.control(func(sock int) error { return unix.Fstat(sock, &stat) }); err != nil {
+		return nil, err
+	}
+	list, err := os.ReadFile("/proc/thread-self/net/netlink")
 	if err != nil {
 		return nil, err
 	}
-	defer unix.Close(fd)
-	here, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
-	if err != nil {
-		return nil, err
+	for line := range strings.Lines(string(list)) {
+		if f := strings.Fields(line); len(f) > netlinkInode && f[netlinkInode] == strconv.FormatUint(stat.Ino, 10) {
+			return os.Open("/proc/thread-self/ns/net")
+		}
 	}
-	there := uint64(0)
-	err = s.control(func(sock int) (err error) {
-		there, err = unix.GetsockoptUint64(sock, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
-		return err
-	})
-	if err != nil || here != there {
-		return nil, errors.Join(err, unix.EPERM)
-	}
-	return os.Open("/proc/thread-self/ns/net")
+	return nil, unix.EPERM
 }
 
 // enter moves the calling thread to another namespace, unless that is the one

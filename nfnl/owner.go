@@ -26,8 +26,7 @@ func (c *Conn) owner(list string, number uint16) string {
 
 // program names the program with a netfilter socket.
 func (c *Conn) program(portID string) string {
-	// netlink_native_seq_show: sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
-	if inode, ok := c.lookUp("netlink", 9, []string{1: netfilterProtocol, 2: portID}); ok {
+	if inode, ok := c.lookUp("netlink", netlinkInode, []string{1: netfilterProtocol, 2: portID}); ok {
 		links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
 		for _, link := range links {
 			if to, _ := os.Readlink(link); to == "socket:["+inode+"]" {
@@ -50,8 +49,12 @@ func command(process string) string {
 	return strings.TrimSpace(string(name))
 }
 
-// netfilterProtocol is NETLINK_NETFILTER.
-const netfilterProtocol = "12"
+// In /proc/net/netlink (netlink_native_seq_show): sk Eth Pid Groups Rmem Wmem
+// Dump Locks Drops Inode.
+const (
+	netlinkInode      = 9    // the field
+	netfilterProtocol = "12" // NETLINK_NETFILTER
+)
 
 // lookUp returns a field of the first line, in a file below /proc/net, that has
 // the fields in want; empty ones may be anything.

@@ -438,6 +438,23 @@ func TestVerdictUpToDecidesOnWhatAHandlerHas(t *testing.T) {
 	}
 }
 
+func TestRunsGoOnAfterVerdictUpTo(t *testing.T) {
+	q, w := tap(t, nfqueue.Config{FlushAfter: time.Hour})
+	w.deliver(t, 1, 4)
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if p.ID == 1 {
+			if err := q.SetVerdictUpTo(2, nfqueue.Stop()); err != nil {
+				t.Error(err)
+			}
+			w.deliver(t, 11, 13)
+		}
+		return nfqueue.Accept()
+	})
+	w.wantSent(t, "..2 stop")
+	w.wantSent(t, "..4 accept")
+	w.wantSent(t, "..13 accept")
+}
+
 func TestVerdictUpToDecidesOnPacketsNotReceived(t *testing.T) {
 	told := newTold()
 	q, k := open(t, nfqueue.Config{OnError: told.onError})
