@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -774,39 +775,124 @@ func appendTuple(b []byte, typ uint16, src, dst netip.AddrPort) []byte {
 	return attr.EndNested(b, start)
 }
 
+// Where NAT and a helper are at work the kernel adjusts the sequence numbers of
+// a connection whose data a verdict lengthens, if the verdict is about the
+// connection too.
+func TestKernelAdjustsSequenceNumbersBehindNAT(t *testing.T) {
+	const extra = "before all else, "
+	a, b, _, addrB := wire(t, ipv4)
+	if !withConntrack(t, a, nfqueue.Config{Conntrack: true}) {
+		return
+	}
+	helper, err := a.Helper(lab.IPv4, "ftp", unix.IPPROTO_TCP)
+	if errors.Is(err, unix.ENOENT) {
+		t.Log("this kernel has no helper for FTP")
+		return
+	}
+	must(t, err)
+	tcp := lab.L4(unix.IPPROTO_TCP)
+	addRules(t, a, lab.IPv4, lab.Output, -150, []lab.Term{tcp, lab.Tracked(lab.New), helper})
+	nat, err := a.NAT(lab.IPv4, lab.Output)
+	must(t, err)
+	_, err = nat.Add(lab.TCP(9998), lab.DNAT(netip.AddrPortFrom(addrB, 9999)))
+	must(t, err)
+	addRule(t, a, lab.IPv4, lab.Output, tcp, lab.Queue(0))
+	q := openQueue(t, a, nfqueue.Config{Conntrack: true})
+	var first uint32
+	adjusted := make(chan attr.SeqAdj, 100)
+	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		s := segmentOf(p.Payload)
+		if len(s.data()) == 0 {
+			return nfqueue.Accept()
+		}
+		if first == 0 {
+			first = s.seq()
+		}
+		if s.seq() != first {
+			c, _ := p.Conntrack()
+			adjusted <- c.OriginalSeqAdj
+			return nfqueue.Accept()
+		}
+		head := p.Payload[:len(p.Payload)-len(s.data())]
+		longer := append(append(bytes.Clone(head), extra...), s.data()...)
+		return nfqueue.Accept().WithPayload(longer).WithConntrackMark(1, 0)
+	})
+
+	l, err := b.Listen("tcp", netip.AddrPortFrom(addrB, 9999).String())
+	must(t, err)
+	defer l.Close()
+	client, err := a.Dial("tcp", netip.AddrPortFrom(addrB, 9998).String())
+	must(t, err)
+	defer client.Close()
+	server, err := l.Accept()
+	must(t, err)
+	defer server.Close()
+	deadline := time.Now().Add(patience)
+	must(t, client.SetDeadline(deadline))
+	must(t, server.SetDeadline(deadline))
+	for _, w := range []struct {
+		from, to  net.Conn
+		say, hear string
+	}{
+		{client, server, "hello", extra + "hello"},
+		{server, client, "good day", "good day"},
+		{client, server, "goodbye", "goodbye"},
+	} {
+		send(t, w.from, w.say)
+		got := make([]byte, len(w.hear))
+		_, err := io.ReadFull(w.to, got)
+		must(t, err)
+		if string(got) != w.hear {
+			t.Errorf("heard %q, want %q", got, w.hear)
+		}
+	}
+	if got := next(t, adjusted); got.After != int32(len(extra)) || got.Before != 0 {
+		t.Errorf("adjusted by %+v, want %d", got, len(extra))
+	}
+	must(t, client.Close())
+	if n, err := server.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("read %d bytes, %v, want the end", n, err)
+	}
+}
+
 // A security module that has labels tells them of packets and of connections;
-// others leave the field empty.
+// with others the fields are empty.
 func TestPacketTellsItsSecurityContext(t *testing.T) {
 	const label = "unconfined" // AppArmor has it without any profile loaded
 	n := newNet(t)
-	q, err := nfqueue.Open(nfqueue.Config{SecurityContext: true, Socket: nfnl.Config{NetNS: n.FD()}})
-	if err != nil {
-		if !errors.Is(err, syscall.EOPNOTSUPP) || !strings.Contains(err.Error(), "SecurityContext") {
-			t.Errorf("Open: %v, want EOPNOTSUPP", err)
-		}
-		return
-	}
-	t.Cleanup(func() { q.Close() })
-	rule := []lab.Term{lab.UDP(9999), lab.Queue(0)}
-	want := ""
+	cfg := nfqueue.Config{SecurityContext: true, Conntrack: true, BestEffort: true}
+	q := openQueue(t, n, cfg)
+	wantPacket, wantConn := "", ""
+	out, err := n.Chain(lab.IPv4, lab.Output, 0)
+	must(t, err)
 	switch mark, err := n.SecMark(lab.IPv4, label); {
 	case err == nil:
-		want = label
-		rule = []lab.Term{lab.UDP(9999), mark, lab.Queue(0)}
-	case !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT):
-		t.Error(err)
+		_, err = out.Add(lab.UDP(9999), mark, lab.SetCTSecMark())
+		must(t, err)
+		if q.Granted().SecurityContext {
+			wantPacket = label
+		}
+		if q.Granted().Conntrack {
+			wantConn = label
+		}
+	case errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT):
+		t.Logf("nothing has labels here: %v", err)
 	default:
-		t.Logf("no label: %v", err)
+		t.Fatal(err)
 	}
-	addRules(t, n, lab.IPv4, lab.Output, 0, rule)
-	contexts := make(chan string, 1)
+	_, err = out.Add(lab.UDP(9999), lab.Queue(0))
+	must(t, err)
+	type contexts struct{ packet, conn string }
+	got := make(chan contexts, 1)
 	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
-		contexts <- string(bytes.TrimRight(p.SecurityContext, "\x00"))
+		c, _ := p.Conntrack() // without conntrack it is empty
+		got <- contexts{string(bytes.TrimRight(p.SecurityContext, "\x00")), string(c.SecurityContext)}
 		return nfqueue.Accept()
 	})
 	_, c := udpPair(t, n, "udp", ipv4.address())
 	send(t, c, "x")
-	if got := next(t, contexts); got != want {
-		t.Errorf("context %q, want %q", got, want)
+	if got, want := next(t, got), (contexts{wantPacket, wantConn}); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
+	t.Logf("told %q", wantPacket)
 }

@@ -26,7 +26,8 @@ var (
 //
 // The checksum of a fragmented datagram covers bytes that b doesn't have, so
 // Finish leaves a fragment's transport header alone. It does not look into
-// tunnels, or into the packet an ICMP error quotes.
+// tunnels, or into the packet an ICMP error quotes. How much of a packet UDP-Lite
+// covers is for the caller to say, in its header.
 //
 // Finish returns an error that wraps [ErrNotIP] or [ErrHeader], and then b is as
 // it was. It does not allocate unless it fails.

