@@ -11,15 +11,16 @@ import (
 )
 
 // Config says which groups to open and how. Every zero field but Groups is a
-// sensible default.
+// sensible default. Linux 5.10 and later have all of it, but for what Conntrack
+// needs them to be built with.
 type Config struct {
 	// Groups are the numbers in the rules, as in "log group 5": at least one,
 	// each once. All are read from one socket; Packet.Group tells them apart.
 	Groups []uint16
 
 	// CopyRange is how many bytes of a packet to deliver, from the network
-	// header on, at most 65531. 0 delivers as much. A rule can only lower it,
-	// with "snaplen". A small range is the strongest lever on speed and on how
+	// header on, at most 65531 (at the hook egress, from the link header on). 0
+	// delivers as much. A rule can only lower it, with "snaplen". A small range is the strongest lever on speed and on how
 	// many packets the receive buffer holds.
 	CopyRange uint32
 

@@ -11,7 +11,9 @@ import (
 )
 
 // A Packet is one logged packet. A field the kernel did not send is zero; it
-// leaves out a mark or interface that is zero itself.
+// leaves out a mark or interface that is zero itself. Fields that need something
+// set in Config, a hook, a family or a kernel above 5.10 say so; the others
+// every packet has.
 //
 // A Packet and all it points to are valid until the next iteration (Packets)
 // or until the next Receive with the same Batch. Clone keeps one longer.
@@ -21,49 +23,59 @@ type Packet struct {
 	Family nfnl.Family // of the hook
 	Hook   nfnl.Hook
 
-	// Prefix is the text in the rule, without the NUL that ends it on the wire.
+	// Prefix is the text in the rule, if it has any, without the NUL that ends it
+	// on the wire.
 	Prefix []byte
 
-	// Interface indexes; Reader.Links tells the names. InDev is known at the
-	// hooks prerouting, input, forward and ingress, OutDev at forward, output,
-	// postrouting and egress. The physical ones are bridge ports.
+	// Interface indexes; Reader.Links tells the names. InDev is known at the hooks
+	// prerouting, input, forward, ingress and, of packets that are forwarded,
+	// postrouting; OutDev at forward, output, postrouting and egress. The physical
+	// ones are the ports of a bridge: in the bridge family, where InDev and OutDev
+	// are the bridge, and in others if the kernel hands bridged packets to them
+	// (br_netfilter).
 	InDev, OutDev         int
 	PhysInDev, PhysOutDev int
 
-	HardwareAddr net.HardwareAddr // of the sender, as the input device received it
+	// HardwareAddr is the sender's link-layer address, where InDev is known and its
+	// link layer has addresses.
+	HardwareAddr net.HardwareAddr
 
 	// HardwareType is the ARPHRD_ number of the input device (1 is Ethernet, 772
 	// loopback), HardwareLen the length of its link-layer headers in bytes, and
-	// HardwareHeader the one that the packet came with.
+	// HardwareHeader the one that the packet came with. They are known where InDev
+	// is, of packets that have a link header.
 	HardwareType, HardwareLen uint16
 	HardwareHeader            []byte
 
-	LinkHeader []byte    // bridge and netdev families only
+	LinkHeader []byte    // bridge and netdev families only; a tag in VLAN is not in it
 	VLAN       attr.VLAN // bridge and netdev families only
 
 	// Payload is the packet from its network header on, as much of it as
-	// Config.CopyRange and the rule let through. The kernel does not tell how
+	// Config.CopyRange and the rule let through; there is none with MetadataOnly.
+	// At the hook egress it begins with LinkHeader. The kernel does not tell how
 	// long the packet was; the IP header does. Of packets that a local program
 	// sends the checksums may still be missing.
 	Payload []byte
 
 	// Time is when the packet arrived, if the kernel took the time: at the hooks
-	// prerouting, input and forward only. Else it is when the packet was
-	// received from the kernel, and TimeOfReceipt is set.
+	// prerouting, input, forward, ingress and egress, from kernel 6.6 on of every
+	// packet and before of some. Else it is when the packet was received from the
+	// kernel, and TimeOfReceipt is set.
 	Time          time.Time
 	TimeOfReceipt bool
 
 	Mark uint32
 
-	// HasOwner says that a local socket sent or will get the packet. UID and GID
-	// are those of the process that opened it, in the user namespace of the
-	// program that opened the group.
+	// HasOwner says that the packet belongs to a local socket: at the hooks output
+	// and postrouting to the one that sent it, and at input, of TCP and UDP, often
+	// to the one that will get it. UID and GID are those of the process that opened
+	// it, in the user namespace of the program that opened the group.
 	HasOwner bool
 	UID, GID uint32
 
 	// Seq numbers the packets of a group, from 0 on whenever the group is bound.
-	// GlobalSeq numbers those of all groups in the network namespace; see
-	// Config.GlobalSequence. Both wrap around.
+	// GlobalSeq numbers those of all groups in the network namespace, if
+	// Config.GlobalSequence is set. Both wrap around.
 	Seq, GlobalSeq uint32
 
 	// ConntrackInfo is the packet's place in its connection, if Config.Conntrack

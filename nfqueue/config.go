@@ -10,7 +10,8 @@ import (
 )
 
 // Config says which queue to open and how. Every zero field is a sensible
-// default.
+// default. Linux 5.10 and later have all of it, but for what Conntrack,
+// ConntrackVerdicts and SecurityContext need them to be built with.
 type Config struct {
 	// Queue is the number in the rule, as in "queue num 7".
 	Queue uint16
@@ -41,9 +42,10 @@ type Config struct {
 	// A program that rewrites UDP needs Segment if senders use UDP GSO.
 	Segment bool
 
-	// Conntrack, Owner and SecurityContext ask for the Packet fields of those
-	// names. The kernel needs to be built for the first (NETFILTER_NETLINK_GLUE_CT)
-	// and the last (NETWORK_SECMARK); Open fails where it is not.
+	// Conntrack asks for Packet.Conntrack and ConntrackInfo, Owner for HasOwner,
+	// UID and GID, SecurityContext for the field of that name. The kernel needs to
+	// be built for the first (NETFILTER_NETLINK_GLUE_CT) and the last
+	// (NETWORK_SECMARK); Open fails where it is not.
 	Conntrack, Owner, SecurityContext bool
 
 	// ConntrackVerdicts makes sure that the kernel can change connections by

@@ -11,7 +11,9 @@ import (
 )
 
 // A Packet is one queued packet. A field the kernel did not send is zero; it
-// leaves out a mark, priority or interface that is zero itself.
+// leaves out a mark, priority or interface that is zero itself. Fields that
+// need something set in Config, a hook, a family or a kernel above 5.10 say so;
+// the others every packet has.
 //
 // A Packet and all it points to are valid until the handler returns (Run) or
 // until the next Receive with the same Batch. Clone keeps one longer.
@@ -22,19 +24,24 @@ type Packet struct {
 	Family nfnl.Family // of the hook
 	Hook   nfnl.Hook
 
-	// Interface indexes; net.InterfaceByIndex tells the name. InDev is known at
-	// the hooks prerouting, input and forward, OutDev at forward, output and
-	// postrouting. The physical ones are bridge ports.
+	// Interface indexes; Queue.Links tells the names. InDev is known at the hooks
+	// prerouting, input, forward and, of packets that are forwarded, postrouting;
+	// OutDev at forward, output and postrouting. The physical ones are the ports
+	// of a bridge: in the bridge family, where InDev and OutDev are the bridge, and
+	// in others if the kernel hands bridged packets to them (br_netfilter).
 	InDev, OutDev         int
 	PhysInDev, PhysOutDev int
 
-	HardwareAddr net.HardwareAddr // of the sender, as the input device received it
-	LinkHeader   []byte           // bridge family only
-	VLAN         attr.VLAN        // bridge family only
+	// HardwareAddr is the sender's link-layer address, where InDev is known and its
+	// link layer has addresses.
+	HardwareAddr net.HardwareAddr
+
+	LinkHeader []byte    // bridge family only; a tag in VLAN is not in it
+	VLAN       attr.VLAN // bridge family only
 
 	// Payload is the packet from its network header on, as much of it as
-	// Config.CopyRange lets through. It may be edited in place and given to
-	// Verdict.WithPayload.
+	// Config.CopyRange lets through; there is none with MetadataOnly. It may be
+	// edited in place and given to Verdict.WithPayload.
 	Payload []byte
 
 	// Len is the packet's length before CopyRange cut it, in bytes; it is
@@ -42,24 +49,34 @@ type Packet struct {
 	Len int
 
 	// Time is when the packet arrived, if the kernel took the time: seldom, and
-	// at the hooks prerouting, input and forward only.
+	// from kernel 5.18 on at the hooks prerouting, input and forward only.
 	Time time.Time
 
-	Mark, Priority uint32
+	Mark     uint32
+	Priority uint32 // skb->priority; kernel 5.18 or later
 
-	// GSO marks a packet that the kernel will cut into segments later;
-	// ChecksumPending one whose transport checksum the kernel has yet to
-	// compute. ChecksumUnverified says that nobody has checked it so far.
+	// GSO marks a packet that the kernel will cut into segments later, which
+	// does not occur with Config.Segment. ChecksumPending marks one whose
+	// transport checksum the kernel has yet to compute; of those Segment leaves
+	// only the ones that come with MetadataOnly. ChecksumUnverified says that
+	// nobody has checked it so far.
 	GSO, ChecksumPending, ChecksumUnverified bool
 
-	// HasOwner says that a local socket sent or will get the packet, and that
-	// Config.Owner was set. UID and GID are those of the process that opened it, in
-	// the initial user namespace.
+	// HasOwner says that Config.Owner is set and that the packet belongs to a
+	// local socket: at the hooks output and postrouting to the one that sent it,
+	// and at input, of TCP and UDP, often to the one that will get it. UID and GID
+	// are those of the process that opened it, in the initial user namespace.
 	HasOwner bool
 	UID, GID uint32
 
-	ClassID         uint32 // net_cls class of the socket's cgroup (kernel 6.4)
-	SecurityContext []byte // the LSM's label of the socket, see Config.SecurityContext
+	// ClassID is the net_cls class of the cgroup of the packet's local socket,
+	// whatever Config.Owner says; kernel 6.4 or later, with CGROUP_NET_CLASSID.
+	ClassID uint32
+
+	// SecurityContext is the label of the security module (SELinux, Smack) that a
+	// rule gave the packet ("meta secmark set"), if Config.SecurityContext is set
+	// and the packet belongs to a local socket, as with HasOwner.
+	SecurityContext []byte
 
 	// ConntrackInfo is the packet's place in its connection, if Config.Conntrack
 	// is set, and otherwise attr.InfoUntracked. See the method Conntrack for
