@@ -20,8 +20,9 @@ type Config struct {
 
 	// CopyRange is how many bytes of a packet to deliver, from the network
 	// header on, at most 65531 (at the hook egress, from the link header on). 0
-	// delivers as much. A rule can only lower it, with "snaplen". A small range is the strongest lever on speed and on how
-	// many packets the receive buffer holds.
+	// delivers as much. A rule can only lower it, with "snaplen". A small range is
+	// the strongest lever on speed and on how many packets the receive buffer
+	// holds.
 	CopyRange uint32
 
 	// MetadataOnly delivers no packet bytes.

@@ -11,15 +11,15 @@ import (
 
 // String describes p in a line, for example
 // `packet 12 of group 5, "in ": ip input, in 2, tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes`.
-func (p *Packet) String() string { return p.Named(nil).String() }
+func (p Packet) String() string { return p.Named(nil).String() }
 
 // LogValue implements slog.LogValuer with a group: group, seq, time, prefix if
 // there is one, and what nfnl.Summary.Append says. It does not have the payload,
 // but the packet's length.
-func (p *Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
+func (p Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
 
 // MarshalJSON implements json.Marshaler with an object of what LogValue has.
-func (p *Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON() }
+func (p Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON() }
 
 // Named returns p to be shown with the names of its interfaces in place of their
 // indexes; names is what Reader.Links returns.

@@ -3,6 +3,7 @@ package nflog_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -45,16 +46,22 @@ var shown = []struct {
 		nflog.Packet{Family: nfnl.IPv6, Hook: nfnl.Output, OutDev: 3, Proto: 0x86dd, Prefix: []byte("<\"\xff")}},
 }
 
+// A copy of a packet reads like the packet, wherever it is.
 func TestPacketIsShown(t *testing.T) {
 	for _, c := range shown {
-		if got := c.p.String(); got != c.text {
-			t.Errorf("%s: got  %q\nwant %q", c.name, got, c.text)
+		for _, p := range []any{&c.p, c.p} {
+			if got := fmt.Sprint(p); got != c.text {
+				t.Errorf("%s: %T reads %q\nwant %q", c.name, p, got, c.text)
+			}
+			if got := logged("p", p); got != c.log {
+				t.Errorf("%s: %T is logged %q\nwant %q", c.name, p, got, c.log)
+			}
+			if got := marshalled(t, p); got != c.json {
+				t.Errorf("%s: JSON of %T %s\nwant %s", c.name, p, got, c.json)
+			}
 		}
-		if got := logged("p", &c.p); got != c.log {
-			t.Errorf("%s: logged %q\nwant %q", c.name, got, c.log)
-		}
-		if got := marshalled(t, &c.p); got != c.json {
-			t.Errorf("%s: JSON %s\nwant %s", c.name, got, c.json)
+		if got := marshalled(t, struct{ P any }{[]any{c.p}}); got != `{"P":[`+c.json+`]}` {
+			t.Errorf("%s: JSON within others %s", c.name, got)
 		}
 	}
 }

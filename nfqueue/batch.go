@@ -125,8 +125,8 @@ func (b *Batch) hold(t *Ticket, v *Verdict) (refused error) {
 	held := heldPacket{then: v.plain, size: int(t.length)}
 	held.then.action = v.then
 	switch {
-	case v.hold == unusable || v.then != ActionHold && v.has(changeOne|changeConntrack):
-		refused = ErrHold
+	case v.unusable():
+		refused = ErrHoldFallback
 	case v.then != ActionHold:
 		held.until = time.Now().Add(v.hold)
 		fallthrough
@@ -134,7 +134,7 @@ func (b *Batch) hold(t *Ticket, v *Verdict) (refused error) {
 		if b.q.waiting.hold(t.id, held, b.q.limits()) {
 			return nil
 		}
-		refused = ErrHeld
+		refused = ErrTooManyHeld
 	}
 	b.out, refused = b.q.appendRefused(b.out, t.id, refused)
 	return refused

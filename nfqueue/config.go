@@ -59,7 +59,7 @@ type Config struct {
 
 	// MaxHeld and MaxHeldBytes are how many packets may be held at a time, and
 	// how many bytes of them; what comes after that gets Fallback, and OnError
-	// is told ErrHeld. 0 means MaxLen packets, and any number of bytes.
+	// is told ErrTooManyHeld. 0 means MaxLen packets, and any number of bytes.
 	MaxHeld, MaxHeldBytes int
 
 	// Flags are bits of NFQA_CFG_FLAGS that are newer than this package. Those

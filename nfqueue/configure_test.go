@@ -253,7 +253,7 @@ func TestConfigureChangesWhatTheLibraryDoes(t *testing.T) {
 	second.next(t, nfqueue.ErrPayload)
 	k.Enqueue(packet("hold"))
 	wantVerdict(t, k, k.Enqueue(packet("hold")), fallback)
-	second.next(t, nfqueue.ErrHeld)
+	second.next(t, nfqueue.ErrTooManyHeld)
 	first.none(t)
 }
 

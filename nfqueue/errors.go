@@ -48,12 +48,12 @@ var (
 	// family than bridge, where the kernel ignores them.
 	ErrNotBridge = errors.New("only a packet of the bridge family can get a VLAN tag or link header")
 
-	// ErrHeld is why a packet is not held: there are as many as Config.MaxHeld and
+	// ErrTooManyHeld is why a packet is not held: there are as many as Config.MaxHeld and
 	// MaxHeldBytes allow.
-	ErrHeld = errors.New("too many packets are held; see Config.MaxHeld and MaxHeldBytes")
+	ErrTooManyHeld = errors.New("too many packets are held; see Config.MaxHeld and MaxHeldBytes")
 
-	// ErrHold refuses a HoldFor whose fallback does not fit every packet.
-	ErrHold = errors.New("the fallback of HoldFor is Hold, or fits one packet only")
+	// ErrHoldFallback refuses a HoldFor whose fallback does not fit every packet.
+	ErrHoldFallback = errors.New("the fallback of HoldFor is Hold, or fits one packet only")
 
 	errNoHeader     = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
 	errForeignBatch = errors.New("the Batch was not made by NewBatch of this queue")

@@ -245,7 +245,7 @@ func TestHoldingMoreThanTheQueueHoldsGetsTheFallback(t *testing.T) {
 	k.Flush() // and nobody will ever answer those
 	id := k.Enqueue(packet("y"))
 	wantVerdict(t, k, id, nfqueue.Stop())
-	if err := wait(t, told); !errors.Is(err, nfqueue.ErrHeld) {
+	if err := wait(t, told); !errors.Is(err, nfqueue.ErrTooManyHeld) {
 		t.Errorf("OnError was told %v", err)
 	}
 	if s := q.Stats(); s.Held != 2 || s.Fallbacks != 1 {

@@ -183,7 +183,7 @@ func TestFallbackOfHoldForMustFitEveryPacket(t *testing.T) {
 			q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError, ConntrackVerdicts: true})
 			start(t, q, always(v))
 			wantVerdict(t, k, k.Enqueue(packet("x")), fallback)
-			told.next(t, nfqueue.ErrHold)
+			told.next(t, nfqueue.ErrHoldFallback)
 			if s := q.Stats(); s.Refused != 1 || s.Fallbacks != 1 || s.Expired != 0 || s.Held != 0 {
 				t.Errorf("stats %+v", s)
 			}
@@ -362,7 +362,7 @@ func TestNoMoreIsHeldThanTheLimits(t *testing.T) {
 			})
 			for _, id := range ids[3:] {
 				wantVerdict(t, k, id, fallback)
-				told.next(t, nfqueue.ErrHeld)
+				told.next(t, nfqueue.ErrTooManyHeld)
 			}
 			if s := q.Stats(); s.Held != 3 || s.HeldBytes != 3*size || s.Fallbacks != 2 || s.Refused != 2 {
 				t.Errorf("stats %+v", s)

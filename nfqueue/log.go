@@ -13,15 +13,15 @@ import (
 
 // String describes p in a line, for example
 // "packet 12 of queue 7: ip input, in 2, tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes".
-func (p *Packet) String() string { return p.Named(nil).String() }
+func (p Packet) String() string { return p.Named(nil).String() }
 
 // LogValue implements slog.LogValuer with a group: id, queue, time if the kernel
 // took it, and what nfnl.Summary.Append says. It does not have the payload, but
 // its length.
-func (p *Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
+func (p Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
 
 // MarshalJSON implements json.Marshaler with an object of what LogValue has.
-func (p *Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON() }
+func (p Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON() }
 
 // Named returns p to be shown with the names of its interfaces in place of their
 // indexes; names is what Queue.Links returns.
@@ -69,9 +69,12 @@ func (n Named) summary() *nfnl.Summary {
 func (v Verdict) String() string {
 	var s strings.Builder
 	action := v.action
+	if v.unusable() {
+		return fmt.Sprintf("%v: %v", action, ErrHoldFallback)
+	}
 	if v.expires() {
 		action = v.then
-		fmt.Fprintf(&s, "hold for %v, then ", max(v.hold, 0))
+		fmt.Fprintf(&s, "hold for %v, then ", v.hold)
 	}
 	s.WriteString(action.String())
 	if action == ActionRequeue {
@@ -86,9 +89,7 @@ func (v Verdict) String() string {
 	if v.has(changePriority) {
 		fmt.Fprintf(&s, ", priority %#x", v.priority)
 	}
-	if v.has(changeConntrack) {
-		s.WriteString(", conntrack")
-	}
+	v.writeConntrack(&s)
 	if v.has(changeVLAN) {
 		fmt.Fprintf(&s, ", VLAN %v", v.vlan)
 	}
@@ -101,23 +102,50 @@ func (v Verdict) String() string {
 	return s.String()
 }
 
-// expires reports whether v is HoldFor.
-func (v *Verdict) expires() bool { return v.action == ActionHold && v.then != ActionHold }
+// writeConntrack writes what v changes on the connection, in nft's words.
+func (v *Verdict) writeConntrack(s *strings.Builder) {
+	c := &v.conntrack
+	if v.has(changeConntrackMark) {
+		fmt.Fprintf(s, ", ct mark %#x", c.mark&c.markMask)
+		if c.markMask != 0xffffffff {
+			fmt.Fprintf(s, "/%#x", c.markMask)
+		}
+	}
+	if v.has(changeConntrackLabels) {
+		fmt.Fprintf(s, ", ct labels %d", setLabels(c.labels, c.labelsMask))
+		if c.labelsMask != allLabels {
+			fmt.Fprintf(s, " of %d", setLabels(c.labelsMask, allLabels))
+		}
+	}
+	if v.has(changeConntrackTimeout) {
+		fmt.Fprintf(s, ", ct timeout %v", c.timeout)
+	}
+}
 
-// LogValue implements slog.LogValuer with v's String.
-func (v Verdict) LogValue() slog.Value { return slog.StringValue(v.String()) }
+// expires reports whether v is a HoldFor that can be used.
+func (v *Verdict) expires() bool {
+	return v.action == ActionHold && v.then != ActionHold && !v.unusable()
+}
 
-// MarshalJSON implements json.Marshaler with an object: action, and of what
-// there is for and then (HoldFor), queue and bypass, mark, priority, conntrack,
-// vlan, link_header and payload. Of the last two it has the length in bytes.
-func (v Verdict) MarshalJSON() ([]byte, error) { return nfnl.MarshalGroup(v.group()) }
+// LogValue implements slog.LogValuer with a group: action, and of what there is
+// for and then (HoldFor), queue and bypass, mark, priority, conntrack, vlan,
+// link_header and payload. Of the last two it has the length in bytes, of
+// conntrack those of mark and mask, labels and labels_mask, and timeout that
+// change. error is in place of for and then if the fallback is of no use.
+func (v Verdict) LogValue() slog.Value { return slog.GroupValue(v.attrs()...) }
 
-// group returns v in its parts.
-func (v *Verdict) group() slog.Value {
+// MarshalJSON implements json.Marshaler with an object of what LogValue has.
+func (v Verdict) MarshalJSON() ([]byte, error) { return nfnl.MarshalGroup(v.LogValue()) }
+
+// attrs returns v in its parts.
+func (v *Verdict) attrs() []slog.Attr {
 	attrs := make([]slog.Attr, 0, 8)
 	attrs = append(attrs, slog.String("action", v.action.String()))
+	if v.unusable() {
+		return append(attrs, slog.String("error", ErrHoldFallback.Error()))
+	}
 	if v.expires() {
-		attrs = append(attrs, slog.String("for", max(v.hold, 0).String()), slog.String("then", v.then.String()))
+		attrs = append(attrs, slog.String("for", v.hold.String()), slog.String("then", v.then.String()))
 	}
 	if v.action == ActionRequeue || v.then == ActionRequeue {
 		attrs = append(attrs, slog.Int("queue", int(v.queue)), slog.Bool("bypass", v.bypass))
@@ -140,30 +168,37 @@ func (v *Verdict) group() slog.Value {
 	if b, ok := v.Payload(); ok {
 		attrs = append(attrs, slog.Int("payload", len(b)))
 	}
-	return slog.GroupValue(attrs...)
+	return attrs
 }
 
-// conntrackAttr returns a group of what v changes on the connection: mark and
-// mask, the labels that it sets, timeout.
+// conntrackAttr returns a group of what v changes on the connection. A mask is
+// in it if it is not that of all bits.
 func (v *Verdict) conntrackAttr() slog.Attr {
 	var attrs []slog.Attr
+	c := &v.conntrack
 	if v.has(changeConntrackMark) {
-		attrs = append(attrs, slog.Uint64("mark", uint64(v.conntrack.mark)), slog.Uint64("mask", uint64(v.conntrack.markMask)))
+		attrs = append(attrs, slog.Uint64("mark", uint64(c.mark&c.markMask)))
+		if c.markMask != 0xffffffff {
+			attrs = append(attrs, slog.Uint64("mask", uint64(c.markMask)))
+		}
 	}
 	if v.has(changeConntrackLabels) {
-		attrs = append(attrs, slog.Any("labels", setLabels(v.conntrack.labels)))
+		attrs = append(attrs, slog.Any("labels", setLabels(c.labels, c.labelsMask)))
+		if c.labelsMask != allLabels {
+			attrs = append(attrs, slog.Any("labels_mask", setLabels(c.labelsMask, allLabels)))
+		}
 	}
 	if v.has(changeConntrackTimeout) {
-		attrs = append(attrs, slog.String("timeout", v.conntrack.timeout.String()))
+		attrs = append(attrs, slog.String("timeout", c.timeout.String()))
 	}
 	return slog.Attr{Key: "conntrack", Value: slog.GroupValue(attrs...)}
 }
 
-// setLabels returns the numbers in l.
-func setLabels(l attr.ConntrackLabels) []int {
+// setLabels returns the numbers of those labels in mask that are set.
+func setLabels(labels, mask attr.ConntrackLabels) []int {
 	numbers := []int{}
-	for i := range 8 * len(l) {
-		if l.Has(i) {
+	for i := range 8 * len(labels) {
+		if labels.Has(i) && mask.Has(i) {
 			numbers = append(numbers, i)
 		}
 	}

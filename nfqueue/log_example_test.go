@@ -18,7 +18,7 @@ func ExamplePacket_LogValue() {
 	p := &nfqueue.Packet{ID: 12, Queue: 7, Family: nfnl.IPv4, Hook: nfnl.Input, InDev: 2, Payload: udpPacket("hello")}
 	logger.Info("decided", "packet", p, "verdict", nfqueue.Accept().WithMark(7))
 	// Output:
-	// level=INFO msg=decided packet.id=12 packet.queue=7 packet.family=ip packet.hook=input packet.in=2 packet.proto=udp packet.src=192.0.2.1:4660 packet.dst=192.0.2.2:9 packet.len=33 verdict="accept, mark 0x7"
+	// level=INFO msg=decided packet.id=12 packet.queue=7 packet.family=ip packet.hook=input packet.in=2 packet.proto=udp packet.src=192.0.2.1:4660 packet.dst=192.0.2.2:9 packet.len=33 verdict.action=accept verdict.mark=7
 }
 
 // withoutTime makes the output of examples the same each time.

@@ -3,6 +3,7 @@ package nfqueue_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -43,16 +44,22 @@ var shown = []struct {
 			Time: time.Unix(1234567890, 123e6).UTC(), HasOwner: true, UID: 1000, GID: 100}},
 }
 
+// A copy of a packet reads like the packet, wherever it is.
 func TestPacketIsShown(t *testing.T) {
 	for _, c := range shown {
-		if got := c.p.String(); got != c.text {
-			t.Errorf("%s: got  %q\nwant %q", c.name, got, c.text)
+		for _, p := range []any{&c.p, c.p} {
+			if got := fmt.Sprint(p); got != c.text {
+				t.Errorf("%s: %T reads %q\nwant %q", c.name, p, got, c.text)
+			}
+			if got := logged("p", p); got != c.log {
+				t.Errorf("%s: %T is logged %q\nwant %q", c.name, p, got, c.log)
+			}
+			if got := marshalled(t, p); got != c.json {
+				t.Errorf("%s: JSON of %T %s\nwant %s", c.name, p, got, c.json)
+			}
 		}
-		if got := logged("p", &c.p); got != c.log {
-			t.Errorf("%s: logged %q\nwant %q", c.name, got, c.log)
-		}
-		if got := marshalled(t, &c.p); got != c.json {
-			t.Errorf("%s: JSON %s\nwant %s", c.name, got, c.json)
+		if got := marshalled(t, struct{ P any }{[]any{c.p}}); got != `{"P":[`+c.json+`]}` {
+			t.Errorf("%s: JSON within others %s", c.name, got)
 		}
 	}
 }
@@ -100,15 +107,51 @@ func TestPacketIsShownWithNames(t *testing.T) {
 }
 
 func TestVerdictIsLogged(t *testing.T) {
-	if got := logged("verdict", nfqueue.Accept().WithMark(7)); got != `verdict="accept, mark 0x7"` {
-		t.Errorf("got %q", got)
+	v := nfqueue.Accept().WithMark(7).WithConntrackMark(1, 0xff)
+	for _, v := range []any{v, &v} {
+		if got := logged("v", v); got != "v.action=accept v.mark=7 v.conntrack.mark=1 v.conntrack.mask=255" {
+			t.Errorf("%T: got %q", v, got)
+		}
+	}
+}
+
+func TestVerdictSaysWhatItChangesOnTheConnection(t *testing.T) {
+	none := attr.ConntrackLabels{}
+	for _, c := range []struct {
+		v    nfqueue.Verdict
+		want string
+	}{
+		{nfqueue.Accept().WithConntrackMark(7, 0), "accept, ct mark 0x7"},
+		{nfqueue.Accept().WithConntrackMark(0x101, 0xff), "accept, ct mark 0x1/0xff"},
+		{nfqueue.Accept().WithConntrackLabels(labels(1, 127), none), "accept, ct labels [1 127]"},
+		{nfqueue.Accept().WithConntrackLabels(labels(1, 127), labels(1, 2)), "accept, ct labels [1] of [1 2]"},
+		{nfqueue.Accept().WithConntrackTimeout(time.Minute), "accept, ct timeout 1m0s"},
+		{nfqueue.Drop().WithMark(7).WithConntrackMark(7, 0).WithConntrackTimeout(time.Second), "drop, mark 0x7, ct mark 0x7, ct timeout 1s"},
+	} {
+		if got := c.v.String(); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
+
+// Nobody is made to believe that such a verdict holds a packet.
+func TestHoldForWithAnUnusableFallbackIsShownAsSuch(t *testing.T) {
+	for name, v := range map[string]nfqueue.Verdict{
+		"Hold":             nfqueue.HoldFor(time.Second, nfqueue.Hold()),
+		"a payload":        nfqueue.HoldFor(time.Second, nfqueue.Accept().WithPayload(udpPacket("x"))),
+		"conntrack, later": nfqueue.HoldFor(time.Second, nfqueue.Accept()).WithConntrackMark(1, 0),
+	} {
+		if got, want := v.String(), "hold: "+nfqueue.ErrHoldFallback.Error(); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+		if got, want := marshalled(t, v), `{"action":"hold","error":"`+nfqueue.ErrHoldFallback.Error()+`"}`; got != want {
+			t.Errorf("%s: JSON %s, want %s", name, got, want)
+		}
 	}
 }
 
 func TestVerdictAsJSON(t *testing.T) {
-	var labels attr.ConntrackLabels
-	labels.Set(1)
-	labels.Set(127)
+	none := attr.ConntrackLabels{}
 	for _, c := range []struct {
 		v    nfqueue.Verdict
 		want string
@@ -122,11 +165,15 @@ func TestVerdictAsJSON(t *testing.T) {
 		{nfqueue.HoldFor(0, nfqueue.Requeue(9)), `{"action":"hold","for":"0s","then":"requeue","queue":9,"bypass":false}`},
 		{nfqueue.Repeat().WithPriority(3).WithVLAN(attr.VLAN{Protocol: 0x8100, TCI: 42}).WithLinkHeader(make([]byte, 14)).WithPayload(make([]byte, 40)),
 			`{"action":"repeat","priority":3,"vlan":"802.1Q id 42","link_header":14,"payload":40}`},
-		{nfqueue.Accept().WithConntrackMark(7, 0xff).WithConntrackLabels(labels, attr.ConntrackLabels{}).WithConntrackTimeout(time.Minute),
+		{nfqueue.Accept().WithConntrackMark(7, 0xff).WithConntrackLabels(labels(1, 127), none).WithConntrackTimeout(time.Minute),
 			`{"action":"accept","conntrack":{"mark":7,"mask":255,"labels":[1,127],"timeout":"1m0s"}}`},
+		{nfqueue.Accept().WithConntrackMark(7, 0).WithConntrackLabels(none, labels(2)),
+			`{"action":"accept","conntrack":{"mark":7,"labels":[],"labels_mask":[2]}}`},
 	} {
-		if got := marshalled(t, c.v); got != c.want {
-			t.Errorf("%v: got %s\nwant %s", c.v, got, c.want)
+		for _, v := range []any{c.v, &c.v} {
+			if got := marshalled(t, v); got != c.want {
+				t.Errorf("%v: got %s\nwant %s", c.v, got, c.want)
+			}
 		}
 	}
 }

@@ -103,7 +103,7 @@ func Hold() Verdict { return Verdict{plain: plain{action: ActionHold, then: Acti
 // HoldFor is Hold, but when d has passed without a verdict the packet gets
 // fallback: at once if d is 0 or below. fallback can have a mark and a priority,
 // but nothing that fits only this packet, and cannot be Hold: with such a one the
-// packet gets Config.Fallback, and OnError is told ErrHold.
+// packet gets Config.Fallback, and OnError is told ErrHoldFallback.
 func HoldFor(d time.Duration, fallback Verdict) Verdict {
 	v := Verdict{plain: fallback.plain, hold: max(d, 0)}
 	v.action, v.then = ActionHold, fallback.action
@@ -115,6 +115,11 @@ func HoldFor(d time.Duration, fallback Verdict) Verdict {
 
 // unusable stands in Verdict.hold for a fallback that fits not every packet.
 const unusable time.Duration = -1
+
+// unusable reports whether v is a HoldFor whose fallback fits not every packet.
+func (v *Verdict) unusable() bool {
+	return v.action == ActionHold && (v.hold == unusable || v.then != ActionHold && v.has(changeOne|changeConntrack))
+}
 
 // WithMark returns v with a new mark for the packet, which later chains, other
 // queues and routing see.
