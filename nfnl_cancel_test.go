@@ -76,7 +76,7 @@ func TestCancelInTheHandlerFinishesTheBatch(t *testing.T) {
 
 func TestReadDeadlineEndsReceiving(t *testing.T) {
 	l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
-	done := background(func() error { return receiveForever(l.queue) })
+	done := background(func() error { return receiveForever(l.queue, nfqueue.Accept()) })
 	send(t, l.from, "x")
 	wantReceived(t, l.to, "x")
 	must(t, l.queue.SetReadDeadline(time.Now()))

@@ -81,3 +81,39 @@ func TestSlowHandlerHoldsNoDecidedPacketsUp(t *testing.T) {
 		}
 	}
 }
+
+// A handler that blocks delays the packets that came with it, unless somebody
+// else decides on them, and those that come later, unless another Run takes
+// them. None is lost.
+func TestBlockedHandlerDelaysOnlyWhatIsBehindIt(t *testing.T) {
+	const together, later = 3, 100
+	l := newLane(t, ipv4, lab.Input, nfqueue.Config{})
+	sendNumbered(t, l, together) // one batch
+	blocked, release := make(chan uint32, together), make(chan struct{})
+	runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
+		blocked <- p.ID
+		<-release
+		return nfqueue.Accept()
+	})
+	first := next(t, blocked)
+
+	for range later {
+		send(t, l.from, "later")
+	}
+	if k, ok := kernelStats(t, l.queue); ok && k.Waiting != together+later {
+		t.Errorf("%d packets wait, want %d", k.Waiting, together+later)
+	}
+	must(t, l.queue.SetVerdict(first+2, nfqueue.Accept()))
+	wantReceived(t, l.to, "2")
+	stop := runQueue(t, l.queue, accept) // takes what is still on the socket
+	for range later {
+		wantReceived(t, l.to, "later")
+	}
+	stop()
+
+	close(release)
+	wantReceived(t, l.to, "0", "1")
+	if s := l.queue.Stats(); s.Packets != together+later || s.Lost+s.Gone+s.Fallbacks != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}

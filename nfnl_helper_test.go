@@ -31,6 +31,9 @@ var roles = map[string]func() error{
 	"taker":    take3,
 	"stranger": openAsStranger,
 	"opener":   handOverSockets,
+	"marker":   mark3,
+	"lister":   listDescriptors,
+	"starving": starve,
 }
 
 func init() {
@@ -48,6 +51,7 @@ func init() {
 // A helper is another process.
 type helper struct {
 	*exec.Cmd
+	in   io.Closer // its standard input
 	says *bufio.Scanner
 }
 
@@ -68,7 +72,7 @@ func startHelper(t *testing.T, n *lab.Net, role string, attr *syscall.SysProcAtt
 		in.Close()
 		cmd.Wait()
 	})
-	return &helper{cmd, bufio.NewScanner(out)}, nil
+	return &helper{cmd, in, bufio.NewScanner(out)}, nil
 }
 
 // next returns the next line that the helper writes.

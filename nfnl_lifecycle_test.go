@@ -51,7 +51,7 @@ func wantError(t testing.TB, what string, got, want error) {
 func TestCloseEndsWhatIsBlocked(t *testing.T) {
 	for name, receive := range map[string]func(q *nfqueue.Queue) error{
 		"Run":     func(q *nfqueue.Queue) error { return q.Run(context.Background(), accept) },
-		"Receive": func(q *nfqueue.Queue) error { return receiveForever(q) },
+		"Receive": func(q *nfqueue.Queue) error { return receiveForever(q, nfqueue.Accept()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
@@ -69,14 +69,14 @@ func TestCloseEndsWhatIsBlocked(t *testing.T) {
 	}
 }
 
-// receiveForever accepts packets with a loop of its own.
-func receiveForever(q *nfqueue.Queue) error {
+// receiveForever gives v to all packets, with a loop of its own.
+func receiveForever(q *nfqueue.Queue, v nfqueue.Verdict) error {
 	for b := q.NewBatch(); ; {
 		if err := q.Receive(b); err != nil {
 			return err
 		}
 		for i := range b.Verdicts {
-			b.Verdicts[i] = nfqueue.Accept()
+			b.Verdicts[i] = v
 		}
 		if err := q.Send(b); err != nil {
 			return err
@@ -127,7 +127,7 @@ func TestCloseUnderFlood(t *testing.T) {
 		q := openQueue(t, l.net, nfqueue.Config{})
 		tickets := make(chan nfqueue.Ticket, 100)
 		ended := []<-chan error{
-			background(func() error { return receiveForever(q) }),
+			background(func() error { return receiveForever(q, nfqueue.Accept()) }),
 			background(func() error {
 				defer close(tickets)
 				return q.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
