@@ -191,6 +191,9 @@ func TestConntrackTellsOfADatagram(t *testing.T) {
 			}
 			if info == attr.InfoNew {
 				wantStatus(t, p, 0, progress)
+				if !p.conn.Start.IsZero() {
+					t.Errorf("packet %d: began at %v, before its first packet left", p.ID, p.conn.Start)
+				}
 				continue
 			}
 			wantStatus(t, p, attr.StatusConfirmed|attr.StatusSeenReply, attr.StatusConfirmed|attr.StatusSeenReply)

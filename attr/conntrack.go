@@ -60,13 +60,16 @@ type Conntrack struct {
 	// TCPState is zero for other protocols.
 	TCPState TCPState
 
-	// Counted says whether the kernel counts, which is set by the sysctl
-	// net.netfilter.nf_conntrack_acct.
+	// Counted says whether the kernel counts: it does in connections that began
+	// while the sysctl net.netfilter.nf_conntrack_acct was set. A packet is
+	// counted before it is queued or logged. Kernels before 5.13 keep the
+	// counters, and the times below, to themselves.
 	Counted                         bool
 	OriginalCounters, ReplyCounters Counters
 
-	// Start and Stop are the connection's, if the sysctl
-	// net.netfilter.nf_conntrack_timestamp is set. Stop is zero until it ends.
+	// Start and Stop are the connection's, if it began while the sysctl
+	// net.netfilter.nf_conntrack_timestamp was set. Start is zero until the first
+	// packet has left, Stop until the connection ends.
 	Start, Stop time.Time
 
 	// Helper is the name of the helper that follows the connection, "ftp" for

@@ -71,20 +71,31 @@ func (d *Decoder) synProxy() (s SynProxy) {
 	return s
 }
 
-// startStop decodes a nested pair of times in nanoseconds: enum
-// ctattr_tstamp. The kernel leaves out a stop that is yet to come.
+// startStop decodes a nested pair of times: enum ctattr_tstamp. The kernel
+// leaves out a stop that is yet to come.
 func (d *Decoder) startStop() (start, stop time.Time) {
 	in := d.Nested()
 	for in.Next() {
 		switch in.Type() {
 		case 1: // CTA_TIMESTAMP_START
-			start = time.Unix(0, int64(in.Uint64()))
+			start = in.nanoseconds()
 		case 2: // CTA_TIMESTAMP_STOP
-			stop = time.Unix(0, int64(in.Uint64()))
+			stop = in.nanoseconds()
 		}
 	}
 	d.inherit(&in)
 	return start, stop
+}
+
+// nanoseconds decodes a time in nanoseconds since 1970. 0 is the zero Time: a
+// connection has no start until its first packet has left, in
+// __nf_conntrack_confirm.
+func (d *Decoder) nanoseconds() time.Time {
+	ns := d.Uint64()
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(ns))
 }
 
 // tcpState decodes the state in a nest of protocol information: enum

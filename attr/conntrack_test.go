@@ -230,6 +230,23 @@ func TestConntrackDecodesTheRest(t *testing.T) {
 	}
 }
 
+// A connection whose first packet has not left has no start yet, which the
+// kernel tells as 0.
+func TestNewConnectionHasNoStart(t *testing.T) {
+	for name, in := range map[string][]byte{
+		"0":       list(tlv(1, 0, 0, 0, 0, 0, 0, 0, 0), tlv(2, 0, 0, 0, 0, 0, 0, 0, 0)),
+		"nothing": nil,
+	} {
+		c := attr.Conntrack{}
+		if err := c.Decode(list(tlv(0x8014, in...))); err != nil {
+			t.Fatal(err)
+		}
+		if !c.Start.IsZero() || !c.Stop.IsZero() {
+			t.Errorf("%s: from %v to %v", name, c.Start, c.Stop)
+		}
+	}
+}
+
 func TestConntrackRefusesShortValues(t *testing.T) {
 	const text = "conntrack: inside type 1: inside type 2: malformed attribute: type 3 has 1 bytes, not 2"
 	c := attr.Conntrack{ID: 7}

@@ -46,8 +46,10 @@ func (v Verdict) WithConntrackMark(mark, mask uint32) Verdict {
 }
 
 // WithConntrackLabels is WithConntrackMark for the 128 labels; a zero mask
-// means all. The kernel has room for labels only in connections that began
-// while some rule used labels.
+// means all. The kernel has room for labels only in connections that began while
+// a rule set labels (nft's "ct label set", iptables' match connlabel; one of nft
+// that only matches them does not count). Without room they are lost, and so is
+// a new mark in the same verdict.
 func (v Verdict) WithConntrackLabels(labels, mask attr.ConntrackLabels) Verdict {
 	if mask == (attr.ConntrackLabels{}) {
 		mask = allLabels
@@ -57,7 +59,10 @@ func (v Verdict) WithConntrackLabels(labels, mask attr.ConntrackLabels) Verdict 
 }
 
 // WithConntrackTimeout returns v with a new time for which the connection is
-// kept if no other packet comes, in whole seconds, rounded up.
+// kept if no other packet comes, in whole seconds, rounded up. A connection with
+// attr.StatusFixedTimeout keeps its own, and loses what else the verdict changes
+// on it. Kernels before 6.1 add the time since they booted if it is the
+// connection's first packet.
 func (v Verdict) WithConntrackTimeout(d time.Duration) Verdict {
 	v.conntrack.timeout, v.change = d, v.change|changeConntrackTimeout
 	return v
