@@ -219,7 +219,7 @@ func TestNetNSThatIsNone(t *testing.T) {
 		_, group := nflog.Open(nflog.Config{Groups: []uint16{3}, Socket: socket})
 		for _, err := range []error{queue, group} {
 			wantError(t, name, err, c.want)
-			wantSays(t, err, "3")
+			wantSays(t, err, "3", "NetNS is "+strconv.Itoa(c.fd))
 		}
 	}
 }

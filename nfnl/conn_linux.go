@@ -45,7 +45,7 @@ func dial(cfg Config) (transport, uint32, error) {
 		return nil, 0, fmt.Errorf("all descriptors this program may have are in use, raise RLIMIT_NOFILE (ulimit -n): %w", err)
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, explainNetNS(err, cfg.NetNS)
 	}
 	s, err := newKernelSocket(nc)
 	if err == nil && cfg.ReadBuffer > 0 {
@@ -56,6 +56,18 @@ func dial(cfg Config) (transport, uint32, error) {
 		return nil, 0, err
 	}
 	return s, nc.PID(), nil
+}
+
+// explainNetNS adds to a refusal of Config.NetNS what is wrong with it.
+func explainNetNS(err error, fd int) error {
+	switch {
+	case fd == 0: // not asked for
+	case errors.Is(err, unix.EBADF), errors.Is(err, unix.EINVAL):
+		err = fmt.Errorf("Config.NetNS is %d, which is no open descriptor of a network namespace: %w", fd, err)
+	case errors.Is(err, unix.EPERM):
+		err = fmt.Errorf("the network namespace of Config.NetNS %d takes CAP_SYS_ADMIN over it and over the program's own: %w", fd, err)
+	}
+	return err
 }
 
 // newSocket returns a transport on f.

@@ -58,14 +58,26 @@ func checkInside() error {
 	if outside == "" {
 		return errors.New("lab: the process has not entered a lab")
 	}
-	here, err := os.Readlink("/proc/thread-self/ns/net")
+	here, err := namespaceHere()
 	if err != nil {
-		return fmt.Errorf("lab: %w", err)
+		return err
 	}
 	if !strings.HasPrefix(outside, "net:[") || here == outside {
 		return fmt.Errorf("lab: %s=%s in the environment was not set by a lab: unset it", envLab, outside)
 	}
 	return nil
+}
+
+// namespaceHere returns what /proc calls the network namespace of the thread.
+func namespaceHere() (string, error) {
+	name, err := os.Readlink("/proc/thread-self/ns/net")
+	if errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("lab: a lab is made through /proc, which is not mounted here (mount -t proc proc /proc): %w", err)
+	}
+	if err != nil {
+		return "", fmt.Errorf("lab: %w", err)
+	}
+	return name, nil
 }
 
 // settleHere makes the namespace that Enter started the process in usable.
@@ -86,9 +98,9 @@ func settleHere() error {
 
 // reenter does not return when the second process has been started.
 func reenter() error {
-	outside, err := os.Readlink("/proc/self/ns/net")
+	outside, err := namespaceHere()
 	if err != nil {
-		return fmt.Errorf("lab: %w", err)
+		return err
 	}
 	env := append(os.Environ(), envLab+"="+outside)
 

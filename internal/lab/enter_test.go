@@ -29,6 +29,7 @@ var programs = map[string]func(){
 	"arguments": func() { enter(); fmt.Println(os.Args[1:]) },
 	"wait":      wait,
 	"forbidden": forbidden,
+	"no proc":   noProc,
 }
 
 func TestMain(m *testing.M) {
@@ -90,6 +91,15 @@ func forbidden() {
 		return 7
 	}))
 	fmt.Println(status)
+}
+
+// noProc hides /proc from itself.
+func noProc() {
+	if err := unix.Mount("none", "/proc", "tmpfs", 0, ""); err != nil {
+		fmt.Println(err)
+		return
+	}
+	enter()
 }
 
 // fakeTB notes how a test was ended.
@@ -191,16 +201,33 @@ func TestForbidden(t *testing.T) {
 		cmd.Env = append(cmd.Env, "NFPACKET_KERNEL="+kernel)
 		// In a user namespace of its own the program can set limits that
 		// bind only itself.
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  unix.CLONE_NEWUSER,
-			UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-		}
+		cmd.SysProcAttr = inUserNamespace(0)
 		out, err := cmd.CombinedOutput()
 		must(t, err)
 		if string(out) != want {
 			t.Errorf("NFPACKET_KERNEL=%s:\ngot  %q\nwant %q", kernel, out, want)
 		}
+	}
+}
+
+func TestEnterSaysThatProcIsMissing(t *testing.T) {
+	lab.Require(t)
+	cmd := outside("no proc")
+	cmd.SysProcAttr = inUserNamespace(unix.CLONE_NEWNS)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 3 || !strings.Contains(string(out), "mount -t proc proc /proc") {
+		t.Errorf("%v, and said %q", err, out)
+	}
+}
+
+// inUserNamespace starts a program as root of a user namespace of its own, and
+// with the other namespaces in flags.
+func inUserNamespace(flags uintptr) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | flags,
+		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
 	}
 }
 
