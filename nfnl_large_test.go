@@ -5,8 +5,10 @@ package nfpacket
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"golang.org/x/sys/unix"
 )
@@ -98,4 +100,23 @@ func TestTCPOnLoopbackSurvivesRefusedRewrites(t *testing.T) {
 	wantStream(t, client, server, randomBytes(2<<20), 0)
 	stop()
 	told.wantOnly(t, nfqueue.ErrTruncated)
+}
+
+// A packet that is longer than the kernel's buffer for a group gets one of its
+// own, which the allocator rounds up: others fit behind it, into a datagram
+// that is far longer than either.
+func TestLogOfPacketsBehindALargeOne(t *testing.T) {
+	sizes := []int{65507, 60000, 10}
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: uint32(len(sizes)), Collect: time.Minute})
+	for _, n := range sizes {
+		send(t, l.from, string(make([]byte, n)))
+	}
+	for i, p := range logged(t, l.reader, len(sizes)) {
+		if want := min(sizes[i]+ipv4.headers, 65531); len(p.Payload) != want {
+			t.Errorf("packet %d has %d bytes, want %d", i, len(p.Payload), want)
+		}
+	}
+	if s := l.reader.Stats(); s.Malformed != 0 || s.Lost != 0 {
+		t.Errorf("stats %+v", s)
+	}
 }

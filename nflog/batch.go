@@ -36,7 +36,7 @@ func (r *Reader) NewBatch() *Batch { return &Batch{buf: r.newBuffer()} }
 // newBuffer returns a buffer for one receive.
 func (r *Reader) newBuffer() *buffer {
 	b := &buffer{r: r}
-	b.raw = nfnl.NewBatch(r.cfg().Batch, slotSize(r.cfg().BufferSize), b.take)
+	b.raw = nfnl.NewBatch(r.cfg().Batch, slotSize(r.cfg().BufferSize, r.cfg().CopyRange), b.take)
 	return b
 }
 

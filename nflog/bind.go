@@ -44,7 +44,7 @@ func (r *Reader) bindGroup(g *group, c Config) error {
 // to is for a packet to tell, and its buffer may be the largest.
 func (r *Reader) adopt(g *group) error {
 	g.restart(1)
-	return r.conn.GrowBuffers(slotSize(maxBufferSize))
+	return r.conn.GrowBuffers(slotSize(maxBufferSize, maxCopyRange))
 }
 
 // giveBack undoes bindGroup, where it can.

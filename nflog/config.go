@@ -83,7 +83,7 @@ type Config struct {
 	OnError func(error)
 
 	// Socket sets the network namespace and the receive buffer. A ReadBuffer of
-	// 0 asks for 2 to 8 MiB, by BufferSize.
+	// 0 asks for 2 to 8 MiB, by BufferSize and CopyRange.
 	Socket nfnl.Config
 }
 
@@ -103,9 +103,8 @@ const (
 
 // raisedBufferSize is BufferSize for a Threshold above manyPackets, more small
 // packets than the kernel's default has room for. The kernel makes 64 KiB of
-// it, room for 350 small packets or 38 full ones; that still fits a slot of
-// the smallest size, and memory that large can mostly be had where the kernel
-// must not wait for it.
+// it, room for 350 small packets or 38 full ones; memory that large can mostly
+// be had where the kernel must not wait for it.
 const (
 	raisedBufferSize = 32 << 10
 	manyPackets      = 32
@@ -121,8 +120,8 @@ func minBufferSize() uint32 { return uint32(min(os.Getpagesize(), 8192)) }
 
 // Sizes of what a receive needs, in bytes.
 const (
-	minSlot       = 72 << 10 // a packet of 64 KiB gets a datagram of its own size
-	slabOverhead  = 320      // sizeof(struct skb_shared_info)
+	metadataRoom  = 8 << 10 // for all of a packet but its payload
+	slabOverhead  = 320     // sizeof(struct skb_shared_info)
 	minReadBuffer = 2 << 20
 	maxReadBuffer = 8 << 20
 	minDatagrams  = 32 // that the receive buffer is to hold
@@ -131,10 +130,11 @@ const (
 // maxBatch keeps the buffers of a batch below 64 MiB.
 const maxBatch = 256
 
-// slotSize returns the size of the longest datagram of a group: the allocator
-// rounds the kernel's buffer up, and the kernel fills it all.
-func slotSize(bufferSize uint32) int {
-	return max(1<<bits.Len32(bufferSize+slabOverhead-1), minSlot)
+// slotSize returns the size of the longest datagram of a group. The kernel makes
+// a buffer of bufferSize, or for a packet that is longer one of that length
+// (nfulnl_alloc_skb); the allocator rounds it up, and the kernel fills it all.
+func slotSize(bufferSize, copyRange uint32) int {
+	return 1 << bits.Len32(max(bufferSize, copyRange+metadataRoom)+slabOverhead-1)
 }
 
 // withDefaults returns c with no zero left where zero means something else, but
@@ -156,7 +156,7 @@ func (c Config) withDefaults() Config {
 		c.Batch = defaultBatch
 	}
 	if c.Socket.ReadBuffer == 0 {
-		c.Socket.ReadBuffer = min(max(minDatagrams*slotSize(c.BufferSize), minReadBuffer), maxReadBuffer)
+		c.Socket.ReadBuffer = min(max(minDatagrams*slotSize(c.BufferSize, c.CopyRange), minReadBuffer), maxReadBuffer)
 	}
 	return c
 }

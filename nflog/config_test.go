@@ -119,10 +119,11 @@ func TestLargeDatagramsFitTheBuffers(t *testing.T) {
 		cfg  nflog.Config
 		size int // of the kernel's longest datagram
 	}{
-		{nflog.Config{}, 64092}, // one packet of 64 KiB
+		{nflog.Config{}, 130752}, // behind a packet of 64 KiB is room for more
+		{nflog.Config{CopyRange: 1024}, 7664},
 		{nflog.Config{BufferSize: 32768}, 64448},
-		{nflog.Config{Threshold: 100}, 64448},
-		{nflog.Config{BufferSize: 65536}, 129968},
+		{nflog.Config{Threshold: 100}, 130752},
+		{nflog.Config{BufferSize: 65536}, 130752},
 		{nflog.Config{BufferSize: 131072}, 261008},
 	} {
 		r, k := open(t, c.cfg)

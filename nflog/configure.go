@@ -80,7 +80,7 @@ func (r *Reader) open(cfg Config) error {
 // the group that was refused.
 func (r *Reader) configure(cfg Config, apply func(Config) (*group, error)) (err error) {
 	cfg = cfg.withDefaults()
-	if err := r.conn.GrowBuffers(slotSize(cfg.BufferSize)); err != nil {
+	if err := r.conn.GrowBuffers(slotSize(cfg.BufferSize, cfg.CopyRange)); err != nil {
 		return fmt.Errorf("group %d: %w", r.groups[0].number, err)
 	}
 	var refused *group
