@@ -210,27 +210,70 @@ func TestRangeEndsWithItsHandler(t *testing.T) {
 	qs := openRange(t, n, nfqueue.Config{Fallback: nfqueue.Accept()}, 3)
 	addRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Queues(0, 3))
 	to, from := udpPair(t, n, "udp", ipv4.address())
-	done := background(func() error {
-		return qs.Run(context.Background(), func(*nfqueue.Packet) nfqueue.Verdict {
-			runtime.Goexit()
-			panic("unreachable")
-		})
-	})
-	send(t, from, "x")
-	if err := next(t, done); err == nil || errors.Is(err, net.ErrClosed) {
-		t.Errorf("Run: %v", err)
+	for name, end := range map[string]func(){"Goexit": runtime.Goexit, "panic": func() { panic("oops") }} {
+		ended := make(chan any, 1)
+		go func() {
+			defer func() { ended <- recover() }()
+			qs.Run(context.Background(), func(*nfqueue.Packet) nfqueue.Verdict {
+				end()
+				panic("unreachable")
+			})
+			t.Errorf("%s: Run returned", name)
+		}()
+		send(t, from, name)
+		wantReceived(t, to, name)
+		if p, _ := next(t, ended).(*nfqueue.PanicError); (p != nil) != (name == "panic") || p != nil && p.Value != "oops" {
+			t.Errorf("%s: Run panicked with %v", name, p)
+		}
 	}
-	wantReceived(t, to, "x")
 
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cause := errors.New("the reason why")
-	done = background(func() error { return qs.Run(ctx, accept) })
+	done := background(func() error { return qs.Run(ctx, accept) })
 	send(t, from, "y")
 	wantReceived(t, to, "y")
 	cancel(cause)
 	if err := next(t, done); err != cause {
 		t.Errorf("a second Run: %v, want %v", err, cause)
 	}
+}
+
+// All queues of a range change, beside a Run.
+func TestRangeIsConfigured(t *testing.T) {
+	const first, queues = 40, 3
+	n := newNet(t)
+	qs := openRange(t, n, nfqueue.Config{Queue: first}, queues)
+	chain, err := n.Chain(lab.IPv4, lab.Output, 0)
+	must(t, err)
+	for i := range uint16(queues) {
+		_, err := chain.Add(lab.UDP(9990+i), lab.Queue(first+i))
+		must(t, err)
+	}
+	type seen struct {
+		queue uint16
+		bytes int
+	}
+	got := make(chan seen, 1)
+	done := background(func() error {
+		return qs.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
+			got <- seen{p.Queue, len(p.Payload)}
+			return nfqueue.Accept()
+		})
+	})
+	for _, bytes := range []int{ipv4.headers, ipv4.headers + len("hello")} {
+		must(t, qs.Configure(nfqueue.Config{Queue: first, CopyRange: uint32(bytes)}))
+		for i := range queues {
+			c, err := n.Dial("udp", fmt.Sprintf("127.0.0.1:%d", 9990+i))
+			must(t, err)
+			send(t, c, "hello")
+			must(t, c.Close())
+			if got, want := next(t, got), (seen{uint16(first + i), bytes}); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		}
+	}
+	must(t, qs.Close())
+	wantError(t, "Run", next(t, done), net.ErrClosed)
 }
 
 // The receive buffer is shared out between the queues.

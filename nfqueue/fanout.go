@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
 )
 
 // Queues are several queues with one handler, for a rule that spreads packets:
@@ -11,12 +14,9 @@ import (
 // between two addresses in one queue. Each has a socket and a goroutine of its
 // own, and so shares nothing with the others.
 type Queues struct {
-	queues []*Queue
+	queues      []*Queue
+	configuring sync.Mutex // one at a time
 }
-
-// errHandlerExited is why Run ends when a handler calls runtime.Goexit, as
-// testing's FailNow does.
-var errHandlerExited = errors.New("nfqueue: the handler ended its goroutine")
 
 // errNoQueues is what the zero Queues say.
 var errNoQueues = errors.New("nfqueue: there are no queues: OpenRange makes them")
@@ -53,26 +53,106 @@ func (qs *Queues) Queue(i int) *Queue { return qs.queues[i] }
 // Run runs h on every queue, each in a goroutine of its own: h and
 // Config.OnError are called by several at once. When one queue ends, all do, and
 // the error is that queue's; see Queue.Run.
+//
+// If h or OnError panics, Run ends all queues and then panics with a *PanicError
+// in the goroutine that called it, which can recover. If h ends its goroutine, as
+// testing's FailNow does, Run ends that of its caller.
 func (qs *Queues) Run(ctx context.Context, h Handler) error {
 	if len(qs.queues) == 0 {
 		return errNoQueues
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	ended := make(chan error, len(qs.queues))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan ending, len(qs.queues))
 	for _, q := range qs.queues {
-		go func() {
-			err := errHandlerExited
-			defer func() { ended <- err }()
-			err = q.Run(ctx, h)
-		}()
+		go q.runAside(ctx, h, ended)
 	}
-	first := <-ended
-	cancel(first)
+	e := <-ended
+	cancel()
 	for range len(qs.queues) - 1 {
-		<-ended
+		e = e.with(<-ended)
 	}
-	return first
+	switch {
+	case e.panicked != nil:
+		panic(e.panicked)
+	case e.exited:
+		runtime.Goexit()
+	}
+	return e.err
+}
+
+// A PanicError is what Queues.Run panics with when its handler, or
+// Config.OnError, has panicked.
+type PanicError struct {
+	Value any    // of the panic
+	Stack []byte // of the goroutine that panicked, as debug.Stack has it
+}
+
+// Error returns the value and the stack, which an uncaught panic prints.
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("nfqueue: panic in Queues.Run: %v\n\n%s", e.Value, e.Stack)
+}
+
+// Unwrap returns Value if that is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// An ending is how a Run ended.
+type ending struct {
+	err      error
+	panicked *PanicError
+	exited   bool // the handler ended its goroutine
+}
+
+// with returns what to make of e and a later ending: it counts only if the
+// handler did not return.
+func (e ending) with(later ending) ending {
+	if e.panicked == nil {
+		e.panicked = later.panicked
+	}
+	e.exited = e.exited || later.exited
+	return e
+}
+
+// runAside is Run in a goroutine of its own, which says how it ended.
+func (q *Queue) runAside(ctx context.Context, h Handler, ended chan<- ending) {
+	e := ending{exited: true}
+	defer func() {
+		if v := recover(); v != nil {
+			e = ending{panicked: &PanicError{v, debug.Stack()}}
+		}
+		ended <- e
+	}()
+	e = ending{err: q.Run(ctx, h)}
+}
+
+// Configure changes all queues to cfg, in which Queue is the number of the first;
+// see Queue.Configure. If one of them cannot be changed, those before it are
+// changed back. Until it returns, some queues have the old configuration and some
+// the new one.
+func (qs *Queues) Configure(cfg Config) error {
+	if len(qs.queues) == 0 {
+		return errNoQueues
+	}
+	if first := qs.queues[0].number; cfg.Queue != first {
+		return fmt.Errorf("nfqueue: Config.Queue is %d, not %d, the first of the open queues", cfg.Queue, first)
+	}
+	qs.configuring.Lock()
+	defer qs.configuring.Unlock()
+	var before []Config
+	for i, q := range qs.queues {
+		cfg.Queue = q.number
+		before = append(before, q.Granted())
+		if err := q.Configure(cfg); err != nil {
+			for j, old := range before[:i] {
+				err = errors.Join(err, qs.queues[j].Configure(old))
+			}
+			return err
+		}
+	}
+	return nil
 }
 
 // Stats returns the sum of all queues' counts.
