@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -126,23 +127,28 @@ func (n *Net) AddAddr(name string, p netip.Prefix) error {
 		ae.Bytes(unix.IFA_ADDRESS, p.Addr().AsSlice())
 		_, err = n.request(unix.RTM_NEWADDR, netlink.Create|netlink.Excl, header, ae)
 	}
-	if err == nil && p.Addr().Is6() && ifi.Flags&net.FlagLoopback == 0 {
-		err = await(func() (bool, error) { return n.solicitable(name, p.Addr()) })
+	if err == nil && p.Addr().Is6() {
+		err = await(func() (bool, error) { return n.local(p.Addr()) })
 	}
 	return wrap(err, "add %s to %s", p, name)
 }
 
-// solicitable reports whether the device listens to the group to which
-// neighbours direct their question for the IPv6 address a. The kernel joins it
-// some time after the address is added; the question repeats after a second.
-func (n *Net) solicitable(device string, a netip.Addr) (bool, error) {
-	b := a.As16()
-	group := fmt.Sprintf("ff0200000000000000000001ff%x", b[13:])
-	groups, err := inside(n, func() ([]byte, error) { return os.ReadFile("/proc/thread-self/net/igmp6") })
-	for line := range strings.Lines(string(groups)) {
-		// index, device, group, users, ...
-		if f := strings.Fields(line); len(f) > 2 && f[1] == device && f[2] == group {
-			return true, nil
+// local reports whether the IPv6 address a has its local route. The kernel makes
+// it some time after the address is added, when the device has joined the group
+// to which neighbours direct their question (addrconf_dad_begin). Until then
+// nobody can bind to the address, and a question is repeated after a second.
+func (n *Net) local(a netip.Addr) (bool, error) {
+	want := fmt.Sprintf("%x", a.As16())
+	routes, err := inside(n, func() ([]byte, error) { return os.ReadFile("/proc/thread-self/net/ipv6_route") })
+	for line := range strings.Lines(string(routes)) {
+		// destination, its length, source, its length, gateway, metric, users, uses, flags, device
+		f := strings.Fields(line)
+		if len(f) < 10 || f[0] != want || f[1] != "80" {
+			continue
+		}
+		flags, err := strconv.ParseUint(f[8], 16, 32)
+		if err != nil || flags&unix.RTF_LOCAL != 0 {
+			return err == nil, err
 		}
 	}
 	return false, err

@@ -67,6 +67,35 @@ func TestVethIsQuiet(t *testing.T) {
 	wantPackets(t, r, 0)
 }
 
+// An address can be listened on and sent to at once.
+func TestAddressIsUsable(t *testing.T) {
+	a, b := newNet(t), newNet(t)
+	must(t, a.Veth("eth0", b, "eth0"))
+	must(t, a.Up("eth0"))
+	must(t, b.Up("eth0"))
+	for i := range 20 {
+		for _, on := range []struct{ device, prefix string }{
+			{"lo", "2001:db8:1::/128"}, {"eth0", "2001:db8:2::/64"}, {"lo", "198.51.100.0/24"}, {"eth0", "192.0.2.0/24"},
+		} {
+			p := netip.MustParsePrefix(on.prefix)
+			raw := p.Addr().AsSlice()
+			raw[len(raw)-1] = byte(i + 1)
+			addr, _ := netip.AddrFromSlice(raw)
+			must(t, a.AddAddr(on.device, netip.PrefixFrom(addr, p.Bits())))
+			to := netip.AddrPortFrom(addr, 9999).String()
+			pc, err := a.ListenPacket("udp", to)
+			must(t, err)
+			defer pc.Close()
+			c, err := a.Dial("udp", to)
+			must(t, err)
+			defer c.Close()
+			if !deliver(t, c, pc) {
+				t.Error("not reached: ", to)
+			}
+		}
+	}
+}
+
 func TestForwarding(t *testing.T) {
 	left, right := newNet(t), newNet(t)
 	router := newNet(t)
