@@ -3,6 +3,7 @@
 package nfpacket
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -168,6 +169,8 @@ func TestCaptureQueue(t *testing.T) {
 		"output-gso-cut": queueGSO,
 		"conntrack-dnat": queueDNAT,
 		"conntrack-icmp": queueICMP,
+		"output-class":   queueClass,
+		"output-label":   queueLabel,
 	} {
 		t.Run(rule, func(t *testing.T) {
 			if tp := play(t); tp != nil {
@@ -360,12 +363,60 @@ func queueICMP(t *testing.T) *tape {
 	return tp
 }
 
+// queueClass captures a packet of a socket in a control group.
+func queueClass(t *testing.T) *tape {
+	const class = 0x00100001
+	n := newNet(t)
+	tp := newTape(t, n)
+	tp.configure(nfqueue.Config{Queue: 7}.Bind())
+	addRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Queue(7))
+	c, err := dialInClass(n, class)
+	if errors.Is(err, errors.ErrUnsupported) || !kernelSince(6, 4) {
+		t.Logf("no classes in packets here: %v", err)
+		return nil
+	}
+	must(t, err)
+	defer c.Close()
+	send(t, c, "hello")
+	if p := tp.accept(); p.ClassID != class {
+		t.Errorf("%+v", p)
+	}
+	return tp
+}
+
+// queueLabel captures a packet with a label of a security module, in a
+// connection that has it too.
+func queueLabel(t *testing.T) *tape {
+	n := newNet(t)
+	if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
+		return nil
+	}
+	mark, ok := secMark(t, n)
+	if !ok {
+		return nil
+	}
+	tp := newTape(t, n)
+	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true, SecurityContext: true}.Bind())
+	addRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), mark, lab.SetCTSecMark(), lab.Queue(7))
+	_, c := udpPair(t, n, "udp", ipv4.address())
+	send(t, c, "hello")
+	p := tp.accept()
+	conn, err := p.Conntrack()
+	if err != nil || !bytes.HasPrefix(p.SecurityContext, []byte(label)) || string(conn.SecurityContext) != label {
+		t.Errorf("%v: %q, %q", err, p.SecurityContext, conn.SecurityContext)
+	}
+	return tp
+}
+
 func TestCaptureLog(t *testing.T) {
 	for rule, play := range map[string]func(t *testing.T) *tape{
 		"output-owner": logOwner,
 		"prerouting":   logPrerouting,
 		"ingress-vlan": logIngress,
 		"conntrack":    logConntrack,
+		"bridge-vlan":  logBridge,
+		"arp-output":   logARP,
+		"egress":       logEgress,
 	} {
 		t.Run(rule, func(t *testing.T) {
 			if tp := play(t); tp != nil {
@@ -420,6 +471,58 @@ func logIngress(t *testing.T) *tape {
 	sendFrame(t, a, "eth0", tagged(t))
 	for _, p := range tp.logged() {
 		if p.Family != nfnl.NetDev || p.VLAN.TCI != 0xa02a || len(p.LinkHeader) != 14 {
+			t.Errorf("%+v", p)
+		}
+	}
+	return tp
+}
+
+func logBridge(t *testing.T) *tape {
+	a, n, _ := bridged(t)
+	tp := newTape(t, n)
+	tp.configure(nflog.Config{Threshold: 1}.Bind(5))
+	addRule(t, n, lab.Bridge, lab.Forward, lab.L4(unix.IPPROTO_UDP), lab.Log(5, "crossed", 0, 0))
+	sendFrame(t, a, "eth0", tagged(t))
+	for _, p := range tp.logged() {
+		if p.Family != nfnl.Bridge || p.VLAN.TCI != 0xa02a || len(p.LinkHeader) != 14 || port(p.PhysOutDev, p.OutDev) == 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+	return tp
+}
+
+func logARP(t *testing.T) *tape {
+	a, _, _, addrB := wire(t, ipv4)
+	tp := newTape(t, a)
+	tp.configure(nflog.Config{Threshold: 1}.Bind(5))
+	addRule(t, a, lab.ARP, lab.Output, lab.Log(5, "asked", 0, 0))
+	c, err := a.Dial("udp", netip.AddrPortFrom(addrB, 9999).String())
+	must(t, err)
+	defer c.Close()
+	send(t, c, "hello")
+	for _, p := range tp.logged() {
+		if p.Family != nfnl.ARP || p.OutDev == 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+	return tp
+}
+
+func logEgress(t *testing.T) *tape {
+	a, _, _, _ := wire(t, ipv4)
+	chain, err := a.DeviceChain("eth0", lab.Egress, 0)
+	if err != nil && !kernelSince(5, 16) {
+		t.Log(err)
+		return nil
+	}
+	must(t, err)
+	tp := newTape(t, a)
+	tp.configure(nflog.Config{Threshold: 1}.Bind(5))
+	_, err = chain.Add(lab.Log(5, "frame", 0, 0))
+	must(t, err)
+	sendFrame(t, a, "eth0", tagged(t))
+	for _, p := range tp.logged() {
+		if p.Family != nfnl.NetDev || p.OutDev == 0 || len(p.LinkHeader) == 0 {
 			t.Errorf("%+v", p)
 		}
 	}
