@@ -52,9 +52,10 @@ type Packet struct {
 
 	// Payload is the packet from its network header on, as much of it as
 	// Config.CopyRange and the rule let through; there is none with MetadataOnly.
-	// At the hook egress it begins with LinkHeader. The kernel does not tell how
-	// long the packet was; the IP header does. Of packets that a local program
-	// sends the checksums may still be missing.
+	// At the hook egress it begins with LinkHeader, and at ARP's output with the
+	// frame's link header too. The kernel does not tell how long the packet was;
+	// the IP header does. Of packets that a local program sends the checksums may
+	// still be missing.
 	Payload []byte
 
 	// Time is when the packet arrived, if the kernel took the time: at the hooks
