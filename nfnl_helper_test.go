@@ -28,12 +28,14 @@ import (
 const envHelper = "NFPACKET_HELPER"
 
 var roles = map[string]func() error{
-	"taker":    take3,
-	"stranger": openAsStranger,
-	"opener":   handOverSockets,
-	"marker":   mark3,
-	"lister":   listDescriptors,
-	"starving": starve,
+	"taker":     take3,
+	"stranger":  openAsStranger,
+	"opener":    handOverSockets,
+	"marker":    mark3,
+	"lister":    listDescriptors,
+	"frugal":    workInLittleMemory,
+	"starving":  starve,
+	"powerless": useWithoutPrivilege,
 }
 
 func init() {
