@@ -25,8 +25,14 @@ func stranger(t *testing.T, port uint32, datagram []byte) error {
 
 func TestOtherProgramsCannotSendToTheSocket(t *testing.T) {
 	c := dialTest(t, Config{})
-	if err := stranger(t, c.PortID(), packet(1)); err != syscall.ECONNREFUSED {
-		t.Errorf("sending to the socket: %v", err)
+	for name, datagram := range map[string][]byte{
+		"a packet":           packet(1),
+		"an acknowledgement": reply(Header{Type: queueConfig, Seq: c.seq.Load() + 1}, 0),
+		"a refusal":          reply(Header{Type: queueConfig, Seq: c.seq.Load() + 1}, syscall.EPERM),
+	} {
+		if err := stranger(t, c.PortID(), datagram); err != syscall.ECONNREFUSED {
+			t.Errorf("sending %s to the socket: %v", name, err)
+		}
 	}
 	if err := c.TryReceive(NewBatch(1, 256, func(m Message, err error) {
 		t.Errorf("received %+v, %v", m, err)
