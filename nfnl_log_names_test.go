@@ -54,12 +54,12 @@ func TestLinksOfAClosedSocket(t *testing.T) {
 	n := newNet(t)
 	r := openLog(t, n, nflog.Config{Groups: []uint16{5}})
 	must(t, r.Close())
-	if _, err := r.Links(); err == nil || !strings.Contains(err.Error(), "nflog 5") {
+	if _, err := r.Links(); !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), "nflog 5") {
 		t.Errorf("error %v", err)
 	}
 	q := openQueue(t, n, nfqueue.Config{Queue: 7})
 	must(t, q.Close())
-	if _, err := q.Links(); err == nil || !strings.Contains(err.Error(), "nfqueue 7") {
+	if _, err := q.Links(); !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), "nfqueue 7") {
 		t.Errorf("error %v", err)
 	}
 }

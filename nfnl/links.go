@@ -30,7 +30,7 @@ type watch interface {
 func (c *Conn) Links() (*Links, error) {
 	w, names, err := watchLinks(c.t)
 	if err != nil {
-		return nil, err
+		return nil, c.check(err)
 	}
 	l := &Links{watch: w, done: make(chan struct{})}
 	l.names.Store(&names)

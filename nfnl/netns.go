@@ -6,4 +6,7 @@ import "os"
 // it, wherever the program itself is: "netfilter/nfnetlink_queue", for example.
 // The file may be kept and read again from its start. It needs CAP_NET_ADMIN
 // over the namespace, and CAP_SYS_ADMIN too if the program is in another one.
-func (c *Conn) OpenProc(name string) (*os.File, error) { return openProc(c.t, name) }
+func (c *Conn) OpenProc(name string) (*os.File, error) {
+	f, err := openProc(c.t, name)
+	return f, c.check(err)
+}

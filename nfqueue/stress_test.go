@@ -85,6 +85,56 @@ func TestEveryPacketGetsOneVerdict(t *testing.T) {
 	}
 }
 
+// Beside several Runs and tickets, Configure, Granted, Stats and the rest change
+// nothing of it: each packet comes to one handler, and gets one verdict.
+func TestNoPacketIsHandedOutTwice(t *testing.T) {
+	var seen sync.Map
+	q, k := open(t, nfqueue.Config{Batch: 8})
+	tickets := make(chan nfqueue.Ticket)
+	var deciders, others sync.WaitGroup
+	for range 4 {
+		deciders.Go(func() { decide(t, q, tickets) })
+	}
+	answer := mixed(t, tickets)
+	var stops []func() error
+	for range 3 {
+		stops = append(stops, start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+			if _, twice := seen.LoadOrStore(p.ID, true); twice {
+				t.Errorf("packet %d was handed out twice", p.ID)
+			}
+			return answer(p)
+		}))
+	}
+	for i := range 2 {
+		others.Go(func() {
+			for n := range 100 {
+				cfg := q.Granted()
+				cfg.CopyRange, cfg.Owner = uint32(1000+n), i == 0
+				if err := q.Configure(cfg); err != nil {
+					t.Error(err)
+				}
+				q.Stats()
+				if _, err := q.Links(); !errors.Is(err, errors.ErrUnsupported) {
+					t.Errorf("Links: %v", err)
+				}
+			}
+		})
+	}
+	enqueueAll(k)
+	for id := uint32(1); id <= stressPackets; id++ {
+		wantVerdict(t, k, id, nfqueue.Accept())
+	}
+	others.Wait()
+	for _, stop := range stops {
+		stop()
+	}
+	close(tickets)
+	deciders.Wait()
+	if s := q.Stats(); s.Packets != stressPackets || s.Held != 0 || s.Gone+s.Refused+s.Fallbacks+s.Lost != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 func TestCloseAmidEverything(t *testing.T) {
 	q, k := open(t, nfqueue.Config{Batch: 8})
 	tickets := make(chan nfqueue.Ticket)
