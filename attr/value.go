@@ -15,13 +15,19 @@ import (
 // That is struct nfqnl_msg_packet_timestamp of linux/netfilter/nfnetlink_queue.h
 // and struct nfulnl_msg_packet_timestamp of nfnetlink_log.h.
 func (d *Decoder) Time() time.Time {
-	v := d.value
-	if len(v) < 16 {
+	if len(d.value) < 16 {
 		d.short(16)
+	}
+	return Time(d.value)
+}
+
+// Time is Decoder.Time for the value v of an attribute. The zero Time says that
+// there are less than 16 bytes.
+func Time(v []byte) time.Time {
+	if len(v) < 16 {
 		return time.Time{}
 	}
-	sec, usec := binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
-	return time.Unix(int64(sec), int64(usec)*1000)
+	return time.Unix(int64(binary.BigEndian.Uint64(v)), int64(binary.BigEndian.Uint64(v[8:]))*1000)
 }
 
 // AppendTime adds an attribute with t, cut to microseconds.
@@ -44,9 +50,16 @@ const maxHardwareAddr = 8
 // field is cut to what is there: link layers with longer addresses, such as
 // InfiniBand, tell the length that didn't fit.
 func (d *Decoder) HardwareAddr() net.HardwareAddr {
-	v := d.value
-	if len(v) < 4 {
+	if len(d.value) < 4 {
 		d.short(4)
+	}
+	return HardwareAddr(d.value)
+}
+
+// HardwareAddr is Decoder.HardwareAddr for the value v of an attribute. Nil says
+// that there are less than 4 bytes.
+func HardwareAddr(v []byte) net.HardwareAddr {
+	if len(v) < 4 {
 		return nil
 	}
 	n := min(int(binary.BigEndian.Uint16(v)), maxHardwareAddr, len(v)-4)

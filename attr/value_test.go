@@ -112,3 +112,15 @@ func TestVLANParts(t *testing.T) {
 		}
 	}
 }
+
+func TestValuesThatAreTooShortAreZero(t *testing.T) {
+	if got := attr.Time(make([]byte, 15)); !got.IsZero() {
+		t.Errorf("time %v", got)
+	}
+	if got := attr.HardwareAddr(make([]byte, 3)); got != nil {
+		t.Errorf("hardware address %v", got)
+	}
+	if got := attr.CString(nil); len(got) != 0 {
+		t.Errorf("string %q", got)
+	}
+}

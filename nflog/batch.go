@@ -77,7 +77,7 @@ func (b *buffer) takePacket(g *group, m nfnl.Message, err error) {
 		b.packets = append(b.packets, Packet{})
 	}
 	p := &b.packets[n]
-	has, wrong := p.decode(m)
+	has, wrong := p.decode(&m)
 	if has&foundSeq != 0 {
 		b.lose(g, p.Seq)
 	}

@@ -8,14 +8,15 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// BenchmarkDecode decodes a record as an input chain's rule makes it, and one
-// with everything a record can have.
+// BenchmarkDecode decodes records as rules at the hooks output and input make
+// them, and one with everything a record can have.
 func BenchmarkDecode(b *testing.B) {
 	for _, c := range []struct {
 		name string
 		p    nflog.Packet
 	}{
 		{"plain", plainPacket()},
+		{"input", inputPacket()},
 		{"full", fullPacket()},
 	} {
 		b.Run(c.name, func(b *testing.B) {

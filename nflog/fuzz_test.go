@@ -16,7 +16,7 @@ import (
 // FuzzPacket decodes anything. What it finds must be within the input, and
 // come out the same when it is written and read again.
 func FuzzPacket(f *testing.F) {
-	for _, p := range []nflog.Packet{plainPacket(), fullPacket()} {
+	for _, p := range []nflog.Packet{plainPacket(), inputPacket(), fullPacket()} {
 		m, _, err := nfnl.Next(nflogtest.AppendPacket(nil, &p))
 		if err != nil {
 			f.Fatal(err)

@@ -1,7 +1,6 @@
 package nflog
 
 import (
-	"encoding/binary"
 	"net"
 	"slices"
 	"time"
@@ -85,92 +84,6 @@ type Packet struct {
 	ConntrackInfo attr.ConntrackInfo
 
 	conntrack []byte
-}
-
-// packetHeaderLen is the length of struct nfulnl_msg_packet_hdr without its
-// padding.
-const packetHeaderLen = 3
-
-// found is a set of attributes that every packet of an open group has.
-type found uint8
-
-const (
-	foundHeader found = 1 << iota
-	foundSeq
-)
-
-// Decode sets p to the packet in m, whose bytes it aliases. Time is zero if the
-// kernel sent none. The error wraps attr.ErrMalformed or nfnl.ErrMalformed.
-func (p *Packet) Decode(m nfnl.Message) error {
-	_, err := p.decode(m)
-	return err
-}
-
-// decode is Decode; it also says what could be read, whatever the error.
-//
-//	 0           2      3         4
-//	+-----------+------+---------+
-//	| EtherType | hook | padding |    struct nfulnl_msg_packet_hdr
-//	+-----------+------+---------+
-func (p *Packet) decode(m nfnl.Message) (has found, err error) {
-	*p = Packet{Group: m.Resource, Family: m.Family, ConntrackInfo: attr.InfoUntracked}
-	d := attr.NewDecoder(m.Attrs)
-	for d.Next() {
-		switch d.Type() {
-		case attrPacketHeader:
-			h := d.Fixed(packetHeaderLen)
-			p.Proto = binary.BigEndian.Uint16(h)
-			p.Hook = nfnl.Hook(h[2])
-			has |= foundHeader
-		case attrPrefix:
-			p.Prefix = d.CString()
-		case attrInDev:
-			p.InDev = int(d.Uint32())
-		case attrPhysInDev:
-			p.PhysInDev = int(d.Uint32())
-		case attrOutDev:
-			p.OutDev = int(d.Uint32())
-		case attrPhysOutDev:
-			p.PhysOutDev = int(d.Uint32())
-		case attrMark:
-			p.Mark = d.Uint32()
-		case attrHardwareAddr:
-			p.HardwareAddr = d.HardwareAddr()
-		case attrHardwareType:
-			p.HardwareType = d.Uint16()
-		case attrHardwareLen:
-			p.HardwareLen = d.Uint16()
-		case attrHardwareHeader:
-			p.HardwareHeader = d.Bytes()
-		case attrTimestamp:
-			p.Time = d.Time()
-		case attrUID:
-			p.UID, p.HasOwner = d.Uint32(), true
-		case attrGID:
-			p.GID = d.Uint32()
-		case attrSeq:
-			if p.Seq = d.Uint32(); d.Err() == nil {
-				has |= foundSeq
-			}
-		case attrGlobalSeq:
-			p.GlobalSeq = d.Uint32()
-		case attrConntrack:
-			p.conntrack = d.Bytes()
-		case attrConntrackInfo:
-			p.ConntrackInfo = attr.ConntrackInfo(d.Uint32())
-		case attrVLAN:
-			p.VLAN = d.VLAN()
-		case attrLinkHeader:
-			p.LinkHeader = d.Bytes()
-		case attrPayload:
-			p.Payload = d.Bytes()
-		}
-	}
-	err = d.Err()
-	if err == nil && has&foundHeader == 0 {
-		err = errNoHeader
-	}
-	return has, err
 }
 
 // Clone returns a copy that shares no memory with p.

@@ -25,6 +25,19 @@ func plainPacket() nflog.Packet {
 	}
 }
 
+// inputPacket is what a rule at the hook input logs.
+func inputPacket() nflog.Packet {
+	return nflog.Packet{
+		Group: 5, Proto: 0x0800, Family: nfnl.IPv4, Hook: nfnl.Input,
+		Prefix: []byte("in "), InDev: 2, Mark: 7,
+		HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1},
+		HardwareType: 1, HardwareLen: 14, HardwareHeader: []byte("\x02\x00\x00\x00\x00\x02\x02\x00\x00\x00\x00\x01\x08\x00"),
+		Time:    time.Unix(1234567890, 123456000),
+		Seq:     7,
+		Payload: bytes.Repeat([]byte("payload "), 8),
+	}
+}
+
 // fullPacket has everything that a packet can have.
 func fullPacket() nflog.Packet {
 	return nflog.Packet{
@@ -98,6 +111,8 @@ func TestDecodeReadsEveryAttribute(t *testing.T) {
 		{"link header", tlv(21, mac...), nflog.Packet{LinkHeader: mac}},
 		{"conntrack info", tlv(19, 0, 0, 0, 2), nflog.Packet{ConntrackInfo: attr.InfoNew}},
 		{"an attribute of the future", tlv(99, 1, 2, 3), nflog.Packet{}},
+		{"an empty one of the future", append(tlv(99), tlv(2, 0, 0, 0, 9)...), nflog.Packet{Mark: 9}},
+		{"padding at the end", append(tlv(2, 0, 0, 0, 9), 0, 0, 0), nflog.Packet{Mark: 9}},
 		{"the flag for network byte order", tlv(0x4002, 0, 0, 0, 9), nflog.Packet{Mark: 9}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -148,6 +163,7 @@ func TestDecodeRefusesWhatIsTooShort(t *testing.T) {
 		{"packet header", tlv(1, 8, 0)},
 		{"mark", tlv(2, 0, 0, 1)},
 		{"timestamp", tlv(3, make([]byte, 15)...)},
+		{"timestamp as long as an integer", tlv(3, 0, 0, 0, 1)},
 		{"input device", tlv(4, 0)},
 		{"output device", tlv(5, 0)},
 		{"physical input device", tlv(6)},
@@ -162,6 +178,8 @@ func TestDecodeRefusesWhatIsTooShort(t *testing.T) {
 		{"conntrack info", tlv(19, 0, 0, 2)},
 		{"VLAN", tlv(0x8014, tlv(1, 0x81)...)},
 		{"an attribute that ends beyond the message", []byte{200, 0, 200, 0}},
+		{"an attribute of 8 bytes that ends beyond the message", tlv(2, 0, 0, 0, 1)[:7]},
+		{"an attribute without a whole header", []byte{8, 0, 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var p nflog.Packet
