@@ -16,4 +16,7 @@ var (
 	ErrUntracked = errors.New("the packet is not tracked, or Config.Conntrack is not set")
 )
 
-var errNoHeader = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
+var (
+	errNoHeader     = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
+	errForeignBatch = errors.New("the Batch was not made by NewBatch of this Reader")
+)

@@ -13,7 +13,8 @@ import (
 )
 
 // A Reader reads one or more log groups. Its methods may be called from any
-// goroutine at any time, also from the body of a loop over Packets.
+// goroutine at any time, also from the body of a loop over Packets. The zero
+// Reader is a closed one: get one from Open.
 type Reader struct {
 	conn   *nfnl.Conn
 	config atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
@@ -32,7 +33,15 @@ type Reader struct {
 }
 
 // cfg returns the configuration in force.
-func (r *Reader) cfg() *Config { return r.config.Load() }
+func (r *Reader) cfg() *Config {
+	if c := r.config.Load(); c != nil {
+		return c
+	}
+	return &noConfig
+}
+
+// noConfig is that of the zero Reader.
+var noConfig Config
 
 // Open binds to the groups. It needs CAP_NET_ADMIN over the network namespace.
 // It returns an error that names the field if cfg is wrong, before the kernel
@@ -99,6 +108,9 @@ func (r *Reader) Close() error {
 func (r *Reader) wrap(err error) error {
 	if err == nil {
 		return nil
+	}
+	if len(r.groups) == 0 {
+		return fmt.Errorf("nflog: %w", err)
 	}
 	if more := len(r.groups) - 1; more > 0 {
 		return fmt.Errorf("nflog %d and %d more: %w", r.groups[0].number, more, err)

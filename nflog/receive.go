@@ -37,6 +37,9 @@ func (n *news) clear() {
 // unbound, because such a loop was cancelled, Receive binds them again. The
 // error is net.ErrClosed, os.ErrDeadlineExceeded or the socket's.
 func (r *Reader) Receive(b *Batch) error {
+	if b.buf == nil || b.buf.r != r {
+		return r.wrap(errForeignBatch)
+	}
 	r.join()
 	defer r.leave()
 	defer b.show()
@@ -47,6 +50,9 @@ func (r *Reader) Receive(b *Batch) error {
 // there, or another goroutine is receiving and will get what comes, b.Packets
 // is empty.
 func (r *Reader) TryReceive(b *Batch) error {
+	if b.buf == nil || b.buf.r != r {
+		return r.wrap(errForeignBatch)
+	}
 	defer b.show()
 	if left, _ := r.takeLeft(&b.buf); left {
 		return nil

@@ -1,9 +1,12 @@
 package nfnl
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
-// A Batch holds the buffers of one Receive. Use it again and again; concurrent
-// calls of Receive each need one of their own.
+// A Batch holds the buffers of one Receive; NewBatch makes it. Use it again and
+// again; concurrent calls of Receive each need one of their own.
 type Batch struct {
 	take  func(Message, error)
 	size  int // of a slot's buffer, in bytes
@@ -29,6 +32,9 @@ var (
 	errForeign = fmt.Errorf("%w: sent by another program, not by the kernel", ErrMalformed)
 	errCut     = fmt.Errorf("%w: the datagram was longer than the buffer", ErrMalformed)
 )
+
+// errNoBatch is what Receive says to a Batch without a take.
+var errNoBatch = errors.New("nfnl: the Batch was not made by NewBatch, with a function to take messages")
 
 // NewBatch returns a Batch for n datagrams of up to size bytes each, at least
 // one. Memory is touched only as packets need it.

@@ -27,7 +27,8 @@ type Config struct {
 }
 
 // A Conn is an nfnetlink socket. Its methods may be called from any goroutine
-// at any time; concurrent calls of Receive each need a Batch of their own.
+// at any time; concurrent calls of Receive each need a Batch of their own. Nil
+// and the zero Conn are closed ones.
 type Conn struct {
 	t      transport
 	portID uint32
@@ -109,6 +110,9 @@ func (c *Conn) Send(msgs []byte) error {
 // SetReadDeadline is net.Conn's: from t on, Receive fails with
 // os.ErrDeadlineExceeded. The zero t takes that back.
 func (c *Conn) SetReadDeadline(t time.Time) error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = t
@@ -120,11 +124,19 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 
 // PortID is the socket's netlink address, under which the kernel lists the
 // owner of a queue in /proc/net/netfilter/nfnetlink_queue.
-func (c *Conn) PortID() uint32 { return c.portID }
+func (c *Conn) PortID() uint32 {
+	if c.never() {
+		return 0
+	}
+	return c.portID
+}
 
 // ReadBuffer returns the size of the receive buffer that the kernel granted,
 // in bytes of its own accounting: about 832 a small packet. 0 is unknown.
 func (c *Conn) ReadBuffer() int {
+	if c.never() {
+		return 0
+	}
 	n, _ := readBuffer(c.t)
 	return n
 }
@@ -132,18 +144,29 @@ func (c *Conn) ReadBuffer() int {
 // Drops returns how many datagrams the kernel could not put on the socket.
 // It counts more than packets: also answers that found the buffer full.
 func (c *Conn) Drops() uint32 {
+	if c.never() {
+		return 0
+	}
 	n, _ := drops(c.t)
 	return n
 }
 
 // SyscallConn gives access to the descriptor, for options this package does
 // not know. Do not read, write or filter packets through it.
-func (c *Conn) SyscallConn() (syscall.RawConn, error) { return rawConn(c.t) }
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if c.never() {
+		return nil, net.ErrClosed
+	}
+	return rawConn(c.t)
+}
 
 // Close closes the socket: the kernel takes back every queue and group bound
 // by it. Everything that waits returns net.ErrClosed. Closing again does
 // nothing.
 func (c *Conn) Close() error {
+	if c.never() {
+		return nil
+	}
 	var err error
 	c.close.Do(func() {
 		close(c.closed)
@@ -152,8 +175,15 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// isClosed reports whether Close was called.
+// never reports whether c was never open: it did not come from Dial, FileConn or
+// Pipe.
+func (c *Conn) never() bool { return c == nil || c.t == nil }
+
+// isClosed reports whether Close was called, or c was never open.
 func (c *Conn) isClosed() bool {
+	if c.never() {
+		return true
+	}
 	select {
 	case <-c.closed:
 		return true

@@ -2,12 +2,13 @@ package nfnl
 
 import (
 	"maps"
+	"net"
 	"sync"
 	"sync/atomic"
 )
 
 // Links names network interfaces by their index, from a table that the kernel
-// keeps current. It costs no system call a packet.
+// keeps current. It costs no system call a packet. The zero Links name none.
 type Links struct {
 	names atomic.Pointer[map[int]string] // never changed, only replaced
 	watch watch
@@ -28,6 +29,9 @@ type watch interface {
 // runs a goroutine until Close. It needs no privilege, but CAP_NET_ADMIN and
 // CAP_SYS_ADMIN where the socket is in another namespace than the program.
 func (c *Conn) Links() (*Links, error) {
+	if c.never() {
+		return nil, net.ErrClosed
+	}
 	w, names, err := watchLinks(c.t)
 	if err != nil {
 		return nil, c.check(err)
@@ -52,11 +56,19 @@ func (l *Links) follow() {
 
 // Name returns the name of the interface with an index, or "" if there is none:
 // index 0, which packets have for an interface that is not known, never is.
-func (l *Links) Name(index int) string { return (*l.names.Load())[index] }
+func (l *Links) Name(index int) string {
+	if names := l.names.Load(); names != nil {
+		return (*names)[index]
+	}
+	return ""
+}
 
 // Close ends the goroutine. The names stay as they are then. Closing again does
 // nothing.
 func (l *Links) Close() error {
+	if l.watch == nil {
+		return nil
+	}
 	var err error
 	l.close.Do(func() {
 		err = l.watch.end()

@@ -1,12 +1,18 @@
 package nfnl
 
-import "os"
+import (
+	"net"
+	"os"
+)
 
 // OpenProc opens a file below /proc/net as the socket's network namespace has
 // it, wherever the program itself is: "netfilter/nfnetlink_queue", for example.
 // The file may be kept and read again from its start. It needs CAP_NET_ADMIN
 // over the namespace, and CAP_SYS_ADMIN too if the program is in another one.
 func (c *Conn) OpenProc(name string) (*os.File, error) {
+	if c.never() {
+		return nil, net.ErrClosed
+	}
 	f, err := openProc(c.t, name)
 	return f, c.check(err)
 }

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A Receiver receives on a Conn until its context is done.
+// A Receiver receives on a Conn until its context is done. The zero Receiver is
+// that of a closed Conn.
 type Receiver struct {
 	c    *Conn
 	ctx  context.Context
@@ -24,16 +25,26 @@ var aLongTimeAgo = time.Unix(1, 0)
 // often Receive is called. Call Close when done.
 func (c *Conn) Receiver(ctx context.Context) *Receiver {
 	r := &Receiver{c: c, ctx: ctx}
+	if c.never() {
+		return r
+	}
 	r.stop = context.AfterFunc(ctx, r.interrupt)
 	return r
 }
 
 // Close frees what the Receiver holds of its context. The Conn stays open.
-func (r *Receiver) Close() { r.stop() }
+func (r *Receiver) Close() {
+	if r.stop != nil {
+		r.stop()
+	}
+}
 
 // Receive is Conn.Receive, but once the context is done it returns
 // context.Cause, at once or instead of waiting.
 func (r *Receiver) Receive(b *Batch) error {
+	if r.ctx == nil {
+		return net.ErrClosed
+	}
 	for {
 		if err := r.ctx.Err(); err != nil {
 			return context.Cause(r.ctx)
@@ -53,6 +64,9 @@ func (r *Receiver) Receive(b *Batch) error {
 // os.ErrDeadlineExceeded or what the socket says. Loss is no error: see
 // OverrunError.
 func (c *Conn) Receive(b *Batch) error {
+	if c.never() {
+		return net.ErrClosed
+	}
 	return c.plain.Receive(b)
 }
 
@@ -108,6 +122,9 @@ func (c *Conn) putBack() {
 // a receiver to wait for. It returns how many messages take saw.
 func (c *Conn) receive(r *Receiver, b *Batch) (int, error) {
 	defer c.putBack()
+	if b.take == nil {
+		return 0, errNoBatch
+	}
 	b.reset()
 	if room := int(c.room.Load()); room > b.size {
 		b.resize(room)
@@ -149,6 +166,9 @@ func (r *Receiver) interrupt() {
 // up to size bytes. A Receive that waits is called back to do so: when
 // GrowBuffers returns the kernel may send longer ones.
 func (c *Conn) GrowBuffers(size int) error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
 	for old := c.room.Load(); old < int64(size) && !c.room.CompareAndSwap(old, int64(size)); {
 		old = c.room.Load()
 	}

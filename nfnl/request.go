@@ -37,6 +37,9 @@ func (r *request) answered() bool { return r != nil && len(r.answer) > 0 }
 // When the answer is lost Request sends m again, so m must be something that
 // can be said twice.
 func (c *Conn) Request(m Message) error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
 	m.Flags |= FlagRequest | FlagAck
 	m.Seq = c.nextSeq()
 	msg := m.Append(nil)

@@ -12,7 +12,7 @@ import (
 // Queues are several queues with one handler, for a rule that spreads packets:
 // "queue flags fanout to 0-3", or "queue to 0-3", which keeps the packets
 // between two addresses in one queue. Each has a socket and a goroutine of its
-// own, and so shares nothing with the others.
+// own, and so shares nothing with the others. The zero Queues are none.
 type Queues struct {
 	queues      []*Queue
 	configuring sync.Mutex // one at a time

@@ -50,6 +50,9 @@ func (p proc) read() ([]KernelStats, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
+	if p.file == nil {
+		return nil, net.ErrClosed
+	}
 	all, err := ReadKernelStats(io.NewSectionReader(p.file, 0, math.MaxInt64))
 	if errors.Is(err, os.ErrClosed) {
 		err = net.ErrClosed

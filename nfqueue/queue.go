@@ -11,7 +11,8 @@ import (
 )
 
 // A Queue is an open netfilter queue. Its methods may be called from any
-// goroutine at any time, also from handlers.
+// goroutine at any time, also from handlers. The zero Queue is a closed one: get
+// one from Open.
 type Queue struct {
 	conn        *nfnl.Conn
 	number      uint16
@@ -43,7 +44,15 @@ func (q *Queue) limits() limits {
 }
 
 // cfg returns the configuration in force.
-func (q *Queue) cfg() *Config { return q.config.Load() }
+func (q *Queue) cfg() *Config {
+	if c := q.config.Load(); c != nil {
+		return c
+	}
+	return &noConfig
+}
+
+// noConfig is that of the zero Queue.
+var noConfig Config
 
 // Open binds to a queue. It needs CAP_NET_ADMIN over the network namespace. It
 // returns an error that names the field if cfg is wrong, before the kernel is

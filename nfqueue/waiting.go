@@ -134,7 +134,7 @@ func (w *waiting) claim(id uint32) error {
 func (w *waiting) claimHeld(id uint32) (*Batch, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed {
+	if w.closed || w.held == nil {
 		return nil, net.ErrClosed
 	}
 	if _, ok := w.unlist(id); ok {

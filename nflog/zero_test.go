@@ -1,0 +1,62 @@
+package nflog_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nflog"
+)
+
+func TestZeroReaderIsClosed(t *testing.T) {
+	r := new(nflog.Reader)
+	last := func(ctx context.Context) (err error) {
+		for _, err = range r.Packets(ctx) {
+		}
+		return err
+	}
+	for name, call := range map[string]func() error{
+		"Packets":         func() error { return last(context.Background()) },
+		"Receive":         func() error { return r.Receive(r.NewBatch()) },
+		"TryReceive":      func() error { return r.TryReceive(r.NewBatch()) },
+		"Links":           func() error { _, err := r.Links(); return err },
+		"SyscallConn":     func() error { _, err := r.SyscallConn(); return err },
+		"SetReadDeadline": func() error { return r.SetReadDeadline(time.Now()) },
+	} {
+		if err := call(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := last(ctx); err != context.Canceled {
+		t.Errorf("cancelled: %v", err)
+	}
+	if err := r.Configure(nflog.Config{Groups: []uint16{5}}); err == nil {
+		t.Error("Configure: no error")
+	}
+	if err := errors.Join(r.SetNamespaceLogger(2), r.ClearNamespaceLogger(2)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("loggers: %v", err)
+	}
+	if s := r.Stats(); s != (nflog.Stats{}) {
+		t.Errorf("stats %+v", s)
+	}
+	r.Granted()
+	for range 2 {
+		if err := r.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+}
+
+func TestZeroBatchIsOfNoReader(t *testing.T) {
+	r, _ := open(t, nflog.Config{})
+	var b nflog.Batch
+	for name, err := range map[string]error{"Receive": r.Receive(&b), "TryReceive": r.TryReceive(&b)} {
+		if err == nil || errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

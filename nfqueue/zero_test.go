@@ -1,0 +1,82 @@
+package nfqueue_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+func TestZeroQueueIsClosed(t *testing.T) {
+	q := new(nfqueue.Queue)
+	for name, call := range map[string]func() error{
+		"Run":             func() error { return q.Run(context.Background(), accept) },
+		"Receive":         func() error { return q.Receive(q.NewBatch()) },
+		"TryReceive":      func() error { return q.TryReceive(q.NewBatch()) },
+		"SetVerdict":      func() error { return q.SetVerdict(1, nfqueue.Accept()) },
+		"SetVerdictUpTo":  func() error { return q.SetVerdictUpTo(1, nfqueue.Accept()) },
+		"Drain":           func() error { return q.Drain(nfqueue.Accept()) },
+		"Configure":       func() error { return q.Configure(nfqueue.Config{}) },
+		"KernelStats":     func() error { _, err := q.KernelStats(); return err },
+		"Links":           func() error { _, err := q.Links(); return err },
+		"SyscallConn":     func() error { _, err := q.SyscallConn(); return err },
+		"SetReadDeadline": func() error { return q.SetReadDeadline(time.Now()) },
+	} {
+		if err := call(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if s := q.Stats(); s != (nfqueue.Stats{}) {
+		t.Errorf("stats %+v", s)
+	}
+	if c := q.Granted(); c.CopyRange != 0 || c.MaxLen != 0 {
+		t.Errorf("granted %+v", c)
+	}
+	if err := q.Send(q.NewBatch()); err != nil { // nothing
+		t.Errorf("Send: %v", err)
+	}
+	for range 2 {
+		if err := q.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+}
+
+func TestZeroQueuesAreNone(t *testing.T) {
+	qs := new(nfqueue.Queues)
+	if err := qs.Run(context.Background(), accept); err == nil {
+		t.Error("Run: no error")
+	}
+	if err := qs.Configure(nfqueue.Config{}); err == nil {
+		t.Error("Configure: no error")
+	}
+	if n, s := qs.Len(), qs.Stats(); n != 0 || s != (nfqueue.Stats{}) {
+		t.Errorf("%d of them, stats %+v", n, s)
+	}
+	if err := errors.Join(qs.Drain(nfqueue.Accept()), qs.Close(), qs.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestZeroBatchIsOfNoQueue(t *testing.T) {
+	q, _ := open(t, nfqueue.Config{})
+	var b nfqueue.Batch
+	for name, err := range map[string]error{"Receive": q.Receive(&b), "TryReceive": q.TryReceive(&b), "Send": q.Send(&b)} {
+		if err == nil || errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestZeroTicketStandsForNothing(t *testing.T) {
+	if err := (nfqueue.Ticket{}).SetVerdict(nfqueue.Accept()); err == nil {
+		t.Error("no error")
+	}
+	var p nfqueue.Packet
+	if err := p.Ticket().SetVerdict(nfqueue.Accept()); err == nil {
+		t.Error("a packet from nowhere: no error")
+	}
+}
