@@ -65,7 +65,18 @@ func (n Named) summary() *nfnl.Summary {
 	return &nfnl.Summary{
 		Family: p.Family, Hook: p.Hook, Names: n.names,
 		InDev: p.InDev, OutDev: p.OutDev, PhysInDev: p.PhysInDev, PhysOutDev: p.PhysOutDev,
-		Proto: p.Proto, Payload: p.Payload, VLAN: p.VLAN, Mark: p.Mark,
+		Proto: p.Proto, Payload: p.network(), VLAN: p.VLAN, Mark: p.Mark,
 		HasOwner: p.HasOwner, UID: p.UID, GID: p.GID,
 	}
+}
+
+// egress is the netdev family's hook on the way out, NF_NETDEV_EGRESS.
+const egress nfnl.Hook = 1
+
+// network returns p's payload from the network header on.
+func (p *Packet) network() []byte {
+	if p.Family == nfnl.NetDev && p.Hook == egress {
+		return p.Payload[min(len(p.LinkHeader), len(p.Payload)):]
+	}
+	return p.Payload
 }

@@ -20,6 +20,9 @@ var syn = []byte{
 	0x9c, 0x40, 0, 23, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0,
 }
 
+// frame is syn behind a link header that looks like one of IPv6.
+var frame = append([]byte{0x66, 0, 0, 0, 0, 2, 0x46, 0, 0, 0, 0, 1, 8, 0}, syn...)
+
 // shown are packets as String, slog and JSON show them.
 var shown = []struct {
 	name, text, log, json string
@@ -40,6 +43,19 @@ var shown = []struct {
 		`p.group=0 p.seq=0 p.family=netdev p.hook=ingress p.in=4 p.physin=5 p.vlan="802.1Q id 42" p.ethertype=0x0806 p.len=3`,
 		`{"group":0,"seq":0,"family":"netdev","hook":"ingress","in":4,"physin":5,"vlan":"802.1Q id 42","ethertype":"0x0806","len":3}`,
 		nflog.Packet{Family: nfnl.NetDev, InDev: 4, PhysInDev: 5, Proto: 0x0806, Payload: []byte{0, 1, 8}, VLAN: attr.VLAN{Protocol: 0x8100, TCI: 42}}},
+	{"on the way out of a device", "packet 0 of group 0: netdev egress, out 3, tcp 192.0.2.1:40000 > 192.0.2.2:23, 40 bytes",
+		"p.group=0 p.seq=0 p.family=netdev p.hook=egress p.out=3 p.proto=tcp p.src=192.0.2.1:40000 p.dst=192.0.2.2:23 p.len=40",
+		`{"group":0,"seq":0,"family":"netdev","hook":"egress","out":3,"proto":"tcp","src":"192.0.2.1:40000","dst":"192.0.2.2:23","len":40}`,
+		nflog.Packet{Family: nfnl.NetDev, Hook: 1, OutDev: 3, Proto: 0x0800, LinkHeader: frame[:14], Payload: frame}},
+	{"on the way out, cut short", "packet 0 of group 0: netdev egress, out 3, EtherType 0x0800",
+		"p.group=0 p.seq=0 p.family=netdev p.hook=egress p.out=3 p.ethertype=0x0800 p.len=0",
+		`{"group":0,"seq":0,"family":"netdev","hook":"egress","out":3,"ethertype":"0x0800","len":0}`,
+		nflog.Packet{Family: nfnl.NetDev, Hook: 1, OutDev: 3, Proto: 0x0800, LinkHeader: frame[:14], Payload: frame[:10]}},
+	// The sender's link-layer address begins like an IP header.
+	{"an ARP request", "packet 0 of group 0: arp output, out 3, EtherType 0x0806, 54 bytes",
+		"p.group=0 p.seq=0 p.family=arp p.hook=output p.out=3 p.ethertype=0x0806 p.len=54",
+		`{"group":0,"seq":0,"family":"arp","hook":"output","out":3,"ethertype":"0x0806","len":54}`,
+		nflog.Packet{Family: nfnl.ARP, Hook: 1, OutDev: 3, Proto: 0x0806, Payload: frame}},
 	{"metadata only, an odd prefix", `packet 0 of group 0, "<\"\xff": ip6 output, out 3, EtherType 0x86dd`,
 		"p.group=0 p.seq=0 p.prefix=\"<\\\"\\xff\" p.family=ip6 p.hook=output p.out=3 p.ethertype=0x86dd p.len=0",
 		`{"group":0,"seq":0,"prefix":"\u003c\"\ufffd","family":"ip6","hook":"output","out":3,"ethertype":"0x86dd","len":0}`,

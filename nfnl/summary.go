@@ -28,7 +28,7 @@ type Summary struct {
 	InDev, OutDev, PhysInDev, PhysOutDev int
 	Names                                Names
 
-	Proto   uint16 // EtherType of Payload
+	Proto   uint16 // EtherType of Payload; 0 is that of an IP header, if there is one
 	Payload []byte
 
 	// Len is the packet's length, in bytes. 0 is what the IP header says or else
@@ -54,7 +54,7 @@ func (s *Summary) String() string {
 	if s.VLAN != (attr.VLAN{}) {
 		fmt.Fprintf(&b, ", %v", s.VLAN)
 	}
-	f, ok := ParseFlow(s.Payload)
+	f, ok := s.flow()
 	if ok {
 		fmt.Fprintf(&b, ", %v", f)
 	} else {
@@ -85,7 +85,7 @@ func (s *Summary) Append(attrs []slog.Attr) []slog.Attr {
 	if s.VLAN != (attr.VLAN{}) {
 		attrs = append(attrs, slog.String("vlan", s.VLAN.String()))
 	}
-	f, ok := ParseFlow(s.Payload)
+	f, ok := s.flow()
 	if ok {
 		attrs = append(attrs, slog.String("proto", f.ProtocolName()), address("src", f.Src), address("dst", f.Dst))
 	} else {
@@ -99,6 +99,16 @@ func (s *Summary) Append(attrs []slog.Attr) []slog.Attr {
 		attrs = append(attrs, slog.Uint64("uid", uint64(s.UID)), slog.Uint64("gid", uint64(s.GID)))
 	}
 	return attrs
+}
+
+// flow returns the flow in Payload, if Proto has nothing against it: what is no
+// IP can look as if it were.
+func (s *Summary) flow() (Flow, bool) {
+	switch s.Proto {
+	case 0, etherIPv4, etherIPv6:
+		return ParseFlow(s.Payload)
+	}
+	return Flow{}, false
 }
 
 // length returns the packet's length.
