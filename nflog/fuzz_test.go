@@ -3,6 +3,7 @@ package nflog_test
 import (
 	"errors"
 	"reflect"
+	"syscall"
 	"testing"
 	"time"
 	"unsafe"
@@ -11,6 +12,7 @@ import (
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfnl/nfnltest"
 )
 
 // FuzzPacket decodes anything. What it finds must be within the input, and
@@ -54,6 +56,39 @@ func FuzzPacket(f *testing.F) {
 		}
 		if !reflect.DeepEqual(same(p), same(again)) {
 			t.Errorf("decoded %+v\nand again %+v", p, again)
+		}
+	})
+}
+
+// FuzzDatagram puts anything on the socket. It is dealt with, and the packet
+// behind it is received.
+func FuzzDatagram(f *testing.F) {
+	p := fullPacket()
+	p.Group = 5
+	record := nflogtest.AppendPacket(nil, &p)
+	refusal := nfnltest.AppendReply(nil, nfnl.Header{Type: 0x0401, Seq: 1}, syscall.EINVAL)
+	for _, datagram := range [][]byte{record, append(record, record...), record[:len(record)-9], refusal, []byte("nonsense")} {
+		f.Add(datagram)
+	}
+	f.Fuzz(func(t *testing.T, datagram []byte) {
+		r, k := nflogtest.Open(t, nflog.Config{Groups: []uint16{5}, Batch: 2, CopyRange: 256})
+		if len(datagram) > 0 {
+			k.Deliver(datagram)
+		}
+		k.Log(nflog.Packet{Payload: []byte("behind it")})
+		for b := r.NewBatch(); ; {
+			if err := r.Receive(b); err != nil {
+				t.Fatal(err)
+			}
+			for i := range b.Packets {
+				p := &b.Packets[i]
+				if cap(p.Payload) != len(p.Payload) {
+					t.Errorf("%d bytes behind the payload", cap(p.Payload)-len(p.Payload))
+				}
+				if string(p.Payload) == "behind it" {
+					return
+				}
+			}
 		}
 	})
 }

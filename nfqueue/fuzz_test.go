@@ -3,11 +3,13 @@ package nfqueue_test
 import (
 	"bytes"
 	"errors"
+	"syscall"
 	"testing"
 	"unsafe"
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfnl/nfnltest"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
 )
@@ -106,4 +108,41 @@ func verdicts(action, changes uint8, queue uint16, mark, priority uint32, payloa
 	finished := bytes.Clone(payload)
 	_ = nfqueue.Finish(finished) // if it fails, so must the verdict
 	return v.WithRawPayload(finished), v.WithPayload(payload)
+}
+
+// FuzzDatagram puts anything on the socket. It is dealt with, and the packet
+// behind it gets its verdict, unless it was the kernel's word that there will be
+// no verdicts any more.
+func FuzzDatagram(f *testing.F) {
+	refusal := nfnltest.AppendReply(nil, nfnl.Header{Type: 0x0301, Seq: 1}, syscall.EINVAL)
+	for _, datagram := range [][]byte{captured(), full(), plainMessage(), packetMessage(1, tlv(3, "00")), packetMessage(9), refusal, []byte("nonsense")} {
+		f.Add(datagram)
+		f.Add(append(bytes.Clone(datagram), plainMessage()...))
+	}
+	f.Fuzz(func(t *testing.T, datagram []byte) {
+		q, k := nfqueuetest.Open(t, nfqueue.Config{Queue: 7, Fallback: fallback, Batch: 2, CopyRange: 256})
+		if len(datagram) > 0 {
+			k.Deliver(datagram)
+		}
+		k.Enqueue(packet("x"))
+		b := q.NewBatch()
+		for len(k.Waiting()) > 0 {
+			err := q.Receive(b)
+			if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENODEV) {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range b.Packets {
+				if p := &b.Packets[i]; cap(p.Payload) != len(p.Payload) {
+					t.Errorf("%d bytes behind the payload", cap(p.Payload)-len(p.Payload))
+				}
+				b.Verdicts[i] = nfqueue.Accept()
+			}
+			if err := q.Send(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
