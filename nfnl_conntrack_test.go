@@ -20,7 +20,6 @@ import (
 	"github.com/mdlayher/netlink"
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/lab"
-	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"golang.org/x/sys/unix"
 )
@@ -698,84 +697,122 @@ func TestLabelsWithoutRoomAreLost(t *testing.T) {
 }
 
 // A user-space helper lets connections in that belong to the one it has looked
-// at: NFQA_EXP, which a program adds to a verdict itself, behind a change of the
-// connection.
+// at, whether it changes that or not.
 func TestVerdictCanExpectAConnection(t *testing.T) {
+	for name, accept := range map[string]nfqueue.Verdict{
+		"and nothing else": nfqueue.Accept(),
+		"and a mark":       nfqueue.Accept().WithConntrackMark(1, 0),
+	} {
+		for configured, cfg := range verdictConfigs {
+			t.Run(name+", "+configured, func(t *testing.T) { testExpectation(t, cfg, accept) })
+		}
+	}
+}
+
+// testExpectation sends a packet over a connection with a helper, has another
+// connection expected by its verdict, and opens that.
+func testExpectation(t *testing.T, cfg nfqueue.Config, accept nfqueue.Verdict) {
 	n := newNet(t)
-	if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
+	if !withConntrack(t, n, cfg) {
 		return
 	}
 	helper, ok := tftp(t, n) // the kernel expects nothing without a helper
 	if !ok {
 		return
 	}
-	addRules(t, n, lab.IPv4, lab.Output, 0, []lab.Term{lab.UDP(9999), helper}, []lab.Term{lab.L4(unix.IPPROTO_UDP), lab.Queue(0)})
-	conn, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
-	must(t, err)
-	q, err := nfqueue.OpenConn(conn, nfqueue.Config{Conntrack: true})
-	must(t, err)
-	t.Cleanup(func() { q.Close() })
-	packets := make(chan *nfqueue.Packet, 1)
-	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
-		packets <- p.Clone()
-		return nfqueue.Hold()
-	})
+	addRules(t, n, lab.IPv4, lab.Output, 0, []lab.Term{lab.UDP(9999), helper}, []lab.Term{lab.UDP(9999), lab.Queue(0)})
+	packets := follow(t, n, 1, nfqueue.Accept())
 	data, err := n.ListenPacket("udp", "127.0.0.1:0")
 	must(t, err)
 	defer data.Close()
+	server := addrPort(data.LocalAddr())
+	addRules(t, n, lab.IPv4, lab.Output, 0, []lab.Term{lab.L4(unix.IPPROTO_UDP), lab.Tracked(lab.Related), lab.Queue(1)})
 
 	pc, c := udpPair(t, n, "udp", ipv4.address())
-	send(t, c, "a protocol that the kernel does not know")
-	p := next(t, packets)
-	master, err := p.Conntrack()
-	must(t, err)
-	v, err := nfqueue.Accept().WithConntrackMark(1, 0).Append(nil, p)
-	must(t, err)
-	m, _, err := nfnl.Next(v)
-	must(t, err)
 	client := addrPort(c.LocalAddr())
-	m.Attrs = appendExpectation(m.Attrs, addrPort(data.LocalAddr()), client)
-	must(t, conn.Send(m.Append(nil)))
+	q := openQueue(t, n, cfg)
+	runQueue(t, q, func(*nfqueue.Packet) nfqueue.Verdict {
+		return accept.WithExpectation(attr.Expectation{
+			Tuple: ends(unix.IPPROTO_UDP, netip.AddrPortFrom(server.Addr(), 1), client),
+			Mask:  netip.MustParseAddrPort("255.255.255.255:0"), // any port
+		})
+	})
+	send(t, c, "a protocol that the kernel does not know")
 	wantReceived(t, pc, "a protocol that the kernel does not know")
 
 	_, err = data.WriteTo([]byte("expected"), c.LocalAddr())
 	must(t, err)
-	p = next(t, packets)
-	got, err := p.Conntrack()
-	must(t, err)
-	if p.ConntrackInfo != attr.InfoRelated || got.Status&attr.StatusExpected == 0 || got.Master != master.Original {
-		t.Errorf("%v, status %v, master %v; want related, expected and %v", p.ConntrackInfo, got.Status, got.Master, master.Original)
+	p := next(t, packets)
+	if want := ends(unix.IPPROTO_UDP, client, addrPort(pc.LocalAddr())); p.conn.Status&attr.StatusExpected == 0 || p.conn.Master != want {
+		t.Errorf("%v, status %v, master %v; want expected, of %v", p.ConntrackInfo, p.conn.Status, p.conn.Master, want)
 	}
+	wantInfo(t, p, attr.InfoRelated)
 }
 
-// appendExpectation appends NFQA_EXP for UDP packets from src to dst: enum
-// ctattr_expect.
-func appendExpectation(b []byte, src, dst netip.AddrPort) []byte {
-	start := len(b)
-	b = attr.BeginNested(b, 15)     // NFQA_EXP
-	b = appendTuple(b, 2, src, dst) // CTA_EXPECT_TUPLE
-	every := netip.MustParseAddrPort("255.255.255.255:65535")
-	b = appendTuple(b, 3, every, every) // CTA_EXPECT_MASK
-	b = attr.AppendUint32(b, 4, 60)     // CTA_EXPECT_TIMEOUT, in seconds
-	return attr.EndNested(b, start)
+// Behind NAT a new connection goes where its master's end has said, and one that
+// is permanent lets others follow.
+func TestExpectedConnectionFollowsItsMasterThroughNAT(t *testing.T) {
+	n := newNet(t)
+	cfg := nfqueue.Config{ConntrackVerdicts: true}
+	if !withConntrack(t, n, cfg) {
+		return
+	}
+	helper, ok := tftp(t, n)
+	if !ok {
+		return
+	}
+	_, err := n.NAT(lab.IPv4, lab.Output)
+	must(t, err)
+	addRules(t, n, lab.IPv4, lab.Output, 0, []lab.Term{lab.UDP(9999), helper}, []lab.Term{lab.UDP(9999), lab.Queue(0)})
+	related := addRule(t, n, lab.IPv4, lab.Postrouting, lab.L4(unix.IPPROTO_UDP), lab.Tracked(lab.Related))
+	inside, err := n.ListenPacket("udp", "127.0.0.1:0")
+	must(t, err)
+	defer inside.Close()
+	pc, c := udpPair(t, n, "udp", ipv4.address())
+	announced := netip.MustParseAddrPort("127.0.0.1:4444")
+	q := openQueue(t, n, cfg)
+	runQueue(t, q, func(*nfqueue.Packet) nfqueue.Verdict {
+		return nfqueue.Accept().WithExpectation(attr.Expectation{
+			Tuple:     ends(unix.IPPROTO_UDP, announced, announced),
+			Mask:      netip.MustParseAddrPort("255.0.0.0:0"),
+			Permanent: true,
+			NAT:       attr.ExpectationNAT{Reply: true, To: addrPort(inside.LocalAddr())},
+			Function:  "nat-follow-master",
+		})
+	})
+	send(t, c, "a protocol that the kernel does not know")
+	wantReceived(t, pc, "a protocol that the kernel does not know")
+
+	for _, text := range []string{"one", "another"} {
+		from, err := n.Dial("udp", announced.String())
+		must(t, err)
+		defer from.Close()
+		send(t, from, text)
+		wantReceived(t, inside, text)
+	}
+	wantPackets(t, related, 2)
 }
 
-// appendTuple appends one direction of a connection over UDP and IPv4.
-func appendTuple(b []byte, typ uint16, src, dst netip.AddrPort) []byte {
-	start := len(b)
-	b = attr.BeginNested(b, typ)
-	ip := len(b)
-	b = attr.BeginNested(b, 1) // CTA_TUPLE_IP
-	b = attr.AppendBytes(b, 1, src.Addr().AsSlice())
-	b = attr.AppendBytes(b, 2, dst.Addr().AsSlice())
-	b = attr.EndNested(b, ip)
-	proto := len(b)
-	b = attr.BeginNested(b, 2) // CTA_TUPLE_PROTO
-	b = attr.AppendUint8(b, 1, unix.IPPROTO_UDP)
-	b = attr.AppendUint16(b, 2, src.Port())
-	b = attr.AppendUint16(b, 3, dst.Port())
-	b = attr.EndNested(b, proto)
-	return attr.EndNested(b, start)
+// Without a helper the kernel would expect nothing and say nothing.
+func TestVerdictCannotExpectWithoutAHelper(t *testing.T) {
+	var told collector
+	cfg := nfqueue.Config{Conntrack: true, Fallback: nfqueue.Accept().WithMark(1), OnError: told.add}
+	l, ok := newConntrackLane(t, cfg)
+	if !ok {
+		return
+	}
+	fallback := addRule(t, l.net, lab.IPv4, lab.Postrouting, lab.UDP(9999), lab.Mark(1))
+	runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
+		c, err := p.Conntrack()
+		if err != nil {
+			t.Error(err)
+		}
+		return nfqueue.Drop().WithExpectation(attr.Expectation{Tuple: c.Reply, Mask: netip.MustParseAddrPort("255.255.255.255:0")})
+	})
+	send(t, l.from, "x")
+	wantReceived(t, l.to, "x")
+	wantPackets(t, fallback, 1)
+	told.wantOnly(t, nfqueue.ErrNoHelper)
 }
 
 // Where NAT and a helper are at work the kernel adjusts the sequence numbers of

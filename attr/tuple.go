@@ -5,6 +5,28 @@ import (
 	"net/netip"
 )
 
+// The attributes inside a tuple, of linux/netfilter/nfnetlink_conntrack.h.
+const (
+	tupleIP    = 1 // CTA_TUPLE_IP
+	tupleProto = 2 // CTA_TUPLE_PROTO
+	tupleZone  = 3 // CTA_TUPLE_ZONE
+
+	ipV4Src = 1 // CTA_IP_V4_SRC
+	ipV4Dst = 2 // CTA_IP_V4_DST
+	ipV6Src = 3 // CTA_IP_V6_SRC
+	ipV6Dst = 4 // CTA_IP_V6_DST
+
+	protoNum        = 1 // CTA_PROTO_NUM
+	protoSrcPort    = 2 // CTA_PROTO_SRC_PORT
+	protoDstPort    = 3 // CTA_PROTO_DST_PORT
+	protoICMPID     = 4 // CTA_PROTO_ICMP_ID
+	protoICMPType   = 5 // CTA_PROTO_ICMP_TYPE
+	protoICMPCode   = 6 // CTA_PROTO_ICMP_CODE
+	protoICMPv6ID   = 7 // CTA_PROTO_ICMPV6_ID
+	protoICMPv6Type = 8 // CTA_PROTO_ICMPV6_TYPE
+	protoICMPv6Code = 9 // CTA_PROTO_ICMPV6_CODE
+)
+
 // A Tuple is one direction of a connection as the kernel tells connections
 // apart.
 type Tuple struct {
@@ -31,11 +53,6 @@ func (t Tuple) String() string {
 //
 //	| IP | protocol | zone |
 func (d *Decoder) tuple() Tuple {
-	const (
-		ip    = 1 // CTA_TUPLE_IP
-		proto = 2 // CTA_TUPLE_PROTO
-		zone  = 3 // CTA_TUPLE_ZONE
-	)
 	var (
 		t                Tuple
 		src, dst         netip.Addr
@@ -44,11 +61,11 @@ func (d *Decoder) tuple() Tuple {
 	in := d.Nested()
 	for in.Next() {
 		switch in.Type() {
-		case ip:
+		case tupleIP:
 			src, dst = in.addresses()
-		case proto:
+		case tupleProto:
 			srcPort, dstPort = in.protocol(&t)
-		case zone:
+		case tupleZone:
 			t.Zone = in.Uint16()
 		}
 	}
@@ -59,22 +76,16 @@ func (d *Decoder) tuple() Tuple {
 
 // addresses decodes a nested pair of addresses: enum ctattr_ip.
 func (d *Decoder) addresses() (src, dst netip.Addr) {
-	const (
-		v4Src = 1 // CTA_IP_V4_SRC
-		v4Dst = 2 // CTA_IP_V4_DST
-		v6Src = 3 // CTA_IP_V6_SRC
-		v6Dst = 4 // CTA_IP_V6_DST
-	)
 	in := d.Nested()
 	for in.Next() {
 		switch in.Type() {
-		case v4Src:
+		case ipV4Src:
 			src = netip.AddrFrom4([4]byte(in.Fixed(4)))
-		case v4Dst:
+		case ipV4Dst:
 			dst = netip.AddrFrom4([4]byte(in.Fixed(4)))
-		case v6Src:
+		case ipV6Src:
 			src = netip.AddrFrom16([16]byte(in.Fixed(16)))
-		case v6Dst:
+		case ipV6Dst:
 			dst = netip.AddrFrom16([16]byte(in.Fixed(16)))
 		}
 	}
@@ -85,34 +96,60 @@ func (d *Decoder) addresses() (src, dst netip.Addr) {
 // protocol decodes what a protocol tells connections apart by, into t but for
 // the ports: enum ctattr_l4proto.
 func (d *Decoder) protocol(t *Tuple) (srcPort, dstPort uint16) {
-	const (
-		num        = 1 // CTA_PROTO_NUM
-		src        = 2 // CTA_PROTO_SRC_PORT
-		dst        = 3 // CTA_PROTO_DST_PORT
-		icmpID     = 4 // CTA_PROTO_ICMP_ID
-		icmpType   = 5 // CTA_PROTO_ICMP_TYPE
-		icmpCode   = 6 // CTA_PROTO_ICMP_CODE
-		icmpv6ID   = 7 // CTA_PROTO_ICMPV6_ID
-		icmpv6Type = 8 // CTA_PROTO_ICMPV6_TYPE
-		icmpv6Code = 9 // CTA_PROTO_ICMPV6_CODE
-	)
 	in := d.Nested()
 	for in.Next() {
 		switch in.Type() {
-		case num:
+		case protoNum:
 			t.Protocol = in.Uint8()
-		case src:
+		case protoSrcPort:
 			srcPort = in.Uint16()
-		case dst:
+		case protoDstPort:
 			dstPort = in.Uint16()
-		case icmpID, icmpv6ID:
+		case protoICMPID, protoICMPv6ID:
 			t.ICMPID = in.Uint16()
-		case icmpType, icmpv6Type:
+		case protoICMPType, protoICMPv6Type:
 			t.ICMPType = in.Uint8()
-		case icmpCode, icmpv6Code:
+		case protoICMPCode, protoICMPv6Code:
 			t.ICMPCode = in.Uint8()
 		}
 	}
 	d.inherit(&in)
 	return srcPort, dstPort
+}
+
+// isICMP reports whether packets of the protocol have no ports but an ID.
+func isICMP(protocol uint8) bool {
+	const icmp, icmpv6 = 1, 58 // IPPROTO_ICMP, IPPROTO_ICMPV6
+	return protocol == icmp || protocol == icmpv6
+}
+
+// appendTuple adds a nested tuple of a protocol with ports, whose addresses are
+// of one family.
+func appendTuple(b []byte, typ uint16, protocol uint8, src, dst netip.AddrPort) []byte {
+	start := len(b)
+	b = BeginNested(b, typ)
+	b = appendAddresses(b, src.Addr(), dst.Addr())
+	proto := len(b)
+	b = BeginNested(b, tupleProto)
+	b = AppendUint8(b, protoNum, protocol)
+	b = AppendUint16(b, protoSrcPort, src.Port())
+	b = AppendUint16(b, protoDstPort, dst.Port())
+	b = EndNested(b, proto)
+	return EndNested(b, start)
+}
+
+// appendAddresses adds a nested pair of addresses.
+func appendAddresses(b []byte, src, dst netip.Addr) []byte {
+	start := len(b)
+	b = BeginNested(b, tupleIP)
+	if src.Is4() {
+		s, d := src.As4(), dst.As4()
+		b = AppendBytes(b, ipV4Src, s[:])
+		b = AppendBytes(b, ipV4Dst, d[:])
+	} else {
+		s, d := src.As16(), dst.As16()
+		b = AppendBytes(b, ipV6Src, s[:])
+		b = AppendBytes(b, ipV6Dst, d[:])
+	}
+	return EndNested(b, start)
 }

@@ -99,7 +99,7 @@ func (b *Batch) decide(v *Verdict) {
 func (b *Batch) decideNext(v *Verdict) (refused error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t, early := &b.tickets[b.next], b.early[b.next]
+	p, t, early := &b.Packets[b.next], &b.tickets[b.next], b.early[b.next]
 	b.next++
 	if early { // its ticket was faster
 		return nil
@@ -111,6 +111,9 @@ func (b *Batch) decideNext(v *Verdict) (refused error) {
 		b.join(v.plain, t.id)
 	default:
 		b.endRun()
+		if v.has(changeExpectation) {
+			t.noteHelper(p)
+		}
 		b.out, refused = b.q.appendVerdict(b.out, t, v)
 		// Should the kernel refuse that, the packet must not be swept along.
 		b.alone = b.alone && v.fitsAny()

@@ -68,6 +68,24 @@ func (v Verdict) WithConntrackTimeout(d time.Duration) Verdict {
 	return v
 }
 
+// ConntrackMark returns the new bits of the connection's mark and which they
+// are, and whether there are any.
+func (v Verdict) ConntrackMark() (mark, mask uint32, ok bool) {
+	return v.conntrack.mark, v.conntrack.markMask, v.has(changeConntrackMark)
+}
+
+// ConntrackLabels returns the new labels of the connection and which are
+// changed, and whether there are any.
+func (v Verdict) ConntrackLabels() (labels, mask attr.ConntrackLabels, ok bool) {
+	return v.conntrack.labels, v.conntrack.labelsMask, v.has(changeConntrackLabels)
+}
+
+// ConntrackTimeout returns for how long the connection is kept, and whether
+// that changes.
+func (v Verdict) ConntrackTimeout() (d time.Duration, ok bool) {
+	return v.conntrack.timeout, v.has(changeConntrackTimeout)
+}
+
 // appendConntrack appends NFQA_CT. The kernel takes its attributes in an order
 // of its own, and stops silently at the first that it cannot use
 // (ctnetlink_glue_parse_ct).

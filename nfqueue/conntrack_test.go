@@ -194,6 +194,25 @@ func TestVerdictsOnConnectionsAreEqualIfTheyDoTheSame(t *testing.T) {
 	}
 }
 
+func TestVerdictsOnConnectionsCanBeLookedAt(t *testing.T) {
+	v := nfqueue.Accept()
+	_, _, hasMark := v.ConntrackMark()
+	_, _, hasLabels := v.ConntrackLabels()
+	if _, hasTimeout := v.ConntrackTimeout(); hasMark || hasLabels || hasTimeout {
+		t.Errorf("%v changes a connection: mark %v, labels %v, timeout %v", v, hasMark, hasLabels, hasTimeout)
+	}
+	v = v.WithConntrackMark(7, 0).WithConntrackLabels(labels(1), labels(1, 2)).WithConntrackTimeout(time.Minute)
+	if mark, mask, ok := v.ConntrackMark(); mark != 7 || mask != 0xffffffff || !ok {
+		t.Errorf("mark %#x, mask %#x, %v", mark, mask, ok)
+	}
+	if set, mask, ok := v.ConntrackLabels(); set != labels(1) || mask != labels(1, 2) || !ok {
+		t.Errorf("labels %x, mask %x, %v", set, mask, ok)
+	}
+	if d, ok := v.ConntrackTimeout(); d != time.Minute || !ok {
+		t.Errorf("timeout %v, %v", d, ok)
+	}
+}
+
 func TestNoAllocsForConntrackChanges(t *testing.T) {
 	p, buf := decode(t, tracked(1)), make([]byte, 0, 1024)
 	v := nfqueue.Accept().WithConntrackMark(7, 1).WithConntrackLabels(labels(1), labels(1)).WithConntrackTimeout(time.Second)

@@ -75,6 +75,9 @@ func (v *Verdict) begin(b []byte, typ nfnl.Type, t *Ticket, portID uint32) []byt
 	if v.has(changeConntrack) {
 		b = v.appendConntrack(b)
 	}
+	if v.has(changeExpectation) {
+		b = v.appendExpectation(b)
+	}
 	if v.has(changeVLAN) {
 		b = attr.AppendVLAN(b, attrVLAN, v.vlan)
 	}

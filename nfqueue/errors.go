@@ -44,6 +44,13 @@ var (
 	// could change.
 	ErrUntracked = errors.New("the packet is not tracked, or neither Config.Conntrack nor ConntrackVerdicts is set")
 
+	// ErrExpectation refuses an expectation that cannot be used.
+	ErrExpectation = errors.New("the expectation cannot be used")
+
+	// ErrNoHelper refuses an expectation for a connection without a helper, where
+	// the kernel ignores it.
+	ErrNoHelper = errors.New("the connection has no helper, which it needs for an expectation; give it one by a rule (ct helper set)")
+
 	// ErrNotBridge refuses a VLAN tag or link header for a packet of another
 	// family than bridge, where the kernel ignores them.
 	ErrNotBridge = errors.New("only a packet of the bridge family can get a VLAN tag or link header")

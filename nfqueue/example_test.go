@@ -6,10 +6,12 @@ import (
 	"errors"
 	"log"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"time"
 
+	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -111,6 +113,28 @@ func ExampleQueue_Receive() {
 			log.Fatal(err)
 		}
 	}
+}
+
+// The helper of a protocol finds out which connection comes next. The rules give
+// the first connection a helper ("ct helper set"), queue its packets, and accept
+// what is related. Here the server is to answer from a port of its own choice.
+func ExampleVerdict_WithExpectation() {
+	q, err := nfqueue.Open(nfqueue.Config{Queue: 7, Conntrack: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer q.Close()
+
+	log.Fatal(q.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
+		c, err := p.Conntrack()
+		if err != nil || p.ConntrackInfo != attr.InfoNew {
+			return nfqueue.Accept()
+		}
+		return nfqueue.Accept().WithExpectation(attr.Expectation{
+			Tuple: c.Reply,
+			Mask:  netip.MustParseAddrPort("255.255.255.255:0"), // from any port
+		})
+	}))
 }
 
 // A packet may be changed in place. Lengths and checksums are set for it.

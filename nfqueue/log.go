@@ -120,6 +120,9 @@ func (v *Verdict) writeConntrack(s *strings.Builder) {
 	if v.has(changeConntrackTimeout) {
 		fmt.Fprintf(s, ", ct timeout %v", c.timeout)
 	}
+	if e, ok := v.Expectation(); ok {
+		fmt.Fprintf(s, ", ct expectation %v", e.Tuple)
+	}
 }
 
 // expires reports whether v is a HoldFor that can be used.
@@ -130,8 +133,8 @@ func (v *Verdict) expires() bool {
 // LogValue implements slog.LogValuer with a group: action, and of what there is
 // for and then (HoldFor), queue and bypass, mark, priority, conntrack, vlan,
 // link_header and payload. Of the last two it has the length in bytes, of
-// conntrack those of mark and mask, labels and labels_mask, and timeout that
-// change. error is in place of for and then if the fallback is of no use.
+// conntrack those of mark and mask, labels and labels_mask, timeout and
+// expectation that change. error is in place of for and then if the fallback is of no use.
 func (v Verdict) LogValue() slog.Value { return slog.GroupValue(v.attrs()...) }
 
 // MarshalJSON implements json.Marshaler with an object of what LogValue has.
@@ -190,6 +193,11 @@ func (v *Verdict) conntrackAttr() slog.Attr {
 	}
 	if v.has(changeConntrackTimeout) {
 		attrs = append(attrs, slog.String("timeout", c.timeout.String()))
+	}
+	if e, ok := v.Expectation(); ok {
+		t := &e.Tuple
+		attrs = append(attrs, slog.Group("expectation",
+			slog.Int("proto", int(t.Protocol)), slog.String("src", t.Src.String()), slog.String("dst", t.Dst.String())))
 	}
 	return slog.Attr{Key: "conntrack", Value: slog.GroupValue(attrs...)}
 }

@@ -127,6 +127,7 @@ func TestVerdictSaysWhatItChangesOnTheConnection(t *testing.T) {
 		{nfqueue.Accept().WithConntrackLabels(labels(1, 127), labels(1, 2)), "accept, ct labels [1] of [1 2]"},
 		{nfqueue.Accept().WithConntrackTimeout(time.Minute), "accept, ct timeout 1m0s"},
 		{nfqueue.Drop().WithMark(7).WithConntrackMark(7, 0).WithConntrackTimeout(time.Second), "drop, mark 0x7, ct mark 0x7, ct timeout 1s"},
+		{nfqueue.Accept().WithExpectation(expectation()), "accept, ct expectation 17 192.0.2.2:69 > 192.0.2.1:4660"},
 	} {
 		if got := c.v.String(); got != c.want {
 			t.Errorf("got %q, want %q", got, c.want)
@@ -169,6 +170,8 @@ func TestVerdictAsJSON(t *testing.T) {
 			`{"action":"accept","conntrack":{"mark":7,"mask":255,"labels":[1,127],"timeout":"1m0s"}}`},
 		{nfqueue.Accept().WithConntrackMark(7, 0).WithConntrackLabels(none, labels(2)),
 			`{"action":"accept","conntrack":{"mark":7,"labels":[],"labels_mask":[2]}}`},
+		{nfqueue.Accept().WithExpectation(expectation()),
+			`{"action":"accept","conntrack":{"expectation":{"proto":17,"src":"192.0.2.2:69","dst":"192.0.2.1:4660"}}}`},
 	} {
 		for _, v := range []any{c.v, &c.v} {
 			if got := marshalled(t, v); got != c.want {

@@ -14,6 +14,11 @@ func (t *Ticket) refuse(v *Verdict) error {
 	if v.has(changeConntrack) && t.flags&ticketUntracked != 0 {
 		return ErrUntracked
 	}
+	if v.has(changeExpectation) {
+		if err := t.refuseExpectation(v.expectation); err != nil {
+			return err
+		}
+	}
 	if v.has(changeVLAN | changeLinkHeader) {
 		if err := t.refuseLink(v); err != nil {
 			return err

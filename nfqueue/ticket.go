@@ -31,14 +31,17 @@ const (
 	ticketPending
 	ticketCorrupt
 	ticketUntracked
+	ticketNoHelper // as far as is known
 )
 
 // Ticket returns p's ticket. Take it in the handler, before it returns Hold.
 func (p *Packet) Ticket() Ticket {
-	if p.ticket.q != nil {
-		return p.ticket
+	t := p.ticket
+	if t.q == nil {
+		t = p.makeTicket()
 	}
-	return p.makeTicket()
+	t.noteHelper(p)
+	return t
 }
 
 // makeTicket makes a ticket of p as it came.
@@ -81,8 +84,8 @@ func (t Ticket) SetVerdict(v Verdict) error {
 }
 
 // SetVerdict is Ticket.SetVerdict for a packet of which only the ID is at
-// hand. v cannot have a payload, VLAN tag or link header: whether those may be
-// used depends on more than the ID.
+// hand. v cannot have a payload, VLAN tag, link header or expectation: whether
+// those may be used depends on more than the ID.
 func (q *Queue) SetVerdict(id uint32, v Verdict) error {
 	if v.has(changeOne) {
 		return fmt.Errorf("nfqueue %d: packet %d: %v needs the packet's Ticket", q.number, id, v)

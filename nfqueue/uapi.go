@@ -29,6 +29,7 @@ const (
 	attrConntrackInfo = 12 // NFQA_CT_INFO
 	attrFullLen       = 13 // NFQA_CAP_LEN
 	attrSkbInfo       = 14 // NFQA_SKB_INFO
+	attrExpectation   = 15 // NFQA_EXP, in verdicts only
 	attrUID           = 16 // NFQA_UID
 	attrGID           = 17 // NFQA_GID
 	attrSecurity      = 18 // NFQA_SECCTX
@@ -37,6 +38,9 @@ const (
 	attrPriority      = 21 // NFQA_PRIORITY
 	attrClassID       = 22 // NFQA_CGROUP_CLASSID
 )
+
+// ctaHelp is in attrConntrack if the connection has a helper: CTA_HELP.
+const ctaHelp = 5
 
 // Bits of attrSkbInfo.
 const (

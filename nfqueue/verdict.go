@@ -39,6 +39,10 @@ type Verdict struct {
 	linkHeader []byte
 	vlan       attr.VLAN
 	conntrack  conntrackChange
+
+	// expectation is a copy that nobody else has: few verdicts have one, and it
+	// is larger than all else.
+	expectation *attr.Expectation
 }
 
 // plain is the part of a Verdict that may fit any packet.
@@ -63,14 +67,15 @@ const (
 	changeConntrackMark
 	changeConntrackLabels
 	changeConntrackTimeout
+	changeExpectation
 	changeVLAN
 	changeLinkHeader
 
-	changeConntrack = changeConntrackMark | changeConntrackLabels | changeConntrackTimeout
+	changeConntrack = changeConntrackMark | changeConntrackLabels | changeConntrackTimeout | changeExpectation
 
 	// changeOne are changes for one packet, which others may not fit: they need
 	// its ticket.
-	changeOne = changePayload | changeRaw | changeVLAN | changeLinkHeader
+	changeOne = changePayload | changeRaw | changeVLAN | changeLinkHeader | changeExpectation
 )
 
 // Accept lets the packet go on to the next base chain at the same hook, and
@@ -193,6 +198,6 @@ func (v *Verdict) fitsAny() bool { return v.action != ActionHold && !v.has(chang
 // Equal reports whether v and w do the same. A payload that is to be finished
 // is not equal to a raw one.
 func (v Verdict) Equal(w Verdict) bool {
-	return v.plain == w.plain && v.hold == w.hold && v.vlan == w.vlan && v.conntrack == w.conntrack &&
+	return v.plain == w.plain && v.hold == w.hold && v.vlan == w.vlan && v.conntrack == w.conntrack && v.expectsSame(&w) &&
 		bytes.Equal(v.payload, w.payload) && bytes.Equal(v.linkHeader, w.linkHeader)
 }

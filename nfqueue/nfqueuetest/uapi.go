@@ -31,6 +31,7 @@ const (
 	attrConntrack     = 11 // NFQA_CT
 	attrFullLen       = 13 // NFQA_CAP_LEN
 	attrSkbInfo       = 14 // NFQA_SKB_INFO
+	attrExpectation   = 15 // NFQA_EXP
 	attrUID           = 16 // NFQA_UID
 	attrGID           = 17 // NFQA_GID
 	attrSecurity      = 18 // NFQA_SECCTX

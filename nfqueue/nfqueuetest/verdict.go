@@ -92,6 +92,8 @@ func action(word uint32) (nfqueue.Verdict, bool) {
 
 // change returns v with the changes that m asks for.
 func change(v nfqueue.Verdict, m nfnl.Message) nfqueue.Verdict {
+	tracked := false
+	var expectation []byte
 	d := attr.NewDecoder(m.Attrs)
 	for d.Next() {
 		switch d.Type() {
@@ -104,10 +106,18 @@ func change(v nfqueue.Verdict, m nfnl.Message) nfqueue.Verdict {
 		case attrLinkHeader:
 			v = v.WithLinkHeader(slices.Clone(d.Bytes()))
 		case attrConntrack:
-			v = changeConntrack(v, d.Nested())
+			v, tracked = changeConntrack(v, d.Nested()), true
+		case attrExpectation:
+			expectation = d.Bytes()
 		case attrPayload:
 			v = v.WithRawPayload(slices.Clone(d.Bytes()))
 		}
+	}
+	// Without attrConntrack the kernel does not look at it (nfqnl_recv_verdict),
+	// and it ignores what it cannot use.
+	var e attr.Expectation
+	if tracked && e.Decode(expectation) == nil && e.Check() == nil {
+		v = v.WithExpectation(e)
 	}
 	return v
 }

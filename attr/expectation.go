@@ -1,0 +1,205 @@
+package attr
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+// The attributes of an expectation, enum ctattr_expect of
+// linux/netfilter/nfnetlink_conntrack.h.
+const (
+	expectTuple    = 2  // CTA_EXPECT_TUPLE
+	expectMask     = 3  // CTA_EXPECT_MASK
+	expectHelpName = 6  // CTA_EXPECT_HELP_NAME
+	expectFlags    = 8  // CTA_EXPECT_FLAGS
+	expectClass    = 9  // CTA_EXPECT_CLASS
+	expectNAT      = 10 // CTA_EXPECT_NAT
+	expectFunction = 11 // CTA_EXPECT_FN
+
+	expectNATDirection = 1 // CTA_EXPECT_NAT_DIR
+	expectNATTuple     = 2 // CTA_EXPECT_NAT_TUPLE
+)
+
+// Flags of an expectation, linux/netfilter/nf_conntrack_common.h.
+const (
+	expectPermanent = 1 << 0 // NF_CT_EXPECT_PERMANENT
+	expectInactive  = 1 << 1 // NF_CT_EXPECT_INACTIVE
+)
+
+// The longest names, in bytes.
+const (
+	maxHelperName   = 15 // NF_CT_HELPER_NAME_LEN without the NUL
+	maxFunctionName = 63 // the kernel has no limit; its longest has 17
+)
+
+// An Expectation announces a connection that is about to come, and belongs to
+// one that is there, its master: its first packet is "related", and
+// Conntrack.Master tells the master. For how long it is expected, and how many
+// may be at a time, is set by the policy of the master's helper.
+//
+// It is a value for a verdict; the kernel never sends any with a packet.
+type Expectation struct {
+	// Tuple is of the first packet: Src, Dst and Protocol. The protocol has
+	// ports. The zone is the master's, and not sent.
+	Tuple Tuple
+
+	// Mask has the bits of Tuple.Src that have to match: 255.255.255.255:0 stands
+	// for that address with any port, 0.0.0.0:0 for anybody. There is no default.
+	// Dst and Protocol always have to match.
+	Mask netip.AddrPort
+
+	// Permanent lets more than one connection in, as many as come in time.
+	// Inactive lets none in.
+	Permanent, Inactive bool
+
+	// Helper is the name of the helper that the new connection gets, at most 15
+	// bytes, or empty. It has to be there, for the master's protocol.
+	Helper string
+
+	// Class is the number of the helper's policy, where it has several. Kernels
+	// from before 2026 ignore it without Helper, and do not check that the
+	// master's helper has as many.
+	Class uint32
+
+	// NAT is for a master with NAT: Function then makes the new connection go
+	// the same way.
+	NAT ExpectationNAT
+
+	// Function is the name of what the kernel does with the new connection, such
+	// as "nat-follow-master", or empty. The kernel has to know it, and it needs NAT.
+	Function string
+}
+
+// An ExpectationNAT is where NAT sends a new connection. The zero ExpectationNAT
+// is none.
+type ExpectationNAT struct {
+	// Reply says that the new connection goes in the direction of the master's
+	// replies: the end that did not begin the master begins this one.
+	Reply bool
+
+	// To is where the new connection arrives, as the end that waits for it has
+	// said. "nat-follow-master" takes only the port; the address is the master's.
+	To netip.AddrPort
+}
+
+// Check returns why e cannot be used, where the kernel would not say, or nil.
+func (e *Expectation) Check() error {
+	src, dst := e.Tuple.Src.Addr(), e.Tuple.Dst.Addr()
+	switch {
+	case !src.IsValid() || !dst.IsValid():
+		return errors.New("field Tuple has no Src or no Dst")
+	case !e.Mask.IsValid():
+		return errors.New("field Mask is missing; 255.255.255.255:0 stands for any port of Tuple.Src")
+	case src.Is4() != dst.Is4() || src.Is4() != e.Mask.Addr().Is4() || e.NAT.To.IsValid() && src.Is4() != e.NAT.To.Addr().Is4():
+		return errors.New("some addresses are IPv4 and others IPv6")
+	case e.Tuple.Protocol == 0 || isICMP(e.Tuple.Protocol):
+		return fmt.Errorf("field Tuple.Protocol is %d, which has no ports", e.Tuple.Protocol)
+	case len(e.Helper) > maxHelperName:
+		return fmt.Errorf("field Helper has %d bytes, above %d", len(e.Helper), maxHelperName)
+	case len(e.Function) > maxFunctionName:
+		return fmt.Errorf("field Function has %d bytes, above %d", len(e.Function), maxFunctionName)
+	case e.Function != "" && !e.NAT.To.IsValid():
+		return errors.New("field Function needs NAT.To")
+	case e.NAT.Reply && !e.NAT.To.IsValid():
+		return errors.New("field NAT.Reply needs NAT.To")
+	}
+	return nil
+}
+
+// AppendExpectation adds what e says to the nest of a verdict. e must pass Check:
+// without a tuple or a mask, kernels from before 2026 follow a null pointer
+// (ctnetlink_glue_attach_expect).
+func AppendExpectation(b []byte, e *Expectation) []byte {
+	b = appendTuple(b, expectTuple, e.Tuple.Protocol, e.Tuple.Src, e.Tuple.Dst)
+	// Of the mask and of NAT the kernel reads the source, but wants all of a tuple
+	// there (ctnetlink_alloc_expect).
+	b = appendTuple(b, expectMask, e.Tuple.Protocol, e.Mask, e.Tuple.Dst)
+	if e.Helper != "" {
+		b = AppendString(b, expectHelpName, e.Helper)
+	}
+	if flags := e.flags(); flags != 0 {
+		b = AppendUint32(b, expectFlags, flags)
+	}
+	if e.Class != 0 {
+		b = AppendUint32(b, expectClass, e.Class)
+	}
+	if e.NAT.To.IsValid() {
+		b = e.appendNAT(b)
+	}
+	if e.Function != "" {
+		b = AppendString(b, expectFunction, e.Function)
+	}
+	return b
+}
+
+// flags returns the kernel's bits.
+func (e *Expectation) flags() (bits uint32) {
+	if e.Permanent {
+		bits |= expectPermanent
+	}
+	if e.Inactive {
+		bits |= expectInactive
+	}
+	return bits
+}
+
+// appendNAT appends e.NAT: enum ctattr_expect_nat. The direction is 0 for
+// IP_CT_DIR_ORIGINAL or 1 for IP_CT_DIR_REPLY.
+func (e *Expectation) appendNAT(b []byte) []byte {
+	direction := uint32(0)
+	if e.NAT.Reply {
+		direction = 1
+	}
+	start := len(b)
+	b = BeginNested(b, expectNAT)
+	b = AppendUint32(b, expectNATDirection, direction)
+	b = appendTuple(b, expectNATTuple, e.Tuple.Protocol, e.NAT.To, e.Tuple.Dst)
+	return EndNested(b, start)
+}
+
+// Decode fills e from b, the value of the attribute NFQA_EXP in a verdict. Its
+// error wraps ErrMalformed, and e is zero then.
+func (e *Expectation) Decode(b []byte) error {
+	*e = Expectation{}
+	d := NewDecoder(b)
+	for d.Next() {
+		switch d.Type() {
+		case expectTuple:
+			e.Tuple = d.tuple()
+		case expectMask:
+			e.Mask = d.tuple().Src
+		case expectHelpName:
+			e.Helper = string(d.CString())
+		case expectFlags:
+			flags := d.Uint32()
+			e.Permanent, e.Inactive = flags&expectPermanent != 0, flags&expectInactive != 0
+		case expectClass:
+			e.Class = d.Uint32()
+		case expectNAT:
+			e.NAT = d.expectationNAT()
+		case expectFunction:
+			e.Function = string(d.CString())
+		}
+	}
+	if err := d.Err(); err != nil {
+		*e = Expectation{}
+		return fmt.Errorf("expectation: %w", err)
+	}
+	return nil
+}
+
+// expectationNAT decodes a nested ExpectationNAT.
+func (d *Decoder) expectationNAT() (n ExpectationNAT) {
+	in := d.Nested()
+	for in.Next() {
+		switch in.Type() {
+		case expectNATDirection:
+			n.Reply = in.Uint32() != 0
+		case expectNATTuple:
+			n.To = in.tuple().Src
+		}
+	}
+	d.inherit(&in)
+	return n
+}
