@@ -97,31 +97,29 @@ func TestPacketTellsItsOwner(t *testing.T) {
 	for name, owner := range map[string]bool{"with Owner": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
 			n := newNet(t)
-			p := catch(t, n, ipv4, lab.Output, nfqueue.Config{Owner: owner}, func() {
-				pc, s := udpPair(t, n, "udp", ipv4.address())
-				send(t, s, "x")
-				wantReceived(t, pc, "x")
-			})
-			if p.HasOwner != owner {
-				t.Errorf("HasOwner %v, want %v", p.HasOwner, owner)
+			c, uid, gid := dialAs(t, n, ipv4.address())
+			p := catch(t, n, ipv4, lab.Output, nfqueue.Config{Owner: owner}, func() { send(t, c, "x") })
+			var wantUID, wantGID uint32
+			if owner {
+				wantUID, wantGID = outside(t, "uid", uid), outside(t, "gid", gid)
 			}
-			if outside := uidOutside(t); owner && p.UID != outside {
-				t.Errorf("UID %d, want %d", p.UID, outside)
+			if p.HasOwner != owner || p.UID != wantUID || p.GID != wantGID {
+				t.Errorf("owner %v, UID %d, GID %d, want %v, %d, %d", p.HasOwner, p.UID, p.GID, owner, wantUID, wantGID)
 			}
 		})
 	}
 }
 
-// uidOutside returns this program's user in the namespace around its own, which
-// in these tests is the initial one.
-func uidOutside(t *testing.T) uint32 {
+// outside returns what the number of a user ("uid") or group ("gid") is in the
+// namespace around this program's own, which in these tests is the initial one.
+func outside(t *testing.T, kind string, id int) uint32 {
 	t.Helper()
-	b, err := os.ReadFile("/proc/self/uid_map")
+	b, err := os.ReadFile("/proc/self/" + kind + "_map")
 	must(t, err)
-	var inside, outside uint32
-	_, err = fmt.Sscan(string(b), &inside, &outside)
+	var first, there uint32
+	_, err = fmt.Sscan(string(b), &first, &there)
 	must(t, err)
-	return uint32(os.Getuid()) - inside + outside
+	return uint32(id) - first + there
 }
 
 // What the kernel was not built for Open refuses, and leaves nothing behind.
