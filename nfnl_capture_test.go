@@ -99,6 +99,9 @@ func (tp *tape) receive() (messages []nfnl.Message) {
 	tp.t.Helper()
 	b := make([]byte, 1<<18)
 	n, _, err := unix.Recvfrom(tp.fd, b, 0)
+	for err == unix.EINTR { // with a timeout the kernel does not begin again by itself
+		n, _, err = unix.Recvfrom(tp.fd, b, 0)
+	}
 	must(tp.t, err)
 	tp.keep(false, b[:n])
 	for b = b[:n]; len(b) > 0; {
@@ -125,12 +128,25 @@ func (tp *tape) configure(m nfnl.Message, err error) {
 // accept returns the next packet after accepting it.
 func (tp *tape) accept() *nfqueue.Packet {
 	tp.t.Helper()
+	p := tp.queued()
+	tp.answer(p, nfqueue.Accept())
+	return p
+}
+
+// queued returns the next packet.
+func (tp *tape) queued() *nfqueue.Packet {
+	tp.t.Helper()
 	p := new(nfqueue.Packet)
 	must(tp.t, p.Decode(tp.receive()[0]))
-	v, err := nfqueue.Accept().Append(nil, p)
-	must(tp.t, err)
-	tp.send(v)
 	return p
+}
+
+// answer sends the verdict on a packet.
+func (tp *tape) answer(p *nfqueue.Packet, v nfqueue.Verdict) {
+	tp.t.Helper()
+	b, err := v.Append(nil, p)
+	must(tp.t, err)
+	tp.send(b)
 }
 
 // logged returns the packets of the next datagram.
@@ -169,6 +185,8 @@ func TestCaptureQueue(t *testing.T) {
 		"output-gso-cut": queueGSO,
 		"conntrack-dnat": queueDNAT,
 		"conntrack-icmp": queueICMP,
+		"conntrack-tftp": queueTFTP,
+		"conntrack-ftp":  queueFTP,
 		"output-class":   queueClass,
 		"output-label":   queueLabel,
 	} {
@@ -359,6 +377,77 @@ func queueICMP(t *testing.T) *tape {
 		if err != nil || p.ConntrackInfo != info || c.Zone != 9 {
 			t.Errorf("%v, %v: %+v", p.ConntrackInfo, err, c)
 		}
+	}
+	return tp
+}
+
+// queueTFTP captures a request and an answer, which is a connection that the
+// kernel expected.
+func queueTFTP(t *testing.T) *tape {
+	n := newNet(t)
+	if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
+		return nil
+	}
+	helper, ok := tftp(t, n)
+	if !ok {
+		return nil
+	}
+	tp := newTape(t, n)
+	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true}.Bind())
+	addRules(t, n, lab.IPv4, lab.Output, 0, []lab.Term{lab.UDP(9999), helper}, []lab.Term{lab.L4(unix.IPPROTO_UDP), lab.Queue(7)})
+	_, c := udpPair(t, n, "udp", ipv4.address())
+	send(t, c, "\x00\x01file\x00octet\x00") // read request
+	request := tp.accept()
+	data, err := n.ListenPacket("udp", "127.0.0.1:0")
+	must(t, err)
+	defer data.Close()
+	_, err = data.WriteTo([]byte("\x00\x03\x00\x01contents"), c.LocalAddr())
+	must(t, err)
+	first, err := request.Conntrack()
+	must(t, err)
+	answer, err := tp.accept().Conntrack()
+	if err != nil || answer.Master != first.Original {
+		t.Errorf("%v: master %v, want %v", err, answer.Master, first.Original)
+	}
+	return tp
+}
+
+// queueFTP captures a connection whose sequence numbers the kernel adjusts, for
+// a verdict has lengthened its data.
+func queueFTP(t *testing.T) *tape {
+	const extra = "more "
+	a, b, _, addrB := wire(t, ipv4)
+	if !withConntrack(t, a, nfqueue.Config{Conntrack: true}) {
+		return nil
+	}
+	tp := newTape(t, a)
+	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true}.Bind())
+	if !queueBehindNAT(t, a, addrB, 7) {
+		return nil
+	}
+	l, err := b.Listen("tcp", netip.AddrPortFrom(addrB, 9999).String())
+	must(t, err)
+	defer l.Close()
+	dialled := make(chan net.Conn, 1)
+	go func() {
+		defer close(dialled)
+		if c, err := a.Dial("tcp", netip.AddrPortFrom(addrB, 9998).String()); err == nil {
+			dialled <- c
+		}
+	}()
+	for range 2 { // SYN and ACK
+		tp.accept()
+	}
+	c := next(t, dialled)
+	defer c.Close()
+	send(t, c, "hello")
+	p := tp.queued()
+	head := p.Payload[:len(p.Payload)-len("hello")]
+	tp.answer(p, nfqueue.Accept().WithPayload([]byte(string(head)+extra+"hello")).WithConntrackMark(1, 0))
+	send(t, c, "goodbye")
+	conn, err := tp.accept().Conntrack()
+	if err != nil || conn.OriginalSeqAdj.After != int32(len(extra)) {
+		t.Errorf("%v: adjusted by %+v", err, conn.OriginalSeqAdj)
 	}
 	return tp
 }

@@ -27,33 +27,93 @@ var sent = map[string]map[uint16]string{
 	},
 }
 
+// sentOfConnections names what the kernel sends of a connection, in NFQA_CT. It
+// leaves out CTA_SYNPROXY.
+var sentOfConnections = map[uint16]string{ // linux/netfilter/nfnetlink_conntrack.h
+	1: "CTA_TUPLE_ORIG", 2: "CTA_TUPLE_REPLY", 3: "CTA_STATUS", 4: "CTA_PROTOINFO", 5: "CTA_HELP", 7: "CTA_TIMEOUT",
+	8: "CTA_MARK", 9: "CTA_COUNTERS_ORIG", 10: "CTA_COUNTERS_REPLY", 12: "CTA_ID", 14: "CTA_TUPLE_MASTER",
+	15: "CTA_SEQ_ADJ_ORIG", 16: "CTA_SEQ_ADJ_REPLY", 18: "CTA_ZONE", 19: "CTA_SECCTX", 20: "CTA_TIMESTAMP", 22: "CTA_LABELS",
+}
+
 // Captured messages must have every attribute in both byte orders, and none that
 // is not known here. The bytes are walked without the library's decoder.
 func TestCapturedMessagesHaveEveryAttribute(t *testing.T) {
-	packetTypes := map[string]uint16{"nfqueue": 0x0300, "nflog": 0x0400}
-	for pkg, names := range sent {
-		files, err := filepath.Glob(filepath.Join(pkg, "testdata", "captured", "*", "*.pcap"))
-		must(t, err)
-		seen := map[binary.ByteOrder]map[uint16]bool{binary.LittleEndian: {}, binary.BigEndian: {}}
-		for _, file := range files {
-			b, err := os.ReadFile(file)
-			must(t, err)
-			order := pcapOrder(b)
-			for _, typ := range packetAttributes(order, b, packetTypes[pkg]) {
-				seen[order][typ] = true
-				if names[typ] == "" {
-					t.Errorf("%s has attribute %d", file, typ)
-				}
-			}
+	const queuePacket, logPacket, conntrack = 0x0300, 0x0400, 11
+	queued, logged := packetAttributes(t, "nfqueue", queuePacket), packetAttributes(t, "nflog", logPacket)
+	wantTypes(t, "nfqueue", queued, sent["nfqueue"])
+	wantTypes(t, "nflog", logged, sent["nflog"])
+	var connections []attribute
+	for _, a := range queued {
+		if a.typ == conntrack {
+			connections = append(connections, attributes(a.order, a.value)...)
 		}
-		for order, types := range seen {
-			for typ, name := range names {
-				if !types[typ] {
-					t.Errorf("%s: no captured message in %v has %s", pkg, order, name)
-				}
+	}
+	wantTypes(t, "NFQA_CT", connections, sentOfConnections)
+}
+
+// wantTypes checks that there are attributes of all types in either byte order,
+// and of no others.
+func wantTypes(t *testing.T, in string, all []attribute, names map[uint16]string) {
+	t.Helper()
+	seen := map[binary.ByteOrder]map[uint16]bool{binary.LittleEndian: {}, binary.BigEndian: {}}
+	for _, a := range all {
+		seen[a.order][a.typ] = true
+		if names[a.typ] == "" {
+			t.Errorf("%s: captured attribute %d is not known here", in, a.typ)
+		}
+	}
+	for order, types := range seen {
+		for typ, name := range names {
+			if !types[typ] {
+				t.Errorf("%s: no captured message in %v has %s", in, order, name)
 			}
 		}
 	}
+}
+
+// An attribute is one of a captured message.
+type attribute struct {
+	order binary.ByteOrder // of the machine it is from
+	typ   uint16
+	value []byte
+}
+
+// attributes returns what is in a message or a nest.
+func attributes(order binary.ByteOrder, b []byte) (all []attribute) {
+	const header, typeMask = 4, 0x3fff // without the flags for nests and byte order
+	for len(b) >= header {
+		length := int(order.Uint16(b))
+		all = append(all, attribute{order, order.Uint16(b[2:]) & typeMask, b[header:length]})
+		b = b[min(align4(length), len(b)):]
+	}
+	return all
+}
+
+// packetAttributes returns the attributes of all messages of one type that a
+// package has captured.
+func packetAttributes(t *testing.T, pkg string, packetType uint16) (all []attribute) {
+	t.Helper()
+	const fileHeader, recordHeader, cookedHeader, messageHeader = 24, 16, 16, 20
+	files, err := filepath.Glob(filepath.Join(pkg, "testdata", "captured", "*", "*.pcap"))
+	must(t, err)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		must(t, err)
+		order := pcapOrder(b)
+		for b = b[fileHeader:]; len(b) > 0; {
+			length := order.Uint32(b[8:])
+			datagram := b[recordHeader:][cookedHeader:length]
+			b = b[recordHeader+length:]
+			for len(datagram) >= messageHeader {
+				length := int(order.Uint32(datagram))
+				if order.Uint16(datagram[4:]) == packetType {
+					all = append(all, attributes(order, datagram[messageHeader:length])...)
+				}
+				datagram = datagram[min(align4(length), len(datagram)):]
+			}
+		}
+	}
+	return all
 }
 
 // pcapOrder returns the byte order of the machine that wrote a file.
@@ -62,28 +122,6 @@ func pcapOrder(b []byte) binary.ByteOrder {
 		return binary.BigEndian
 	}
 	return binary.LittleEndian
-}
-
-// packetAttributes returns the types of the attributes of all messages of one
-// type in a file.
-func packetAttributes(order binary.ByteOrder, b []byte, packetType uint16) (types []uint16) {
-	const fileHeader, recordHeader, cookedHeader, messageHeader = 24, 16, 16, 20
-	const typeMask = 0x3fff // without the flags for nests and byte order
-	for b = b[fileHeader:]; len(b) > 0; {
-		length := order.Uint32(b[8:])
-		datagram := b[recordHeader:][cookedHeader:length]
-		b = b[recordHeader+length:]
-		for len(datagram) >= messageHeader {
-			length := int(order.Uint32(datagram))
-			if order.Uint16(datagram[4:]) == packetType {
-				for attrs := datagram[messageHeader:length]; len(attrs) >= 4; attrs = attrs[min(align4(int(order.Uint16(attrs))), len(attrs)):] {
-					types = append(types, order.Uint16(attrs[2:])&typeMask)
-				}
-			}
-			datagram = datagram[min(align4(length), len(datagram)):]
-		}
-	}
-	return types
 }
 
 func align4(n int) int { return (n + 3) &^ 3 }

@@ -815,6 +815,26 @@ func TestVerdictCannotExpectWithoutAHelper(t *testing.T) {
 	told.wantOnly(t, nfqueue.ErrNoHelper)
 }
 
+// queueBehindNAT queues TCP that n sends, and has port 9998 of to stand for port
+// 9999, and the helper for FTP at work. ok is false if the kernel has none.
+func queueBehindNAT(t testing.TB, n *lab.Net, to netip.Addr, queue uint16) (ok bool) {
+	t.Helper()
+	helper, err := n.Helper(lab.IPv4, "ftp", unix.IPPROTO_TCP)
+	if errors.Is(err, unix.ENOENT) {
+		t.Log("this kernel has no helper for FTP")
+		return false
+	}
+	must(t, err)
+	tcp := lab.L4(unix.IPPROTO_TCP)
+	addRules(t, n, lab.IPv4, lab.Output, -150, []lab.Term{tcp, lab.Tracked(lab.New), helper})
+	nat, err := n.NAT(lab.IPv4, lab.Output)
+	must(t, err)
+	_, err = nat.Add(lab.TCP(9998), lab.DNAT(netip.AddrPortFrom(to, 9999)))
+	must(t, err)
+	addRule(t, n, lab.IPv4, lab.Output, tcp, lab.Queue(queue))
+	return true
+}
+
 // Where NAT and a helper are at work the kernel adjusts the sequence numbers of
 // a connection whose data a verdict lengthens, if the verdict is about the
 // connection too.
@@ -824,19 +844,9 @@ func TestKernelAdjustsSequenceNumbersBehindNAT(t *testing.T) {
 	if !withConntrack(t, a, nfqueue.Config{Conntrack: true}) {
 		return
 	}
-	helper, err := a.Helper(lab.IPv4, "ftp", unix.IPPROTO_TCP)
-	if errors.Is(err, unix.ENOENT) {
-		t.Log("this kernel has no helper for FTP")
+	if !queueBehindNAT(t, a, addrB, 0) {
 		return
 	}
-	must(t, err)
-	tcp := lab.L4(unix.IPPROTO_TCP)
-	addRules(t, a, lab.IPv4, lab.Output, -150, []lab.Term{tcp, lab.Tracked(lab.New), helper})
-	nat, err := a.NAT(lab.IPv4, lab.Output)
-	must(t, err)
-	_, err = nat.Add(lab.TCP(9998), lab.DNAT(netip.AddrPortFrom(addrB, 9999)))
-	must(t, err)
-	addRule(t, a, lab.IPv4, lab.Output, tcp, lab.Queue(0))
 	q := openQueue(t, a, nfqueue.Config{Conntrack: true})
 	var first uint32
 	adjusted := make(chan attr.SeqAdj, 100)
