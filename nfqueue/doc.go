@@ -37,6 +37,10 @@
 // their own, and [OpenRange] is for more than one processor. A handler can be
 // tested without privileges: see package nfqueuetest.
 //
+// Packets can be queued in chains of nft's families ip, ip6, inet and bridge. A
+// queue rule in the families arp and netdev is refused with "Operation not
+// supported"; kernels before 5.19 take it.
+//
 // # Where a packet goes
 //
 // A verdict ends the packet's way through the base chain whose rule queued it,
