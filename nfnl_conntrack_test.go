@@ -839,6 +839,9 @@ func queueBehindNAT(t testing.TB, n *lab.Net, to netip.Addr, queue uint16) (ok b
 // a connection whose data a verdict lengthens, if the verdict is about the
 // connection too.
 func TestKernelAdjustsSequenceNumbersBehindNAT(t *testing.T) {
+	if !canRewrite(t) {
+		return
+	}
 	const extra = "before all else, "
 	a, b, _, addrB := wire(t, ipv4)
 	if !withConntrack(t, a, nfqueue.Config{Conntrack: true}) {

@@ -70,7 +70,8 @@ func (r *road) at(h lab.Hook) *lab.Net {
 	return r.b
 }
 
-// Rewritten or not, TCP arrives intact wherever it was queued.
+// Rewritten or not, TCP arrives intact wherever it was queued. Where nothing can
+// be rewritten, it arrives as it was.
 func TestTCPPassesEveryHookAsGSO(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v ipVersion) {
 		r := newRoad(t)
@@ -78,7 +79,7 @@ func TestTCPPassesEveryHookAsGSO(t *testing.T) {
 			for _, segmented := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%v, Segment %v", hook, segmented), func(t *testing.T) {
 					n := r.at(hook)
-					q := openQueue(t, n, nfqueue.Config{Segment: segmented})
+					q := openQueue(t, n, nfqueue.Config{Segment: segmented, Fallback: nfqueue.Accept()})
 					addRule(t, n, v.family, hook, lab.TCP(9999), lab.Queue(0))
 					t.Cleanup(func() { must(t, n.Flush()) })
 					passTCP(t, r, v, q, segmented)
@@ -91,6 +92,7 @@ func TestTCPPassesEveryHookAsGSO(t *testing.T) {
 // passTCP sends a stream past q as it is, and one that is rewritten.
 func passTCP(t *testing.T, r *road, v ipVersion, q *nfqueue.Queue, segmented bool) {
 	t.Helper()
+	rewritable := !confined(t)
 	var gso atomic.Int64
 	rewrite := addOne(&gso)
 	for add, handler := range []nfqueue.Handler{
@@ -99,6 +101,9 @@ func passTCP(t *testing.T, r *road, v ipVersion, q *nfqueue.Queue, segmented boo
 	} {
 		stop := runQueue(t, q, handler)
 		client, server := tcpPair(t, r.a, r.b, r.address(v))
+		if !rewritable {
+			add = 0
+		}
 		wantStream(t, client, server, randomBytes(2<<20), byte(add))
 		// What follows the data, the end, is not for the next handler.
 		client.Close()
@@ -108,7 +113,7 @@ func passTCP(t *testing.T, r *road, v ipVersion, q *nfqueue.Queue, segmented boo
 	if n := gso.Load(); n == 0 != segmented {
 		t.Errorf("%d GSO packets rewritten, Segment %v", n, segmented)
 	}
-	if s := q.Stats(); s.Refused > 0 {
+	if s := q.Stats(); s.Refused > 0 == rewritable {
 		t.Errorf("%d verdicts refused", s.Refused)
 	}
 }
@@ -181,23 +186,30 @@ func TestUDPPassesEveryHookAsGSO(t *testing.T) {
 			allowed[hook] = []rewrite{unchanged}
 		}
 	}
+	rewritable := !confined(t)
 	eachVersion(t, func(t *testing.T, v ipVersion) {
 		r := newRoad(t)
 		uncut := nfnl.KernelAtLeast(6, 1)
 		if !uncut { // the devices of 5.10 cut UDP
-			t.Run("devices", func(t *testing.T) { uncut = passUDP(t, r, v, lab.Forward, unchanged, false, false) })
+			t.Run("devices", func(t *testing.T) { uncut = passUDP(t, r, v, lab.Forward, unchanged, false, nil) })
 		}
 		for hook, can := range allowed {
 			whole := uncut || r.at(hook) == r.a
 			for _, w := range []rewrite{unchanged, sameLength, longer} {
+				var refused, segmented error // why it is
+				if !rewritable && w != unchanged {
+					refused, segmented = nfqueue.ErrForbidden, nfqueue.ErrForbidden
+				}
+				if whole && !slices.Contains(can, w) {
+					refused = nfqueue.ErrGSO
+				}
 				t.Run(fmt.Sprintf("%v, %s", hook, w.name), func(t *testing.T) {
-					refused := whole && !slices.Contains(can, w)
 					if gso := passUDP(t, r, v, hook, w, false, refused); gso != whole {
 						t.Errorf("GSO packets seen: %v", gso)
 					}
 				})
 				t.Run(fmt.Sprintf("%v, %s, Segment", hook, w.name), func(t *testing.T) {
-					if passUDP(t, r, v, hook, w, true, false) {
+					if passUDP(t, r, v, hook, w, true, segmented) {
 						t.Error("GSO packets seen, with Segment")
 					}
 				})
@@ -207,8 +219,9 @@ func TestUDPPassesEveryHookAsGSO(t *testing.T) {
 }
 
 // passUDP sends a UDP GSO packet past the hook, where w is done to it, unless
-// that is refused, and reports whether it came there in one piece.
-func passUDP(t *testing.T, r *road, v ipVersion, hook lab.Hook, w rewrite, segmented, refused bool) (whole bool) {
+// there is an error it is refused with, and reports whether it came there in one
+// piece.
+func passUDP(t *testing.T, r *road, v ipVersion, hook lab.Hook, w rewrite, segmented bool, refused error) (whole bool) {
 	t.Helper()
 	n := r.at(hook)
 	var told collector
@@ -223,7 +236,7 @@ func passUDP(t *testing.T, r *road, v ipVersion, hook lab.Hook, w rewrite, segme
 	send(t, s, string(sent))
 	want := bytes.Clone(sent)
 	tail := ""
-	if !refused {
+	if refused == nil {
 		addTo(want, w.add)
 		tail = string(make([]byte, w.more))
 	}
@@ -231,8 +244,8 @@ func passUDP(t *testing.T, r *road, v ipVersion, hook lab.Hook, w rewrite, segme
 		wantReceived(t, pc, string(want[i*gsoSize:][:gsoSize])+tail)
 	}
 	stop()
-	if refused {
-		told.wantOnly(t, nfqueue.ErrGSO)
+	if refused != nil {
+		told.wantOnly(t, refused)
 	} else if s := q.Stats(); s.Refused > 0 {
 		t.Errorf("%d verdicts refused", s.Refused)
 	}

@@ -36,6 +36,7 @@ var roles = map[string]func() error{
 	"frugal":    workInLittleMemory,
 	"starving":  starve,
 	"powerless": useWithoutPrivilege,
+	"confined":  tellUserNamespace,
 }
 
 func init() {
@@ -75,6 +76,23 @@ func startHelper(t *testing.T, n *lab.Net, role string, attr *syscall.SysProcAtt
 		cmd.Wait()
 	})
 	return &helper{cmd, in, bufio.NewScanner(out)}, nil
+}
+
+// startConfined is startHelper in a user namespace of its own, and other new ones
+// by flags. It returns nil where the system refuses that.
+func startConfined(t *testing.T, n *lab.Net, role string, flags uintptr) *helper {
+	t.Helper()
+	h, err := startHelper(t, n, role, &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | flags,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	})
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENOSPC) {
+		t.Logf("not checked: this system refuses another user namespace: %v", err)
+		return nil
+	}
+	must(t, err)
+	return h
 }
 
 // next returns the next line that the helper writes.

@@ -123,7 +123,8 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 }
 
 // PortID is the socket's netlink address, under which the kernel lists the
-// owner of a queue in /proc/net/netfilter/nfnetlink_queue.
+// owner of a queue in /proc/net/netfilter/nfnetlink_queue. It is 0 if the other
+// end is no kernel (Pipe).
 func (c *Conn) PortID() uint32 {
 	if c.never() {
 		return 0

@@ -23,6 +23,8 @@ func rawConn(transport) (syscall.RawConn, error) { return nil, errors.ErrUnsuppo
 func readBuffer(transport) (int, error)          { return 0, errors.ErrUnsupported }
 func drops(transport) (uint32, error)            { return 0, errors.ErrUnsupported }
 
+func inUserNamespace(transport) bool { return false }
+
 func openProc(transport, string) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 func watchLinks(transport) (watch, map[int]string, error) { return nil, nil, errors.ErrUnsupported }

@@ -16,3 +16,9 @@ func (c *Conn) OpenProc(name string) (*os.File, error) {
 	f, err := openProc(c.t, name)
 	return f, c.check(err)
 }
+
+// InUserNamespace reports whether the socket's network namespace belongs to
+// another user namespace than the system's first, as in a container without
+// root. Some of what the kernel takes from others it ignores there. It is false
+// where that cannot be told: of namespaces that belong to who made the program's own.
+func (c *Conn) InUserNamespace() bool { return !c.never() && inUserNamespace(c.t) }

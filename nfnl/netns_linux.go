@@ -22,6 +22,30 @@ func openProc(t transport, name string) (f *os.File, err error) {
 	return f, err
 }
 
+// firstUserNS is the inode of the system's first user namespace, PROC_USER_INIT_INO
+// of linux/proc_ns.h.
+const firstUserNS = 0xeffffffd
+
+// inUserNamespace implements Conn.InUserNamespace. The kernel names no owner that
+// is above the program's own user namespace (ns_get_owner).
+func inUserNamespace(t transport) bool {
+	if s, ok := t.(*socket); !ok || !s.kernel {
+		return false
+	}
+	ns, err := netNS(t)
+	if err != nil {
+		return false
+	}
+	defer ns.Close()
+	fd, err := unix.IoctlRetInt(int(ns.Fd()), unix.NS_GET_USERNS)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	var owner unix.Stat_t
+	return unix.Fstat(fd, &owner) == nil && owner.Ino != firstUserNS
+}
+
 // inNetNS calls f on a thread that is in the network namespace of t's socket.
 func inNetNS(t transport, f func() error) error {
 	ns, err := netNS(t)

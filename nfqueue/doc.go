@@ -134,6 +134,12 @@
 // that was damaged before, or UDP that the kernel has yet to cut into segments.
 // [Verdict.WithRawPayload] sends what it is given.
 //
+// From Linux 7.2 on the kernel drops most rewrites of the network header but for
+// addresses, lengths and the like, those of bridged packets, and all in a network
+// namespace that belongs to a user namespace. It does not say so; here they are
+// refused with [ErrForbidden]. Older kernels to which these rules were added drop
+// such packets in silence.
+//
 // By default packets come as the kernel has them. One of a local sender may have
 // a checksum that is yet to be computed ([Packet] ChecksumPending: do not verify
 // it), and one of TCP or QUIC may be up to 64 KiB long (GSO), to be cut into

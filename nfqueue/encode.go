@@ -27,7 +27,9 @@ func (v *Verdict) word() uint32 {
 }
 
 // Append appends the message that returns v on p. It appends nothing for Hold,
-// and nothing with an error, which says why p cannot be changed as v wants.
+// and nothing with an error, which says why p cannot be changed as v wants. For a
+// packet of Decode, and no Queue, that leaves out what its kernel forbids
+// (ErrForbidden).
 func (v Verdict) Append(b []byte, p *Packet) ([]byte, error) {
 	t := p.Ticket()
 	return v.append(b, &t, 0)

@@ -19,6 +19,7 @@ type Queue struct {
 	configuring sync.Mutex             // one at a time
 	config      atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
 	waiting     waiting
+	restriction restriction // never changed
 
 	// answering is held from the moment a packet is taken off waiting until its
 	// verdict is sent, and alone by a verdict for many, which must not come between.
@@ -81,7 +82,7 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	q := &Queue{conn: conn, number: cfg.Queue, counted: true}
+	q := &Queue{conn: conn, number: cfg.Queue, counted: true, restriction: restrictionOf(conn)}
 	q.waiting.init(q.expire)
 	q.buffers.New = func() any { return new([]byte) }
 	if err := q.configure(cfg, true); err != nil {

@@ -42,7 +42,7 @@ func (t *Ticket) refusePayload(payload []byte, raw bool) error {
 	case t.flags&ticketGSO != 0 && isUDP(payload) && !takesUDP():
 		return ErrGSO
 	case raw:
-		return nil
+		return t.refuseStump(payload)
 	case t.proto != etherIPv4 && t.proto != etherIPv6:
 		return fmt.Errorf("%w: EtherType %#04x", ErrNotIP, t.proto)
 	case t.flags&ticketCorrupt != 0:
@@ -51,6 +51,23 @@ func (t *Ticket) refusePayload(payload []byte, raw bool) error {
 		return ErrGSO
 	case t.flags&ticketPending != 0:
 		return refusePending(payload)
+	}
+	return nil
+}
+
+// refuseStump returns why a raw payload is too short. The kernel takes the header
+// away without looking: it drops such a packet (skb_transport_offset), and
+// before 5.19 it may panic.
+func (t *Ticket) refuseStump(payload []byte) error {
+	least := 0
+	switch t.proto {
+	case etherIPv4:
+		least = ipv4Len
+	case etherIPv6:
+		least = ipv6Len
+	}
+	if len(payload) < least {
+		return fmt.Errorf("%w: it has %d bytes, and its IP header would have %d", ErrPayload, len(payload), least)
 	}
 	return nil
 }
@@ -97,12 +114,14 @@ func (t *Ticket) refuseLink(v *Verdict) error {
 // it is to be sent raw.
 func (t *Ticket) appendPayload(b, payload []byte, raw bool) ([]byte, error) {
 	b = attr.AppendBytes(b, attrPayload, payload)
-	if raw {
-		return b, nil
-	}
 	start := len(b) - (len(payload)+3)&^3 // AppendBytes has padded it
 	fresh := b[start : start+len(payload)]
-	return b, finish(fresh, t.flags&ticketGSO != 0 && isUDP(fresh))
+	if !raw {
+		if err := finish(fresh, t.flags&ticketGSO != 0 && isUDP(fresh)); err != nil {
+			return b, err
+		}
+	}
+	return b, t.refuseRewrite(fresh)
 }
 
 // isUDP reports whether b is a UDP packet.

@@ -15,7 +15,7 @@ import (
 )
 
 func TestVerdictsReachTheKernelAsGiven(t *testing.T) {
-	raw := []byte("raw")
+	raw := []byte("twenty bytes at least")
 	verdicts := []nfqueue.Verdict{
 		nfqueue.Drop(), nfqueue.Accept(), nfqueue.Stop(), nfqueue.Repeat(),
 		nfqueue.Requeue(300), nfqueue.RequeueOrAccept(0), nfqueue.Accept().WithMark(7),
@@ -95,13 +95,15 @@ func TestPayloadBufferMayBeUsedAgain(t *testing.T) {
 	for range 3 {
 		ids = append(ids, k.Enqueue(packet("x")))
 	}
-	scratch := make([]byte, 1)
+	scratch := udpPacket("x")
 	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
-		scratch[0] = byte(p.ID)
+		scratch[0] = byte(p.ID) // raw, so anything will do
 		return nfqueue.Accept().WithRawPayload(scratch)
 	})
 	for _, id := range ids {
-		wantVerdict(t, k, id, nfqueue.Accept().WithRawPayload([]byte{byte(id)}))
+		want := udpPacket("x")
+		want[0] = byte(id)
+		wantVerdict(t, k, id, nfqueue.Accept().WithRawPayload(want))
 	}
 }
 

@@ -20,6 +20,7 @@ type Ticket struct {
 	family  nfnl.Family
 	hook    nfnl.Hook
 	flags   ticketFlags
+	shape   shape // if the kernel asks for it
 }
 
 // ticketFlags are what the refusal of a verdict depends on.
@@ -48,8 +49,13 @@ func (p *Packet) Ticket() Ticket {
 func (p *Packet) makeTicket() Ticket {
 	t := Ticket{q: p.q, id: p.ID, length: uint32(p.Len), queue: p.Queue, proto: p.Proto,
 		linkLen: uint16(len(p.LinkHeader)), family: p.Family, hook: p.Hook}
-	if p.q != nil && p.q.cannotTrack(p) {
-		t.flags |= ticketUntracked
+	if p.q != nil {
+		if p.q.cannotTrack(p) {
+			t.flags |= ticketUntracked
+		}
+		if p.q.restriction == sameHeaders {
+			t.shape = shapeOf(p.Family, p.Payload)
+		}
 	}
 	// With Config.MetadataOnly nothing of the packet is there to be rewritten.
 	if p.Truncated() || len(p.Payload) == 0 {

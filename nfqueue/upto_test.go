@@ -88,7 +88,7 @@ func TestRunsOfEqualVerdictsAreOneMessage(t *testing.T) {
 		"different marks":          {[]nfqueue.Verdict{m7, m8, a, a}, "1 accept#7, 2 accept#8, ..4 accept"},
 		"a mark of 0 is a mark":    {[]nfqueue.Verdict{a, nfqueue.Accept().WithMark(0)}, "1 accept, 2 accept#0"},
 		"a priority":               {[]nfqueue.Verdict{a, nfqueue.Accept().WithPriority(1)}, "1 accept, 2 accept"},
-		"a payload in the middle":  {[]nfqueue.Verdict{a, a, a.WithRawPayload([]byte("x")), a, a}, "..2 accept, 3 accept, 4 accept, 5 accept"},
+		"a payload in the middle":  {[]nfqueue.Verdict{a, a, a.WithRawPayload(udpPacket("y")), a, a}, "..2 accept, 3 accept, 4 accept, 5 accept"},
 		"payloads":                 {[]nfqueue.Verdict{a.WithPayload(udpPacket("y")), a.WithPayload(udpPacket("y"))}, "1 accept, 2 accept"},
 		"a held one in the middle": {[]nfqueue.Verdict{a, a, nfqueue.Hold(), a, a}, "..2 accept, 4 accept, 5 accept"},
 		"a held one for some time": {[]nfqueue.Verdict{a, nfqueue.HoldFor(time.Hour, d), a, a}, "1 accept, 3 accept, 4 accept"},

@@ -149,15 +149,19 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 // Packets that were cut (ErrTruncated), some of UDP GSO (ErrGSO) and corrupt
 // ones (ErrCorrupt) cannot be rewritten, nor packets that are not IP
 // (ErrNotIP) or make no sense (ErrHeader): these get Config.Fallback, and
-// OnError is told. Where TCP changes its length the sequence numbers that
-// follow are yours to adjust.
+// OnError is told. From Linux 7.2 on that goes for everything in a user namespace
+// or on a bridge, and for rewrites of header lengths, options, extension headers
+// and fragment fields (ErrForbidden). Where TCP changes its length the sequence
+// numbers that follow are yours to adjust.
 func (v Verdict) WithPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changeRaw|changePayload
 	return v
 }
 
 // WithRawPayload is WithPayload, but b is sent as it is, right or wrong. The
-// kernel takes its checksums as final, those of a ChecksumPending packet too.
+// kernel takes its checksums as final, those of a ChecksumPending packet too. b
+// must be as long as an IP header, and what Linux 7.2 and later would drop is
+// refused as with WithPayload.
 func (v Verdict) WithRawPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changePayload|changeRaw
 	return v

@@ -21,7 +21,7 @@ func verdictMessage(word string, attrs ...[]byte) []byte {
 }
 
 func TestVerdictMessages(t *testing.T) {
-	p := decode(t, captured())
+	p, odd := decode(t, captured()), []byte("twenty-one odd bytes.")
 	for name, c := range map[string]struct {
 		v    nfqueue.Verdict
 		want []byte
@@ -39,14 +39,14 @@ func TestVerdictMessages(t *testing.T) {
 		"mark 0":              {nfqueue.Accept().WithMark(0), verdictMessage("00000001", tlv(3, "00000000"))},
 		"priority":            {nfqueue.Accept().WithPriority(6), verdictMessage("00000001", tlv(21, "00000006"))},
 		"mark twice":          {nfqueue.Accept().WithMark(7).WithMark(8), verdictMessage("00000001", tlv(3, "00000008"))},
-		"raw payload":         {nfqueue.Accept().WithRawPayload([]byte("odd")), verdictMessage("00000001", tlv(10, "6f6464"))},
-		"raw, then finished":  {nfqueue.Accept().WithRawPayload([]byte("odd")).WithPayload(udpPacket("x")), verdictMessage("00000001", tlv(10, udpPacket("x")))},
-		"finished, then raw":  {nfqueue.Accept().WithPayload(udpPacket("x")).WithRawPayload([]byte("odd")), verdictMessage("00000001", tlv(10, "6f6464"))},
+		"raw payload":         {nfqueue.Accept().WithRawPayload(odd), verdictMessage("00000001", tlv(10, odd))},
+		"raw, then finished":  {nfqueue.Accept().WithRawPayload(odd).WithPayload(udpPacket("x")), verdictMessage("00000001", tlv(10, udpPacket("x")))},
+		"finished, then raw":  {nfqueue.Accept().WithPayload(udpPacket("x")).WithRawPayload(odd), verdictMessage("00000001", tlv(10, odd))},
 		"drop with a mark":    {nfqueue.Drop().WithMark(7), verdictMessage("00000000", tlv(3, "00000007"))},
 		"repeat with a mark":  {nfqueue.Repeat().WithMark(7), verdictMessage("00000004", tlv(3, "00000007"))},
 		"requeue with a mark": {nfqueue.Requeue(9).WithMark(7), verdictMessage("00090003", tlv(3, "00000007"))},
-		"all": {nfqueue.Accept().WithRawPayload([]byte("odd")).WithPriority(6).WithMark(7),
-			verdictMessage("00000001", tlv(3, "00000007"), tlv(21, "00000006"), tlv(10, "6f6464"))},
+		"all": {nfqueue.Accept().WithRawPayload(odd).WithPriority(6).WithMark(7),
+			verdictMessage("00000001", tlv(3, "00000007"), tlv(21, "00000006"), tlv(10, odd))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := c.v.Append([]byte("before"), p)
@@ -71,7 +71,7 @@ func TestVerdictIsForThePacketsQueue(t *testing.T) {
 
 func TestPayloadOfEveryLengthIsSentAsLongAsItIs(t *testing.T) {
 	p := decode(t, captured())
-	for n := 1; n < 9; n++ {
+	for n := 20; n < 29; n++ {
 		payload := bytes.Repeat([]byte{0x45}, n)
 		b, err := nfqueue.Accept().WithRawPayload(payload).Append(nil, p)
 		if err != nil || len(b)%4 != 0 {
@@ -122,6 +122,8 @@ func damaged() []byte {
 
 func TestRewriteIsRefused(t *testing.T) {
 	whole := tlv(10, udpPacket("hello"))
+	ofIPv6 := packetMessage(1, tlv(10, "6000000000003b40", make([]byte, 32)))
+	copy(ofIPv6[28:], wire("86dd"))
 	ospf := wire("4500001800000000405900 00 c0000201 c0000202 00000000")
 	for name, c := range map[string]struct {
 		message []byte
@@ -133,6 +135,8 @@ func TestRewriteIsRefused(t *testing.T) {
 		"without the packet's bytes":    {packetMessage(1), nfqueue.Accept().WithPayload(udpPacket("x")), nfqueue.ErrTruncated},
 		"with nothing":                  {packetMessage(1, whole), nfqueue.Accept().WithPayload(nil), nfqueue.ErrPayload},
 		"raw, with nothing":             {packetMessage(1, whole), nfqueue.Accept().WithRawPayload(nil), nfqueue.ErrPayload},
+		"raw, with half a header":       {packetMessage(1, whole), nfqueue.Accept().WithRawPayload(udpPacket("x")[:19]), nfqueue.ErrPayload},
+		"raw, with half of IPv6":        {ofIPv6, nfqueue.Accept().WithRawPayload(make([]byte, 39)), nfqueue.ErrPayload},
 		"with too much":                 {packetMessage(1, whole), nfqueue.Accept().WithRawPayload(make([]byte, 65532)), nfqueue.ErrPayload},
 		"with no IP":                    {packetMessage(1, whole), nfqueue.Accept().WithPayload(make([]byte, 20)), nfqueue.ErrNotIP},
 		"with half a header":            {packetMessage(1, whole), nfqueue.Accept().WithPayload(udpPacket("x")[:15]), nfqueue.ErrHeader},
@@ -171,6 +175,7 @@ func bridged() []byte {
 
 func TestRewriteIsAllowed(t *testing.T) {
 	arp := packetMessage(1, tlv(10, "0001080006040001"))
+	copy(arp[28:], wire("0806"))
 	for name, c := range map[string]struct {
 		message []byte
 		v       nfqueue.Verdict

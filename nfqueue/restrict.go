@@ -1,0 +1,143 @@
+package nfqueue
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// From 7.2 on Linux drops packets that were rewritten in ways it does not like
+// (nfqnl_mangle and nfqnl_validate_write in nfnetlink_queue.c), and says nothing.
+// This file knows those ways.
+
+// restriction is what the kernel lets a payload change.
+type restriction uint8
+
+const (
+	anyRewrite  restriction = iota // kernels before 7.2
+	sameHeaders                    // what nfqnl_validate_write lets through
+	noRewrite                      // in a user namespace
+)
+
+// restrictionOf asks for the running kernel, and for the network namespace of
+// conn. A kernel that is a fake takes everything, whatever the real one is.
+func restrictionOf(conn *nfnl.Conn) restriction {
+	switch {
+	case conn.PortID() == 0 || !nfnl.KernelAtLeast(7, 2):
+		return anyRewrite
+	case conn.InUserNamespace():
+		return noRewrite
+	}
+	return sameHeaders
+}
+
+// refuseRewrite returns why the kernel would drop the packet if b, finished or
+// raw, replaced it.
+func (t *Ticket) refuseRewrite(b []byte) error {
+	if t.q == nil || t.q.restriction == anyRewrite {
+		return nil
+	}
+	switch {
+	case t.q.restriction == noRewrite:
+		return fmt.Errorf("%w: the network namespace belongs to a user namespace; have root of the host make it", ErrForbidden)
+	case t.family != nfnl.IPv4 && t.family != nfnl.IPv6:
+		return fmt.Errorf("%w: the packet is of family %v, not ip or ip6", ErrForbidden, t.family)
+	case !saysItsLength(t.family, b):
+		return fmt.Errorf("%w: the version or the length in its header is wrong", ErrForbidden)
+	case t.shape == noShape || shapeOf(t.family, b) != t.shape:
+		return fmt.Errorf("%w: it changes the length of the header, options, extension headers, or fragment fields", ErrForbidden)
+	}
+	return nil
+}
+
+// saysItsLength reports whether b starts with a header of the family that has
+// the length of b.
+func saysItsLength(f nfnl.Family, b []byte) bool {
+	if f == nfnl.IPv4 {
+		return len(b) >= ipv4Len && b[0]>>4 == 4 && int(binary.BigEndian.Uint16(b[2:])) == len(b)
+	}
+	return len(b) >= ipv6Len && b[0]>>4 == 6 && int(binary.BigEndian.Uint16(b[4:])) == len(b)-ipv6Len
+}
+
+// A shape stands for what no rewrite may change in the network header. It is
+// noShape for headers that let nothing be rewritten, as they contradict themselves.
+type shape uint32
+
+const (
+	noShape shape = 0
+
+	shapePlain  shape = 1 << 30 // a header of fixed length
+	shapeHashed shape = 1 << 31 // one with more in it
+)
+
+// shapeOf returns the shape of a packet of a hook's family.
+func shapeOf(f nfnl.Family, b []byte) shape {
+	switch {
+	case f == nfnl.IPv4 && len(b) >= ipv4Len:
+		return shapeIPv4(b)
+	case f == nfnl.IPv6 && len(b) >= ipv6Len:
+		return shapeIPv6(b)
+	}
+	return noShape
+}
+
+// shapeIPv4 is of the fragment field but for IP_DF, and the options.
+func shapeIPv4(b []byte) shape {
+	const dontFragment = 0x4000 // IP_DF of net/ip.h
+	n := int(b[0]&0xf) * 4
+	if n < ipv4Len || n > len(b) {
+		return noShape
+	}
+	return newShape(binary.BigEndian.Uint16(b[6:])&^dontFragment, b[ipv4Len:n])
+}
+
+// shapeIPv6 is of the next header, and all extension headers. Unlike parseIPv6
+// the kernel counts AH among these, and looks for more in any fragment
+// (nfqnl_validate_exthdr).
+func shapeIPv6(b []byte) shape {
+	const most = 12 // IP6_MAX_EXT_HDRS_CNT of net/ipv6.h
+	next, end := b[6], ipv6Len
+	for range most + 1 {
+		n, ok := extensionLen(next, b[end:])
+		switch {
+		case !ok:
+			return newShape(uint16(b[6]), b[ipv6Len:end])
+		case n > len(b)-end:
+			return noShape
+		}
+		next = b[end]
+		end += n
+	}
+	return noShape
+}
+
+// extensionLen returns the length of the extension header that b starts with;
+// ok says whether next is the number of one.
+func extensionLen(next byte, b []byte) (n int, ok bool) {
+	const protoAH = 51 // NEXTHDR_AUTH
+	switch next {
+	case protoHopByHop, protoRouting, protoFragment, protoDestinations, protoAH:
+	default:
+		return 0, false
+	}
+	switch {
+	case len(b) < 8 || next == protoFragment:
+		return 8, true
+	case next == protoAH:
+		return (int(b[1]) + 2) * 4, true
+	}
+	return (int(b[1]) + 1) * 8, true
+}
+
+// shapeSeed is the program's own: no sender knows which options look alike.
+var shapeSeed = maphash.MakeSeed()
+
+// newShape returns the shape of a fixed field and what else is in the header.
+func newShape(fixed uint16, more []byte) shape {
+	if len(more) == 0 {
+		return shapePlain | shape(fixed)
+	}
+	return shapeHashed | shape(fixed) ^ shape(maphash.Bytes(shapeSeed, more)>>33)
+}

@@ -1,0 +1,306 @@
+package nfqueue_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
+)
+
+// Packets of UDP, finished; the second of each family has more in its header.
+var (
+	plain4     = udpPacket("hello")
+	options4   = finished("4600 0000 0000 4000 4011 0000 c0000201 c0000202 01010100 1234 0009 0000 0000 68656c6c6f")
+	plain6     = finished("60000000 0000 11 40", addresses6, "1234 0009 0000 0000 68656c6c6f")
+	extension6 = finished("60000000 0000 00 40", addresses6, "3c00 010400000000 1100 010400000000 1234 0009 0000 0000 68656c6c6f")
+	fragment6  = finished("60000000 0000 2c 40", addresses6, "1100 0001 00000007 1234 0009 0000 0000 68656c6c6f")
+)
+
+const addresses6 = "20010db8000000000000000000000001 20010db8000000000000000000000002"
+
+// finished returns a packet with lengths and checksums set.
+func finished(parts ...any) []byte {
+	b := wire(parts...)
+	if err := nfqueue.Finish(b); err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// set returns a copy of b with other bytes from i on.
+func set(b []byte, i int, digits string) []byte {
+	b = bytes.Clone(b)
+	copy(b[i:], wire(digits))
+	return b
+}
+
+// insert returns a copy of b with more bytes at i.
+func insert(b []byte, i int, digits string) []byte {
+	return bytes.Join([][]byte{b[:i], wire(digits), b[i:]}, nil)
+}
+
+// family returns the family of a packet.
+func family(b []byte) nfnl.Family {
+	if b[0]>>4 == 6 {
+		return nfnl.IPv6
+	}
+	return nfnl.IPv4
+}
+
+// given enqueues p with a queue whose kernel lets payloads change what r says,
+// and returns what gives it a verdict, and returns why that is refused.
+func given(t testing.TB, p nfqueue.Packet, r func(*nfqueue.Queue)) func(nfqueue.Verdict) error {
+	t.Helper()
+	q, k := open(t, nfqueue.Config{Fallback: fallback})
+	r(q)
+	k.Enqueue(p)
+	b := q.NewBatch()
+	receive(t, q, b, 1)
+	return func(v nfqueue.Verdict) error {
+		_, err := v.Append(nil, &b.Packets[0])
+		return err
+	}
+}
+
+func anyRewrite(q *nfqueue.Queue)  { q.Restrict(nfqueue.AnyRewrite) }
+func sameHeaders(q *nfqueue.Queue) { q.Restrict(nfqueue.SameHeaders) }
+func noRewrite(q *nfqueue.Queue)   { q.Restrict(nfqueue.NoRewrite) }
+
+// Rewrites that Linux 7.2 would drop, if they are finished before.
+var forbidden = map[string]struct{ from, to []byte }{
+	"options added":               {plain4, finished(set(insert(plain4, 20, "01010101"), 0, "46"))},
+	"options taken away":          {options4, finished(set(append(bytes.Clone(options4[:20]), options4[24:]...), 0, "45"))},
+	"options changed":             {options4, finished(set(options4, 20, "00"))},
+	"more fragments":              {plain4, finished(set(plain4, 6, "6000"))},
+	"another part":                {plain4, finished(set(plain4, 6, "4001"))},
+	"the bit that means nothing":  {plain4, finished(set(plain4, 6, "c000"))},
+	"to IPv6":                     {plain4, plain6},
+	"to IPv4":                     {plain6, udpPacket("hello, world of IPv4")},
+	"another next header":         {plain6, finished(set(plain6, 6, "fd"))},
+	"an extension header added":   {plain6, finished(set(insert(plain6, 40, "1100010400000000"), 6, "3c"))},
+	"one taken away":              {extension6, finished(append(bytes.Clone(extension6[:40]), extension6[48:]...))},
+	"padding changed":             {extension6, finished(set(extension6, 50, "00000000"))},
+	"an order changed":            {extension6, finished(set(extension6, 6, "3c"))},
+	"another fragment":            {fragment6, finished(set(fragment6, 44, "00000008"))},
+	"from a length that is wrong": {set(plain4, 0, "4f"), plain4},
+}
+
+func TestRewriteThatNewKernelsDropIsRefused(t *testing.T) {
+	for name, c := range forbidden {
+		t.Run(name, func(t *testing.T) {
+			p := nfqueue.Packet{Payload: c.from, Family: family(c.from)}
+			for kind, v := range map[string]nfqueue.Verdict{
+				"finished": nfqueue.Accept().WithPayload(c.to),
+				"raw":      nfqueue.Accept().WithRawPayload(c.to),
+			} {
+				if err := given(t, p, sameHeaders)(v); !errors.Is(err, nfqueue.ErrForbidden) {
+					t.Errorf("%s: got %v", kind, err)
+				}
+				if err := given(t, p, anyRewrite)(v); err != nil {
+					t.Errorf("%s, before 7.2: got %v", kind, err)
+				}
+			}
+		})
+	}
+}
+
+func TestRawPayloadMustSayItsLengthToNewKernels(t *testing.T) {
+	for name, c := range map[string]struct{ from, to []byte }{
+		"IPv4, longer than it says":  {plain4, append(bytes.Clone(plain4), 0)},
+		"IPv4, shorter than it says": {plain4, plain4[:len(plain4)-1]},
+		"IPv6, longer than it says":  {plain6, append(bytes.Clone(plain6), 0)},
+		"IPv6, shorter than it says": {plain6, plain6[:len(plain6)-1]},
+		"IPv4 of another version":    {plain4, set(plain4, 0, "65")},
+		"IPv6 of another version":    {plain6, set(plain6, 0, "40")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := nfqueue.Packet{Payload: c.from, Family: family(c.from)}
+			v := nfqueue.Accept().WithRawPayload(c.to)
+			if err := given(t, p, sameHeaders)(v); !errors.Is(err, nfqueue.ErrForbidden) {
+				t.Errorf("got %v", err)
+			}
+			if err := given(t, p, anyRewrite)(v); err != nil {
+				t.Errorf("before 7.2: got %v", err)
+			}
+		})
+	}
+}
+
+func TestRewriteThatNewKernelsTakeIsAllowed(t *testing.T) {
+	for name, c := range map[string]struct{ from, to []byte }{
+		"nothing":               {plain4, plain4},
+		"a longer body":         {plain4, append(bytes.Clone(plain4), "more"...)},
+		"no body":               {plain4, plain4[:28]},
+		"another protocol":      {plain4, set(plain4, 9, "fd")},
+		"other addresses":       {plain4, set(plain4, 12, "0a000001 0a000002")},
+		"service, ID, hops":     {plain4, set(set(set(plain4, 1, "b8"), 4, "1234"), 8, "01")},
+		"may be fragmented":     {plain4, set(plain4, 6, "0000")},
+		"must not be again":     {set(plain4, 6, "0000"), plain4},
+		"behind options":        {options4, append(bytes.Clone(options4), "more"...)},
+		"IPv6, a longer body":   {plain6, append(bytes.Clone(plain6), "more"...)},
+		"IPv6, class and hops":  {plain6, set(set(plain6, 0, "6fffffff"), 7, "01")},
+		"IPv6, other addresses": {plain6, set(plain6, 8, "fe80")},
+		"behind extensions":     {extension6, append(bytes.Clone(extension6), "more"...)},
+		"of a fragment":         {fragment6, set(fragment6, len(fragment6)-1, "00")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := nfqueue.Packet{Payload: c.from, Family: family(c.from)}
+			raw := finished(bytes.Clone(c.to))
+			for kind, v := range map[string]nfqueue.Verdict{
+				"finished": nfqueue.Accept().WithPayload(c.to),
+				"raw":      nfqueue.Accept().WithRawPayload(raw),
+			} {
+				if err := given(t, p, sameHeaders)(v); err != nil {
+					t.Errorf("%s: got %v", kind, err)
+				}
+			}
+		})
+	}
+}
+
+// Outside of IPv4 and IPv6 new kernels let nothing be rewritten, and in user
+// namespaces nothing at all. What is not a payload may be changed.
+func TestNewKernelsLetSomePacketsNotBeRewritten(t *testing.T) {
+	bridge := nfqueue.Packet{Payload: plain4, Family: nfnl.Bridge, LinkHeader: make([]byte, 14)}
+	link := nfqueue.Accept().WithVLAN(attr.VLAN{Protocol: 0x8100}).WithLinkHeader(make([]byte, 14)).WithMark(7)
+	for name, c := range map[string]struct {
+		p nfqueue.Packet
+		r func(*nfqueue.Queue)
+	}{
+		"bridge":         {bridge, sameHeaders},
+		"ARP":            {nfqueue.Packet{Payload: make([]byte, 28), Family: nfnl.ARP, Proto: 0x0806}, sameHeaders},
+		"user namespace": {packet("x"), noRewrite},
+		"both":           {bridge, noRewrite},
+	} {
+		t.Run(name, func(t *testing.T) {
+			verdict := given(t, c.p, c.r)
+			if err := verdict(nfqueue.Accept().WithRawPayload(c.p.Payload)); !errors.Is(err, nfqueue.ErrForbidden) {
+				t.Errorf("got %v", err)
+			}
+			if err := verdict(nfqueue.Accept().WithMark(7)); err != nil {
+				t.Errorf("a mark: got %v", err)
+			}
+			if c.p.Family != nfnl.Bridge {
+				return
+			}
+			if err := verdict(link); err != nil {
+				t.Errorf("the link layer: got %v", err)
+			}
+		})
+	}
+}
+
+// What counts is the packet as it came, also when it was edited in place, and
+// for a ticket that is answered later.
+func TestForbiddenEditInPlaceGetsTheFallback(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+	q.Restrict(nfqueue.SameHeaders)
+	tickets := make(chan nfqueue.Ticket, 1)
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		copy(p.Payload[20:], []byte{0, 0, 0, 0})
+		if p.ID == 2 {
+			tickets <- p.Ticket()
+			return nfqueue.Hold()
+		}
+		return nfqueue.Accept().WithPayload(p.Payload)
+	})
+	wantVerdict(t, k, k.Enqueue(nfqueue.Packet{Payload: options4}), fallback)
+	told.next(t, nfqueue.ErrForbidden)
+
+	id := k.Enqueue(nfqueue.Packet{Payload: options4})
+	ticket := wait(t, tickets)
+	if err := ticket.SetVerdict(nfqueue.Accept().WithPayload(set(options4, 20, "00000000"))); !errors.Is(err, nfqueue.ErrForbidden) {
+		t.Errorf("got %v", err)
+	}
+	wantVerdict(t, k, id, fallback)
+	if s := q.Stats(); s.Refused != 2 || s.Fallbacks != 2 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// newKernelDrops is what nfqnl_validate_write of Linux 7.2 does, written down
+// without regard to speed.
+func newKernelDrops(f nfnl.Family, old, b []byte) bool {
+	switch f {
+	case nfnl.IPv4:
+		if len(b) < 20 || b[0]>>4 != 4 || b[0]&0xf < 5 || int(binary.BigEndian.Uint16(b[2:])) != len(b) {
+			return true
+		}
+		n := int(b[0]&0xf) * 4
+		if n > len(b) || n > len(old) || b[0]&0xf != old[0]&0xf || !bytes.Equal(b[20:n], old[20:n]) {
+			return true
+		}
+		return b[6]&0xbf != old[6]&0xbf || b[7] != old[7] // all but IP_DF
+	case nfnl.IPv6:
+		if len(b) < 40 || len(old) < 40 || b[0]>>4 != 6 || int(binary.BigEndian.Uint16(b[4:])) != len(b)-40 || b[6] != old[6] {
+			return true
+		}
+		end, count := 40, 0
+		for next := old[6]; bytes.IndexByte([]byte{0, 43, 44, 51, 60}, next) >= 0; count++ {
+			if count == 12 || end+8 > len(old) {
+				return true
+			}
+			n := 8 + int(old[end+1])*8
+			if next == 44 {
+				n = 8
+			}
+			if next == 51 {
+				n = 8 + int(old[end+1])*4
+			}
+			if end+n > len(old) || end+n > len(b) || !bytes.Equal(old[end:end+n], b[end:end+n]) {
+				return true
+			}
+			next, end = old[end], end+n
+		}
+		return false
+	}
+	return true
+}
+
+// FuzzRestriction changes a byte and the length of a packet, and checks that
+// exactly that is refused which the kernel would drop.
+func FuzzRestriction(f *testing.F) {
+	for _, b := range [][]byte{plain4, options4, plain6, extension6, fragment6} {
+		f.Add(b, uint8(family(b)), uint16(0), byte(0), int8(0), true)
+		f.Add(b, uint8(family(b)), uint16(6), byte(0x40), int8(0), false)
+		f.Add(b, uint8(family(b)), uint16(41), byte(1), int8(0), false)
+		f.Add(b, uint8(family(b)), uint16(50), byte(1), int8(3), true)
+		f.Add(b, uint8(nfnl.Bridge), uint16(50), byte(1), int8(3), true)
+	}
+	for n := 11; n < 15; n++ { // as many extension headers
+		b := finished("60000000 0000 00 40", addresses6, bytes.Repeat(wire("3c00010400000000"), n-1), "3b00010400000000")
+		f.Add(b, uint8(nfnl.IPv6), uint16(7), byte(1), int8(0), false)
+	}
+	for _, next := range []string{"2c", "33", "2b"} { // of another kind, long
+		b := finished("60000000 0000", next, "40", addresses6, "1101000000000000 1234000900000000 1234000900000000")
+		for at := 40; at < len(b); at += 4 {
+			f.Add(b, uint8(nfnl.IPv6), uint16(at), byte(1), int8(0), false)
+		}
+	}
+	q, k := nfqueuetest.Open(f, nfqueue.Config{Queue: 7})
+	q.Restrict(nfqueue.SameHeaders)
+	batch := q.NewBatch()
+	f.Fuzz(func(t *testing.T, old []byte, fam uint8, at uint16, flip byte, more int8, finish bool) {
+		if fam == 0 || len(old) < 20 || len(old) > 4096 || len(old)+int(more) < 1 {
+			return // a family of 0 is for the fake kernel to say
+		}
+		b := append(bytes.Clone(old), make([]byte, 128)...)[:len(old)+int(more)]
+		b[int(at)%len(b)] ^= flip
+		k.Enqueue(nfqueue.Packet{Payload: old, Family: nfnl.Family(fam), Proto: 0xffff})
+		receive(t, q, batch, 1)
+		p := &batch.Packets[0]
+		if finish && nfqueue.Finish(b) != nil {
+			return
+		}
+		_, err := nfqueue.Accept().WithRawPayload(b).Append(nil, p)
+		if drops := newKernelDrops(nfnl.Family(fam), old, b); drops != errors.Is(err, nfqueue.ErrForbidden) || !drops && err != nil {
+			t.Errorf("the kernel drops it: %v; got %v\nold % x\nnew % x", drops, err, old, b)
+		}
+	})
+}
