@@ -36,7 +36,8 @@ func (r *Reader) NewBatch() *Batch { return &Batch{buf: r.newBuffer()} }
 // newBuffer returns a buffer for one receive.
 func (r *Reader) newBuffer() *buffer {
 	b := &buffer{r: r}
-	b.raw = nfnl.NewBatch(r.cfg().Batch, slotSize(r.cfg().BufferSize, r.cfg().CopyRange), b.take)
+	size := slotSize(r.cfg().BufferSize, r.cfg().CopyRange)
+	b.raw = nfnl.NewBatch(r.cfg().Batch, size, func(m nfnl.Message, err error) { b.take(&m, err) })
 	return b
 }
 
@@ -51,7 +52,7 @@ func (b *buffer) clear() {
 func (b *buffer) rest() []Packet { return b.packets[b.next:] }
 
 // take sorts one message of the kernel.
-func (b *buffer) take(m nfnl.Message, err error) {
+func (b *buffer) take(m *nfnl.Message, err error) {
 	b.taken++
 	if m.Type == typePacket {
 		if g := b.r.group(m.Resource); g != nil {
@@ -69,7 +70,7 @@ func (b *buffer) take(m nfnl.Message, err error) {
 }
 
 // takePacket adds a packet of g.
-func (b *buffer) takePacket(g *group, m nfnl.Message, err error) {
+func (b *buffer) takePacket(g *group, m *nfnl.Message, err error) {
 	n := len(b.packets)
 	if n < cap(b.packets) {
 		b.packets = b.packets[:n+1]
@@ -77,7 +78,7 @@ func (b *buffer) takePacket(g *group, m nfnl.Message, err error) {
 		b.packets = append(b.packets, Packet{})
 	}
 	p := &b.packets[n]
-	has, wrong := p.decode(&m)
+	has, wrong := p.decode(m)
 	if has&foundSeq != 0 {
 		b.lose(g, p.Seq)
 	}

@@ -44,14 +44,19 @@ func (g *group) gap(seq uint32) uint32 {
 // group returns the group of that number, or nil if it is not one of ours. It
 // is only called by a Batch's take.
 func (r *Reader) group(number uint16) *group {
-	if r.last.number != number {
-		for i := range r.groups {
-			if r.groups[i].number == number {
-				r.last = &r.groups[i]
-				return r.last
-			}
-		}
-		return nil
+	if r.last.number == number {
+		return r.last
 	}
-	return r.last
+	return r.find(number)
+}
+
+// find is group for another than the last.
+func (r *Reader) find(number uint16) *group {
+	for i := range r.groups {
+		if r.groups[i].number == number {
+			r.last = &r.groups[i]
+			return r.last
+		}
+	}
+	return nil
 }

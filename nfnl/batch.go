@@ -83,6 +83,7 @@ func poison(b []byte) {
 // deliver hands what was received to take, but for answers to requests of c,
 // which go to whoever waits for them. It returns how many messages take saw.
 func (b *Batch) deliver(c *Conn) (taken int) {
+	var m Message
 	for i := range b.slots[:b.n] {
 		s := &b.slots[i]
 		if s.foreign {
@@ -92,9 +93,8 @@ func (b *Batch) deliver(c *Conn) (taken int) {
 		}
 		cut := s.cut
 		for rest := s.got; len(rest) > 0; {
-			var m Message
 			var err error
-			m, rest, err = Next(rest)
+			rest, err = m.parse(rest)
 			if err != nil && cut {
 				cut, err = false, errCut
 			}

@@ -40,37 +40,45 @@ type Message struct {
 // A message that claims to be longer than b is an error that wraps
 // ErrMalformed; m then holds as much of it as is there, and rest is nil.
 func Next(b []byte) (m Message, rest []byte, err error) {
+	rest, err = m.parse(b)
+	return m, rest, err
+}
+
+// parse sets m to the first message in b, as Next does, field by field: a copy
+// of a whole Header would wait for the stores of its parts.
+func (m *Message) parse(b []byte) (rest []byte, err error) {
 	if len(b) < headerLen {
-		return m, nil, fmt.Errorf("%w: %d bytes, shorter than a header", ErrMalformed, len(b))
+		*m = Message{}
+		return nil, fmt.Errorf("%w: %d bytes, shorter than a header", ErrMalformed, len(b))
 	}
 	length := binary.NativeEndian.Uint32(b)
-	n := int(length)
 	m.Type = Type(binary.NativeEndian.Uint16(b[4:]))
 	m.Flags = binary.NativeEndian.Uint16(b[6:])
 	m.Seq = binary.NativeEndian.Uint32(b[8:])
 	m.PortID = binary.NativeEndian.Uint32(b[12:])
-	whole := n >= headerLen && n <= len(b)
+	whole := length >= headerLen && uint64(length) <= uint64(len(b))
+	n := len(b)
 	if whole {
+		n = int(length)
 		// The last message of a datagram may lack its padding: NFQUEUE's do.
 		rest = b[min(align(n), len(b)):]
-	} else {
-		n = len(b)
 	}
-	b = b[:n:n]
-	body := b[headerLen:]
+	b = b[headerLen:n:n]
+	m.Family, m.Resource = 0, 0
 	if !m.Type.control() {
-		if len(body) < genericLen {
-			return m, nil, fmt.Errorf("%w: %d bytes, shorter than an nfnetlink header", ErrMalformed, len(b))
+		if len(b) < genericLen {
+			m.Attrs = nil
+			return nil, fmt.Errorf("%w: %d bytes, shorter than an nfnetlink header", ErrMalformed, n)
 		}
-		m.Family = Family(body[0])
-		m.Resource = binary.BigEndian.Uint16(body[2:])
-		body = body[genericLen:]
+		m.Family = Family(b[0])
+		m.Resource = binary.BigEndian.Uint16(b[2:])
+		b = b[genericLen:]
 	}
-	m.Attrs = body
+	m.Attrs = b
 	if !whole {
-		return m, nil, fmt.Errorf("%w: length %d in a datagram that has %d bytes left", ErrMalformed, length, len(b))
+		return nil, fmt.Errorf("%w: length %d in a datagram that has %d bytes left", ErrMalformed, length, n)
 	}
-	return m, rest, nil
+	return rest, nil
 }
 
 // Begin appends h to b. Append the attributes next, then call End with the
