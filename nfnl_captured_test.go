@@ -4,9 +4,9 @@ package nfpacket
 
 import (
 	"encoding/binary"
-	"os"
-	"path/filepath"
 	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/captured"
 )
 
 // sent names the attributes that the kernel sends in packets, by the package
@@ -90,38 +90,22 @@ func attributes(order binary.ByteOrder, b []byte) (all []attribute) {
 }
 
 // packetAttributes returns the attributes of all messages of one type that a
-// package has captured.
+// package has captured. It uses none of the library's decoders.
 func packetAttributes(t *testing.T, pkg string, packetType uint16) (all []attribute) {
 	t.Helper()
-	const fileHeader, recordHeader, cookedHeader, messageHeader = 24, 16, 16, 20
-	files, err := filepath.Glob(filepath.Join(pkg, "testdata", "captured", "*", "*.pcap"))
-	must(t, err)
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		must(t, err)
-		order := pcapOrder(b)
-		for b = b[fileHeader:]; len(b) > 0; {
-			length := order.Uint32(b[8:])
-			datagram := b[recordHeader:][cookedHeader:length]
-			b = b[recordHeader+length:]
+	const messageHeader = 20
+	for _, f := range captured.Files(t, pkg) {
+		for _, datagram := range f.Datagrams {
 			for len(datagram) >= messageHeader {
-				length := int(order.Uint32(datagram))
-				if order.Uint16(datagram[4:]) == packetType {
-					all = append(all, attributes(order, datagram[messageHeader:length])...)
+				length := int(f.Order.Uint32(datagram))
+				if f.Order.Uint16(datagram[4:]) == packetType {
+					all = append(all, attributes(f.Order, datagram[messageHeader:length])...)
 				}
 				datagram = datagram[min(align4(length), len(datagram)):]
 			}
 		}
 	}
 	return all
-}
-
-// pcapOrder returns the byte order of the machine that wrote a file.
-func pcapOrder(b []byte) binary.ByteOrder {
-	if binary.BigEndian.Uint32(b) == 0xa1b2c3d4 {
-		return binary.BigEndian
-	}
-	return binary.LittleEndian
 }
 
 func align4(n int) int { return (n + 3) &^ 3 }

@@ -35,6 +35,7 @@ var arrows = map[string][]string{
 	"nflog":               {"attr", "nfnl"},
 	"nflog/nflogtest":     {"attr", "nfnl", "nfnl/nfnltest", "nflog"},
 	"internal":            {},
+	"internal/captured":   {"nfnl"},
 	"internal/lab":        {modNetlink, modUnix, modNftables},
 	"examples":            {"attr", "nfnl", "nfqueue", "nflog"},
 	"examples/demo":       {"attr", "nfnl", "nfqueue", "nflog", "internal/lab"},

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/captured"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -28,6 +29,11 @@ func FuzzPacket(f *testing.F) {
 	}
 	f.Add(tracked(attr.InfoNew, connection).Attrs)
 	f.Add([]byte{})
+	for _, file := range captured.Native(f) {
+		for _, m := range file.Messages(f, typePacket) {
+			f.Add(m.Attrs)
+		}
+	}
 	f.Fuzz(func(t *testing.T, attrs []byte) {
 		m := nfnl.Message{Header: nfnl.Header{Type: 0x0400, Family: nfnl.IPv4, Resource: 5}, Attrs: attrs}
 		var p, again nflog.Packet
@@ -69,6 +75,11 @@ func FuzzDatagram(f *testing.F) {
 	refusal := nfnltest.AppendReply(nil, nfnl.Header{Type: 0x0401, Seq: 1}, syscall.EINVAL)
 	for _, datagram := range [][]byte{record, append(record, record...), record[:len(record)-9], refusal, []byte("nonsense")} {
 		f.Add(datagram)
+	}
+	for _, file := range captured.Native(f) {
+		for _, datagram := range file.Datagrams {
+			f.Add(datagram)
+		}
 	}
 	f.Fuzz(func(t *testing.T, datagram []byte) {
 		r, k := nflogtest.Open(t, nflog.Config{Groups: []uint16{5}, Batch: 2, CopyRange: 256})

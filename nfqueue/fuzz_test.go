@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/captured"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfnl/nfnltest"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -17,8 +18,13 @@ import (
 // FuzzPacket checks that any message is decoded into fields that lie within it,
 // or refused, and that what is decoded can be shown.
 func FuzzPacket(f *testing.F) {
-	for _, message := range [][]byte{captured(), full(), plainMessage(), bridged(), packetMessage(1, tlv(3, "00")), {}} {
+	for _, message := range [][]byte{fromLinux(), full(), plainMessage(), bridged(), packetMessage(1, tlv(3, "00")), {}} {
 		f.Add(message)
+	}
+	for _, file := range captured.Native(f) {
+		for _, m := range file.Messages(f, typePacket) {
+			f.Add(m.Append(nil))
+		}
 	}
 	f.Fuzz(func(t *testing.T, message []byte) {
 		m, _, err := nfnl.Next(message)
@@ -115,9 +121,14 @@ func verdicts(action, changes uint8, queue uint16, mark, priority uint32, payloa
 // no verdicts any more.
 func FuzzDatagram(f *testing.F) {
 	refusal := nfnltest.AppendReply(nil, nfnl.Header{Type: 0x0301, Seq: 1}, syscall.EINVAL)
-	for _, datagram := range [][]byte{captured(), full(), plainMessage(), packetMessage(1, tlv(3, "00")), packetMessage(9), refusal, []byte("nonsense")} {
+	for _, datagram := range [][]byte{fromLinux(), full(), plainMessage(), packetMessage(1, tlv(3, "00")), packetMessage(9), refusal, []byte("nonsense")} {
 		f.Add(datagram)
 		f.Add(append(bytes.Clone(datagram), plainMessage()...))
+	}
+	for _, file := range captured.Native(f) {
+		for _, datagram := range file.Datagrams {
+			f.Add(datagram)
+		}
 	}
 	f.Fuzz(func(t *testing.T, datagram []byte) {
 		q, k := nfqueuetest.Open(t, nfqueue.Config{Queue: 7, Fallback: fallback, Batch: 2, CopyRange: 256})

@@ -139,7 +139,7 @@ func TestVerdictOnNothingIsRefused(t *testing.T) {
 	if err := (nfqueue.Ticket{}).SetVerdict(nfqueue.Accept()); err == nil {
 		t.Error("the zero Ticket took a verdict")
 	}
-	if err := decode(t, captured()).Ticket().SetVerdict(nfqueue.Accept()); err == nil {
+	if err := decode(t, fromLinux()).Ticket().SetVerdict(nfqueue.Accept()); err == nil {
 		t.Error("a packet of no queue took a verdict")
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
-// captured is a datagram of a 6.18 kernel: 31 bytes at the loopback device's
+// fromLinux is a datagram of a 6.18 kernel: 31 bytes at the loopback device's
 // prerouting, of queue 5. The last attribute has no padding.
-func captured() []byte {
+func fromLinux() []byte {
 	return wire(header(107, 0x0300, 0, 0, "02"),
 		tlv(1, "00000001 0800 00"), "00",
 		tlv(5, "00000001"), tlv(3, "0000beef"), tlv(9, "0006 0000 000000000000 0000"), tlv(14, "00000001"),
@@ -24,7 +24,7 @@ func captured() []byte {
 }
 
 func TestCapturedPacketIsDecoded(t *testing.T) {
-	p := decode(t, captured())
+	p := decode(t, fromLinux())
 	if p.ID != 1 || p.Queue != 5 || p.Proto != 0x0800 || p.Family != nfnl.IPv4 || p.Hook != nfnl.Prerouting {
 		t.Errorf("got %v", p)
 	}
@@ -153,7 +153,7 @@ func TestMalformedPacketTellsItsIDIfItCan(t *testing.T) {
 }
 
 func TestDecodeForgetsThePacketBefore(t *testing.T) {
-	p := decode(t, captured())
+	p := decode(t, fromLinux())
 	if err := p.Decode(parse(t, packetMessage(9))); err != nil {
 		t.Fatal(err)
 	}

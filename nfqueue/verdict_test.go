@@ -21,7 +21,7 @@ func verdictMessage(word string, attrs ...[]byte) []byte {
 }
 
 func TestVerdictMessages(t *testing.T) {
-	p, odd := decode(t, captured()), []byte("twenty-one odd bytes.")
+	p, odd := decode(t, fromLinux()), []byte("twenty-one odd bytes.")
 	for name, c := range map[string]struct {
 		v    nfqueue.Verdict
 		want []byte
@@ -70,7 +70,7 @@ func TestVerdictIsForThePacketsQueue(t *testing.T) {
 }
 
 func TestPayloadOfEveryLengthIsSentAsLongAsItIs(t *testing.T) {
-	p := decode(t, captured())
+	p := decode(t, fromLinux())
 	for n := 20; n < 29; n++ {
 		payload := bytes.Repeat([]byte{0x45}, n)
 		b, err := nfqueue.Accept().WithRawPayload(payload).Append(nil, p)
@@ -94,7 +94,7 @@ func payloadOf(m nfnl.Message) (payload []byte) {
 }
 
 func TestPayloadIsFinishedInACopy(t *testing.T) {
-	p := decode(t, captured())
+	p := decode(t, fromLinux())
 	want := udpPacket("hello, world")
 	given := bytes.Clone(want)
 	clear(given[2:4])   // total length
