@@ -34,6 +34,7 @@ var roles = map[string]func() error{
 	"marker":    mark3,
 	"lister":    listDescriptors,
 	"frugal":    workInLittleMemory,
+	"guest":     rewriteAsGuest,
 	"starving":  starve,
 	"powerless": useWithoutPrivilege,
 	"confined":  tellUserNamespace,

@@ -20,9 +20,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// moreMemory is how much a helper may take beyond what it has, in bytes: a
-// fraction of what passes through it.
-const moreMemory = 64 << 20
+// moreMemory is how much a helper may take beyond what it has, in bytes: less
+// than what passes through its queue and its log.
+const moreMemory = 48 << 20
 
 // workInLittleMemory decides on what comes to queue 3 and reads group 3, with
 // a small memory limit for the garbage collector and one of the
@@ -81,10 +81,10 @@ func dataSize() (int, error) {
 	return n << 10, err
 }
 
-// Memory is taken at the start and used again: many times as many bytes pass
-// through a program as it may have.
+// Memory is taken at the start and used again: more bytes pass through a program
+// than it may have.
 func TestLittleMemorySuffices(t *testing.T) {
-	const packets, size = 1200, 60000
+	const packets, size = 600, 60000
 	n := newNet(t)
 	addRule(t, n, lab.IPv4, lab.Input, lab.UDP(9999), lab.Log(3, "", 0, 0), lab.Queue(3))
 	h, err := startHelper(t, n, "frugal", nil)

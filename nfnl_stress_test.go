@@ -119,7 +119,7 @@ func (c *checker) besides(q *nfqueue.Queue, others *crowd) {
 // Several Runs, tickets from many goroutines, Configure, Stats and Links, all at
 // once under a flood: every packet goes to one handler and gets one verdict.
 func TestEverythingAtOnce(t *testing.T) {
-	const packets, runs, deciders = 2000, 3, 4
+	const packets, runs, deciders = 1000, 3, 4
 	for name, closed := range map[string]bool{"until all is decided": false, "Close in the middle": true} {
 		t.Run(name, func(t *testing.T) {
 			l := newLane(t, ipv4, lab.Input, nfqueue.Config{})
