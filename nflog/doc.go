@@ -105,6 +105,8 @@
 // opens the socket and binds the groups: see nfnl.FileConn and Config.Adopt.
 // Groups belong to a network namespace; Config.Socket.NetNS names another than
 // the program's.
+// SECURITY.md in the module's root lists what each call needs, what is
+// guaranteed against whom, and what becomes of packets under which fault.
 //
 // # Platforms
 //
