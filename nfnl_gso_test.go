@@ -4,6 +4,7 @@ package nfpacket
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -250,4 +251,35 @@ func passUDP(t *testing.T, r *road, v ipVersion, hook lab.Hook, w rewrite, segme
 		t.Errorf("%d verdicts refused", s.Refused)
 	}
 	return gso.Load()
+}
+
+// The first packet of a connection arrives whole if it is a GSO packet, and in
+// all its segments with Config.Segment. Kernels from 6.11 on, until that was
+// mended in 6.12.75, 6.18.14, 6.19.4 and 7.0, drop the segments (CVE-2026-45859).
+func TestNewConnectionsBeginWithGSO(t *testing.T) {
+	mayDrop := nfnl.KernelAtLeast(6, 11) && !nfnl.KernelAtLeast(7, 0)
+	for _, segment := range []bool{false, true} {
+		t.Run(fmt.Sprintf("Segment %v", segment), func(t *testing.T) {
+			r := newRoad(t)
+			addRule(t, r.a, lab.IPv4, lab.Output, lab.Tracked(lab.New))
+			q := openQueue(t, r.a, nfqueue.Config{Segment: segment})
+			addRule(t, r.a, lab.IPv4, lab.Postrouting, lab.UDP(9999), lab.Queue(0))
+			pc, s := udpGSOPair(t, r, ipv4)
+			runQueue(t, q, accept)
+			sent := string(randomBytes(gsoSize * gsoSegments))
+			_, err := s.Write([]byte(sent))
+			if segment && mayDrop && errors.Is(err, unix.EPERM) {
+				t.Log("this kernel drops them, as documented")
+				return
+			}
+			must(t, err)
+			if k, ok := kernelStats(t, q); segment && mayDrop && (!ok || k.LastID < gsoSegments) {
+				t.Logf("%d segments of %d were queued, the others dropped, as documented", k.LastID, gsoSegments)
+				return
+			}
+			for i := range gsoSegments {
+				wantReceived(t, pc, sent[i*gsoSize:][:gsoSize])
+			}
+		})
+	}
 }

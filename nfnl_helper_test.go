@@ -34,7 +34,6 @@ var roles = map[string]func() error{
 	"marker":    mark3,
 	"lister":    listDescriptors,
 	"frugal":    workInLittleMemory,
-	"guest":     rewriteAsGuest,
 	"starving":  starve,
 	"powerless": useWithoutPrivilege,
 	"confined":  tellUserNamespace,

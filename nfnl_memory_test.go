@@ -34,7 +34,8 @@ func workInLittleMemory() error {
 		return err
 	}
 	defer r.Close()
-	q, err := nfqueue.Open(nfqueue.Config{Queue: 3})
+	// As it was where nothing can be rewritten.
+	q, err := nfqueue.Open(nfqueue.Config{Queue: 3, Fallback: nfqueue.Accept()})
 	if err != nil {
 		return err
 	}

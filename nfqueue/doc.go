@@ -158,19 +158,12 @@
 //
 // # Kernels
 //
-// Linux 5.10 and later will do. Some versions drop packets without a word:
-//
-//   - From 6.11 on, until it was mended in 6.12.75, 6.18.14, 6.19.4 and 7.0,
-//     those of a large packet that begins a tracked connection, with
-//     Config.Segment.
-//   - From 7.2 on, those with a new payload in a network namespace that belongs to
-//     a user namespace, those of the bridge family, and those whose new IP header
-//     has another length, other options or fragment fields than the old one.
-//   - Before 6.12, large UDP packets with a new payload; [ErrGSO] comes before
-//     that.
-//
-// Before 7.0 a verdict looks for its packet from the oldest on. With thousands of
-// them held, answer the oldest first.
+// Linux 5.10 and later will do. Where it is known that a version would drop a
+// packet without a word, the verdict is refused: see [ErrGSO] and [ErrForbidden].
+// Two things cannot be refused. With Config.Segment, kernels from 6.11 on drop a
+// large packet that begins a tracked connection, until that was mended in 6.12.75,
+// 6.18.14, 6.19.4 and 7.0. And before 7.0 a verdict looks for its packet from
+// the oldest on: with thousands held, answer the oldest first.
 //
 // # Platforms
 //
