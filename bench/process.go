@@ -86,10 +86,6 @@ func (p *process) end() {
 func (p *process) fail(err error) error {
 	p.in.Close()
 	werr := p.wait()
-	var exit *exec.ExitError
-	if errors.As(werr, &exit) && exit.ExitCode() == 3 {
-		return fmt.Errorf("%w: %s", errUnsupported, strings.TrimSpace(p.stderr.String()))
-	}
 	if werr != nil {
 		return werr
 	}

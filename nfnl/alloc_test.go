@@ -17,7 +17,7 @@ func (n null) receive(b *Batch, wait bool) error {
 	return nil
 }
 
-func (null) send([]byte) error               { return nil }
+func (null) send([]byte, bool) error         { return nil }
 func (null) setReadDeadline(time.Time) error { return nil }
 func (null) close() error                    { return nil }
 

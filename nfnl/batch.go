@@ -3,6 +3,7 @@ package nfnl
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // A Batch holds the buffers of one Receive; NewBatch makes it. Use it again and
@@ -13,6 +14,9 @@ type Batch struct {
 	slots []slot
 	n     int // datagrams that the last receive brought
 	sys   system
+
+	waiter *Receiver     // of this receive
+	busy   time.Duration // for which it polls
 }
 
 // A slot is the place for one datagram.

@@ -40,6 +40,7 @@ type Conn struct {
 	holder atomic.Pointer[Receiver] // the receiver that waits in the kernel
 	plain  Receiver                 // for Receive, which has no context
 
+	busy  atomic.Int64 // for how long to poll, in nanoseconds
 	room  atomic.Int64 // that a Batch must have for a datagram, at least
 	turns atomic.Int64 // how often the token was given back
 
@@ -59,8 +60,8 @@ type transport interface {
 	// otherwise with what is there.
 	receive(b *Batch, wait bool) error
 
-	// send sends whole messages.
-	send(msgs []byte) error
+	// send sends whole messages; short says that the kernel will not take long.
+	send(msgs []byte, short bool) error
 
 	// setReadDeadline makes receive fail with os.ErrDeadlineExceeded at t.
 	setReadDeadline(t time.Time) error
@@ -104,7 +105,18 @@ func (c *Conn) Send(msgs []byte) error {
 	if c.isClosed() {
 		return net.ErrClosed
 	}
-	return c.check(c.t.send(msgs))
+	return c.check(c.t.send(msgs, false))
+}
+
+// SendShort is Send for a message that the kernel is done with in microseconds,
+// such as the verdict on one packet. Go's scheduler is not told of the system
+// call, which would take as long again; so while it lasts the garbage collector
+// has to wait for it.
+func (c *Conn) SendShort(msg []byte) error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	return c.check(c.t.send(msg, true))
 }
 
 // SetReadDeadline is net.Conn's: from t on, Receive fails with
@@ -121,6 +133,11 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	}
 	return c.check(c.t.setReadDeadline(t))
 }
+
+// SetBusyPoll makes a Receive that finds nothing look again and again for d,
+// before it waits. That saves the time it takes to wake up, at the price of a
+// processor's. Zero, or below, is not at all.
+func (c *Conn) SetBusyPoll(d time.Duration) { c.busy.Store(int64(d)) }
 
 // PortID is the socket's netlink address, under which the kernel lists the
 // owner of a queue in /proc/net/netfilter/nfnetlink_queue. It is 0 if the other

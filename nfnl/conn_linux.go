@@ -201,6 +201,9 @@ type system struct {
 	n       int
 	errno   syscall.Errno
 
+	waiter *Receiver     // that polls, before it waits
+	busy   time.Duration // for so long
+
 	// The methods of these names, bound once: a method value made at each call
 	// would be an allocation at each call.
 	read func(fd uintptr) (done bool)
@@ -219,35 +222,70 @@ func (m *system) prepare(slots []slot) {
 		h.Iov = v
 		h.SetIovlen(1)
 		h.Name = (*byte)(unsafe.Pointer(&m.senders[i]))
+		h.Namelen = unix.SizeofSockaddrNetlink
 	}
 	m.read, m.poll = m.recvWaiting, m.recv
 }
 
 // recv fills the buffers with the datagrams that are there.
 func (m *system) recv(fd uintptr) {
-	for i := range m.headers {
+	backlog := m.n == len(m.headers) // what comes next may be as much again
+	for i := range m.headers[:m.n] {
 		m.headers[i].msg.Namelen = unix.SizeofSockaddrNetlink // the kernel wrote over it
 	}
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(m.headers))),
-			uintptr(len(m.headers)), unix.MSG_DONTWAIT, 0, 0)
+		n, errno := m.recvmmsg(fd, backlog)
 		// ENOBUFS is news of loss, which the packets' numbers tell better.
 		if errno != unix.EINTR && errno != unix.ENOBUFS {
-			m.n, m.errno = int(n), errno
+			m.n, m.errno = n, errno
 			return
 		}
 	}
 }
 
+// recvmmsg makes the system call. It never waits. The scheduler is told of long
+// ones only: to be told, it may have to be woken, which takes longer than to
+// receive one packet.
+func (m *system) recvmmsg(fd uintptr, long bool) (int, syscall.Errno) {
+	var n uintptr
+	var errno syscall.Errno
+	if long {
+		n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(m.headers))),
+			uintptr(len(m.headers)), unix.MSG_DONTWAIT, 0, 0)
+	} else {
+		n, _, errno = unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(m.headers))),
+			uintptr(len(m.headers)), unix.MSG_DONTWAIT, 0, 0)
+	}
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
 // recvWaiting is recv; it returns false if there was nothing.
 func (m *system) recvWaiting(fd uintptr) bool {
 	m.recv(fd)
+	if m.errno == unix.EAGAIN && m.busy > 0 {
+		m.recvPolling(fd)
+	}
 	return m.errno != unix.EAGAIN
+}
+
+// recvPolling is recv again and again, until there is something, the receiver is
+// called back, or time is up. It gives way to whatever else wants the processor:
+// the kernel does not take it away from a thread that has just got it, not even
+// for the program whose packet that thread has let through.
+func (m *system) recvPolling(fd uintptr) {
+	for end := time.Now().Add(m.busy); m.errno == unix.EAGAIN && m.waiter.wanted() && time.Now().Before(end); {
+		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+		m.recv(fd)
+	}
 }
 
 // receive implements transport.
 func (s *socket) receive(b *Batch, wait bool) error {
 	m := &b.sys
+	m.waiter, m.busy = b.waiter, b.busy
 	var err error
 	if wait {
 		err = s.raw.Read(m.read)
@@ -285,8 +323,9 @@ func (m *system) fill(s *slot, i int, kernel bool) {
 // A sendCall is one system call that sends, with its results.
 type sendCall struct {
 	msgs  []byte
-	to    unix.SockaddrNetlink
-	errno error
+	to    unix.RawSockaddrNetlink
+	short bool
+	errno syscall.Errno
 
 	// Bound once, like system's.
 	now     func(fd uintptr)
@@ -294,7 +333,7 @@ type sendCall struct {
 }
 
 func newSendCall() *sendCall {
-	s := &sendCall{to: unix.SockaddrNetlink{Family: unix.AF_NETLINK}}
+	s := &sendCall{to: unix.RawSockaddrNetlink{Family: unix.AF_NETLINK}}
 	s.now, s.waiting = s.send, s.sendWaiting
 	return s
 }
@@ -304,11 +343,24 @@ func newSendCall() *sendCall {
 // the socket too (netlink_ns_capable).
 func (s *sendCall) send(fd uintptr) {
 	for {
-		s.errno = unix.Sendto(int(fd), s.msgs, 0, &s.to)
+		s.errno = s.sendto(fd)
 		if s.errno != unix.EINTR {
 			return
 		}
 	}
+}
+
+// sendto makes the system call. The scheduler is told unless it is short, as in
+// recvmmsg.
+func (s *sendCall) sendto(fd uintptr) (errno syscall.Errno) {
+	if s.short {
+		_, _, errno = unix.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(s.msgs))), uintptr(len(s.msgs)),
+			0, uintptr(unsafe.Pointer(&s.to)), unix.SizeofSockaddrNetlink)
+	} else {
+		_, _, errno = unix.Syscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(s.msgs))), uintptr(len(s.msgs)),
+			0, uintptr(unsafe.Pointer(&s.to)), unix.SizeofSockaddrNetlink)
+	}
+	return errno
 }
 
 func (s *sendCall) sendWaiting(fd uintptr) bool {
@@ -334,22 +386,23 @@ func (s *socket) sendOne(call *sendCall) error {
 			if err := s.raw.Write(call.waiting); err != nil {
 				return err
 			}
-			return call.errno
+			return errnoErr(call.errno)
 		case unix.ENOBUFS, unix.ENOMEM:
 			time.Sleep(sendPause)
 		default:
-			return call.errno
+			return errnoErr(call.errno)
 		}
 	}
-	return call.errno
+	return errnoErr(call.errno)
 }
 
 // send implements transport. It goes through Control: RawConn.Write would let
 // one sender wait for another, which may be long, for re-injected packets
 // travel on inside the call.
-func (s *socket) send(msgs []byte) error {
+func (s *socket) send(msgs []byte, short bool) error {
 	call := s.sends.Get().(*sendCall)
 	defer s.sends.Put(call)
+	call.short = short
 	for len(msgs) > 0 {
 		n := headOf(msgs, s.limit)
 		call.msgs = msgs[:n]

@@ -70,7 +70,7 @@ type endless struct {
 	n     uint32
 }
 
-func (e *endless) send(msgs []byte) error {
+func (e *endless) send(msgs []byte, _ bool) error {
 	m, _, err := Next(msgs)
 	e.asked = m.Header
 	return err

@@ -115,7 +115,7 @@ func (m *memory) fill(b *Batch) {
 	}
 }
 
-func (m *memory) send(msgs []byte) error { return m.handle(msgs) }
+func (m *memory) send(msgs []byte, _ bool) error { return m.handle(msgs) }
 
 func (m *memory) setReadDeadline(t time.Time) error {
 	m.mu.Lock()

@@ -19,7 +19,7 @@ type pipe struct {
 	backlog *backlog
 }
 
-func (p *pipe) send(msgs []byte) error { return p.handle(msgs) }
+func (p *pipe) send(msgs []byte, _ bool) error { return p.handle(msgs) }
 
 // receive implements transport. What was delivered is there, as with the kernel,
 // also if it has yet to find room on the socket.

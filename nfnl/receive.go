@@ -142,6 +142,7 @@ func (c *Conn) fill(r *Receiver, b *Batch) error {
 	if r == nil {
 		return c.check(c.t.receive(b, false))
 	}
+	b.waiter, b.busy = r, time.Duration(c.busy.Load())
 	c.holder.Store(r)
 	var err error
 	if r.ctx.Err() == nil { // else the interruption may have come before Store
@@ -152,6 +153,9 @@ func (c *Conn) fill(r *Receiver, b *Batch) error {
 	}
 	return err
 }
+
+// wanted reports whether r, which polls for packets, is to go on.
+func (r *Receiver) wanted() bool { return r.c.holder.Load() == r && !r.c.isClosed() }
 
 // interrupt makes r return from the kernel, if it is there.
 func (r *Receiver) interrupt() {

@@ -76,6 +76,13 @@ type Config struct {
 	// other packets that came in the same batch. 0 means 100 µs.
 	FlushAfter time.Duration
 
+	// BusyPoll is for how long to look for packets again and again before waiting
+	// for them, at most 10 ms. A wait costs a packet that ends it more than all
+	// else this package does; a poll costs up to a whole processor, of two or more.
+	// Some 50 µs suit a program to which packets come one by one, and which has
+	// processors to spare. 0 is not at all.
+	BusyPoll time.Duration
+
 	// Batch is how many packets one system call may deliver, and how many
 	// verdicts one may return, at most 256. 0 means 64.
 	Batch int
@@ -103,6 +110,10 @@ const (
 // maxBatch is how many verdicts one send may carry. Each that the kernel
 // refuses is answered on the socket, so more of them could fill it.
 const maxBatch = 256
+
+// maxBusyPoll is after what time Go's scheduler takes a processor away from who
+// uses it.
+const maxBusyPoll = 10 * time.Millisecond
 
 // Receive buffer sizes, in bytes.
 const (
@@ -159,6 +170,8 @@ func (c Config) check() error {
 		return fmt.Errorf("nfqueue: Config.MaxHeldBytes is %d, below 0", c.MaxHeldBytes)
 	case c.FlushAfter < 0:
 		return fmt.Errorf("nfqueue: Config.FlushAfter is %v, below 0", c.FlushAfter)
+	case c.BusyPoll < 0 || c.BusyPoll > maxBusyPoll:
+		return fmt.Errorf("nfqueue: Config.BusyPoll is %v, not between 0 and %v", c.BusyPoll, maxBusyPoll)
 	case c.Fallback.action == ActionHold:
 		return fmt.Errorf("nfqueue: Config.Fallback is Hold, which leaves the packet without an answer")
 	case c.Fallback.change&^(changeMark|changePriority) != 0:

@@ -63,6 +63,8 @@ var wrong = map[string]nfqueue.Config{
 	"Config.Batch is -1":                   {Batch: -1},
 	"Config.Batch is 257":                  {Batch: 257},
 	"Config.FlushAfter is -1ns":            {FlushAfter: -1},
+	"Config.BusyPoll is -1ns":              {BusyPoll: -1},
+	"Config.BusyPoll is 10.000001ms":       {BusyPoll: 10*time.Millisecond + 1},
 	"Config.Fallback is Hold":              {Fallback: nfqueue.Hold()},
 	"Config.Fallback is accept, payload":   {Fallback: nfqueue.Accept().WithPayload(nil)},
 	"Config.Fallback is accept, link head": {Fallback: nfqueue.Accept().WithLinkHeader(nil)},
@@ -91,7 +93,7 @@ func TestWrongConfigIsRefusedBeforeTheKernelIsAsked(t *testing.T) {
 func TestConfigAtItsLimits(t *testing.T) {
 	for _, cfg := range []nfqueue.Config{
 		{CopyRange: 65531},
-		{Batch: 256, FlushAfter: time.Hour, MaxLen: 1<<32 - 1},
+		{Batch: 256, BusyPoll: 10 * time.Millisecond, FlushAfter: time.Hour, MaxLen: 1<<32 - 1},
 		{Batch: 1, Fallback: nfqueue.RequeueOrAccept(9).WithMark(1).WithPriority(2)},
 	} {
 		open(t, cfg)

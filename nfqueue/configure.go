@@ -42,6 +42,7 @@ func (q *Queue) configure(cfg Config, bind bool) (err error) {
 	for _, c := range cfg.choices() {
 		if err = q.request(c, bind); err == nil {
 			q.config.Store(&c)
+			q.conn.SetBusyPoll(c.BusyPoll)
 			return nil
 		}
 		if !nfnl.RefusesFlag(err) {

@@ -126,7 +126,7 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	defer q.buffers.Put(msg)
 	b, refused := q.appendVerdict((*msg)[:0], &t, &v)
 	*msg = b
-	if err := q.conn.Send(b); err != nil {
+	if err := q.conn.SendShort(b); err != nil {
 		q.waiting.restore(t.id)
 		return fmt.Errorf("nfqueue %d: packet %d: %w", q.number, t.id, err)
 	}

@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"log"
-	"reflect"
 	"sync/atomic"
-	"time"
 
 	"github.com/nfpacket/nfpacket/bench/internal/subject"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -43,28 +41,16 @@ func main() {
 // config returns the configuration that all programs have.
 func config(o subject.Options) nfqueue.Config {
 	cfg := nfqueue.Config{
-		Queue:   o.Queue,
-		MaxLen:  o.MaxLen,
-		Socket:  nfnl.Config{ReadBuffer: o.Buffer},
-		OnError: func(err error) { log.Print(err) },
+		Queue:    o.Queue,
+		MaxLen:   o.MaxLen,
+		BusyPoll: o.BusyPoll,
+		Socket:   nfnl.Config{ReadBuffer: o.Buffer},
+		OnError:  func(err error) { log.Print(err) },
 	}
 	if o.Count == 0 {
 		cfg.OnError = nil // a flood loses packets, and is told how many by the harness
 	}
-	if o.BusyPoll > 0 {
-		setBusyPoll(&cfg, o.BusyPoll)
-	}
 	return cfg
-}
-
-// setBusyPoll sets a field that not every version has, so that versions can be
-// compared by the same program.
-func setBusyPoll(cfg *nfqueue.Config, d time.Duration) {
-	f := reflect.ValueOf(cfg).Elem().FieldByName("BusyPoll")
-	if !f.IsValid() || f.Type() != reflect.TypeFor[time.Duration]() {
-		subject.Unsupported("Config.BusyPoll")
-	}
-	f.SetInt(int64(d))
 }
 
 // counters count the packets of each queue. Each has a cache line of its own,

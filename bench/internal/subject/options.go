@@ -14,10 +14,6 @@ import (
 // timeLimit bounds the life of a program; a drain takes well under a second.
 const timeLimit = 60 * time.Second
 
-// unsupported is the exit status of a program that cannot do what was asked of
-// it in this version.
-const unsupported = 3
-
 // What programs do with packets.
 const (
 	Accept = "accept" // nothing but the verdict
@@ -89,10 +85,4 @@ func Must(err error) {
 	if err != nil {
 		log.Fatal(err)
 	}
-}
-
-// Unsupported ends the program: this version of the library lacks a feature.
-func Unsupported(feature string) {
-	fmt.Fprintf(os.Stderr, "this version has no %s\n", feature)
-	os.Exit(unsupported)
 }
