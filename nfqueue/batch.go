@@ -1,6 +1,7 @@
 package nfqueue
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -59,6 +60,17 @@ func (b *Batch) count(n int32) {
 	}
 }
 
+// received makes b ready for the user's verdicts; err is the receive's.
+func (b *Batch) received(err error) error {
+	n := len(b.Packets)
+	b.Verdicts = slices.Grow(b.Verdicts[:0], n)[:n]
+	clear(b.Verdicts)
+	if n == 0 {
+		b.count(-1)
+	}
+	return b.q.wrap(err)
+}
+
 // clear makes room for the next receive.
 func (b *Batch) clear() {
 	b.Packets, b.Verdicts = b.Packets[:0], b.Verdicts[:0]
@@ -72,15 +84,15 @@ func (b *Batch) begin() {
 		return
 	}
 	b.mu.Lock()
-	b.tickets = b.tickets[:0]
+	b.tickets = slices.Grow(b.tickets[:0], n)[:n]
 	for i := range b.Packets {
 		p := &b.Packets[i]
 		p.check()
 		p.ticket = p.makeTicket()
-		b.tickets = append(b.tickets, p.ticket)
+		b.tickets[i] = p.ticket
 	}
-	b.Verdicts = append(b.Verdicts, make([]Verdict, n)...)
-	b.early = append(b.early[:0], make([]bool, n)...)
+	b.early = slices.Grow(b.early[:0], n)[:n]
+	clear(b.early)
 	b.open, b.next, b.late = true, 0, false
 	b.alone = b.q.alone()
 	b.mu.Unlock()

@@ -1,7 +1,6 @@
 package nfqueue
 
 import (
-	"encoding/binary"
 	"net"
 	"slices"
 	"time"
@@ -89,14 +88,11 @@ type Packet struct {
 	corrupt   bool   // its checksum was wrong before anybody touched it
 }
 
-// packetHeaderLen is the length of struct nfqnl_msg_packet_hdr.
-const packetHeaderLen = 7
-
 // Decode sets p to the packet in m, whose bytes it aliases. The error wraps
 // attr.ErrMalformed or nfnl.ErrMalformed; p.ID is then set all the same if it
 // could be read, and else 0.
 func (p *Packet) Decode(m nfnl.Message) error {
-	found, err := p.decode(m)
+	found, err := p.decode(&m)
 	if !found && err == nil {
 		return errNoHeader
 	}
@@ -108,67 +104,6 @@ func (p *Packet) Decode(m nfnl.Message) error {
 // Most packets are vouched for by the kernel, and cost nothing.
 func (p *Packet) check() {
 	p.corrupt = p.ChecksumUnverified && !p.ChecksumPending && !p.Truncated() && !checksumOK(p.Payload)
-}
-
-// decode is Decode; found says whether p.ID could be read.
-//
-//	 0             4           6      7
-//	+-------------+-----------+------+
-//	| ID          | EtherType | hook |    struct nfqnl_msg_packet_hdr
-//	+-------------+-----------+------+
-func (p *Packet) decode(m nfnl.Message) (found bool, err error) {
-	*p = Packet{Queue: m.Resource, Family: m.Family, ConntrackInfo: attr.InfoUntracked, q: p.q}
-	d := attr.NewDecoder(m.Attrs)
-	for d.Next() {
-		switch d.Type() {
-		case attrPacketHeader:
-			h := d.Fixed(packetHeaderLen)
-			p.ID = binary.BigEndian.Uint32(h)
-			p.Proto = binary.BigEndian.Uint16(h[4:])
-			p.Hook = nfnl.Hook(h[6])
-			found = d.Err() == nil
-		case attrMark:
-			p.Mark = d.Uint32()
-		case attrTimestamp:
-			p.Time = d.Time()
-		case attrInDev:
-			p.InDev = int(d.Uint32())
-		case attrOutDev:
-			p.OutDev = int(d.Uint32())
-		case attrPhysInDev:
-			p.PhysInDev = int(d.Uint32())
-		case attrPhysOutDev:
-			p.PhysOutDev = int(d.Uint32())
-		case attrHardwareAddr:
-			p.HardwareAddr = d.HardwareAddr()
-		case attrPayload:
-			p.Payload = d.Bytes()
-		case attrConntrack:
-			p.conntrack = d.Bytes()
-		case attrConntrackInfo:
-			p.ConntrackInfo = attr.ConntrackInfo(d.Uint32())
-		case attrFullLen:
-			p.Len = int(d.Uint32())
-		case attrSkbInfo:
-			p.setSkbInfo(d.Uint32())
-		case attrUID:
-			p.UID, p.HasOwner = d.Uint32(), true
-		case attrGID:
-			p.GID = d.Uint32()
-		case attrSecurity:
-			p.SecurityContext = d.Bytes()
-		case attrVLAN:
-			p.VLAN = d.VLAN()
-		case attrLinkHeader:
-			p.LinkHeader = d.Bytes()
-		case attrPriority:
-			p.Priority = d.Uint32()
-		case attrClassID:
-			p.ClassID = d.Uint32()
-		}
-	}
-	p.Len = max(p.Len, len(p.Payload))
-	return found, d.Err()
 }
 
 // setSkbInfo sets the fields that attrSkbInfo tells.

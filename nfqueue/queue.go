@@ -117,11 +117,7 @@ func (q *Queue) Receive(b *Batch) error {
 		return err
 	}
 	b.count(1)
-	err := q.receive(q.conn, b)
-	if len(b.Packets) == 0 {
-		b.count(-1)
-	}
-	return q.wrap(err)
+	return b.received(q.receive(q.conn, b))
 }
 
 // TryReceive is Receive without waiting. If no packet is there, or another
@@ -131,11 +127,7 @@ func (q *Queue) TryReceive(b *Batch) error {
 		return err
 	}
 	b.count(1)
-	err := q.tryReceive(b)
-	if len(b.Packets) == 0 {
-		b.count(-1)
-	}
-	return q.wrap(err)
+	return b.received(q.tryReceive(b))
 }
 
 // Send returns b.Verdicts to the kernel. After that, or after the next Receive,

@@ -57,12 +57,12 @@ func (q *Queue) tryReceive(b *Batch) error {
 // take sorts one message of the kernel.
 func (b *Batch) take(m nfnl.Message, err error) {
 	b.news.seen++
-	if reply, ok := m.Reply(); ok {
-		b.takeReply(reply)
+	if m.Type == typePacket && m.Resource == b.q.number {
+		b.takePacket(&m, err)
 		return
 	}
-	if m.Type == typePacket && m.Resource == b.q.number {
-		b.takePacket(m, err)
+	if reply, ok := m.Reply(); ok {
+		b.takeReply(reply)
 		return
 	}
 	if err == nil {
@@ -72,7 +72,7 @@ func (b *Batch) take(m nfnl.Message, err error) {
 }
 
 // takePacket adds a packet, or notes that it needs the fallback.
-func (b *Batch) takePacket(m nfnl.Message, err error) {
+func (b *Batch) takePacket(m *nfnl.Message, err error) {
 	n := len(b.Packets)
 	if n < cap(b.Packets) {
 		b.Packets = b.Packets[:n+1]
