@@ -73,7 +73,7 @@ const messageRoom = headerLen + genericLen
 func TestAnswerBehindABacklogIsNotLost(t *testing.T) {
 	overTransports(t, func(k *kernel) {
 		var s sizes
-		const packets = 100
+		const packets = 30
 		k.answer = func(Message) syscall.Errno {
 			for range packets {
 				k.deliver(longPacket(60000))

@@ -17,19 +17,21 @@ import (
 	"time"
 )
 
-// machines has the emulator for each architecture, and the device that is its
-// console. All emulate in software: what KVM can do differs from host to host,
-// and the kernels here boot in seconds without it.
+// machines has the emulator for each architecture, and the kernel parameters
+// for it: the device that is its console. All emulate in software: what KVM can
+// do differs from host to host, and the kernels here boot in seconds without it.
 //
 // -cx16 keeps amd64 kernels from cmpxchg16b, which older emulators get wrong.
+// no_timer_check keeps them from giving up on interrupts when a busy host lets
+// the emulator miss some.
 var machines = map[string]struct {
-	qemu    []string
-	console string
+	qemu   []string
+	append string
 }{
-	"amd64": {[]string{"qemu-system-x86_64", "-M", "q35", "-cpu", "qemu64,-cx16"}, "ttyS0"},
-	"arm64": {[]string{"qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57"}, "ttyAMA0"},
-	"arm":   {[]string{"qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15"}, "ttyAMA0"},
-	"s390x": {[]string{"qemu-system-s390x", "-M", "s390-ccw-virtio"}, "ttysclp0"},
+	"amd64": {[]string{"qemu-system-x86_64", "-M", "q35", "-cpu", "qemu64,-cx16"}, "console=ttyS0 no_timer_check"},
+	"arm64": {[]string{"qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57"}, "console=ttyAMA0"},
+	"arm":   {[]string{"qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15"}, "console=ttyAMA0"},
+	"s390x": {[]string{"qemu-system-s390x", "-M", "s390-ccw-virtio"}, "console=ttysclp0"},
 }
 
 // passedOn are the variables of the environment that tests see in the machine.
@@ -73,7 +75,7 @@ func execTest(args []string) (status int, err error) {
 		"-kernel", filepath.Join(*kernel, "vmlinuz"), "-initrd", "/proc/self/fd/3",
 		// An oops becomes a panic, and with -no-reboot the panic the end of
 		// the machine. Only what ends it may cut into the test's output.
-		"-append", "console="+machine.console+" quiet loglevel=1 oops=panic panic=-1 "+*parameter)...)
+		"-append", machine.append+" quiet loglevel=1 oops=panic panic=-1 "+*parameter)...)
 	cmd.ExtraFiles = []*os.File{initrd} // descriptor 3
 	cmd.Stderr = os.Stderr
 	return runMachine(cmd, test)

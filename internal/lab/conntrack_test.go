@@ -36,7 +36,7 @@ func TestConntrackTerms(t *testing.T) {
 			addRule(t, raw, lab.UDP(9999), tt.before)
 			addRule(t, chain(t, n, lab.IPv4, lab.Output), lab.UDP(9999), tt.after)
 			r := addRule(t, chain(t, n, lab.IPv4, lab.Postrouting), lab.UDP(9999), tt.match)
-			if !send(t, n, "udp", "127.0.0.1:9999") {
+			if !send(t, n, "udp", "127.0.0.1:9999", true) {
 				t.Error("the packet did not arrive")
 			}
 			wantPackets(t, r, tt.packets)
@@ -58,7 +58,7 @@ func TestDNAT(t *testing.T) {
 			c, err := n.Dial("udp", netip.AddrPortFrom(to.Addr(), 9999).String())
 			must(t, err)
 			defer c.Close()
-			if !deliver(t, c, pc) {
+			if !deliver(t, c, pc, true) {
 				t.Error("the packet did not arrive where it was sent instead")
 			}
 		})

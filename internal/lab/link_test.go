@@ -49,7 +49,7 @@ func TestVeth(t *testing.T) {
 		c, err := a.Dial("udp", address)
 		must(t, err)
 		defer c.Close()
-		if !deliver(t, c, pc) {
+		if !deliver(t, c, pc, true) {
 			t.Error("not reached: ", address)
 		}
 	}
@@ -89,7 +89,7 @@ func TestAddressIsUsable(t *testing.T) {
 			c, err := a.Dial("udp", to)
 			must(t, err)
 			defer c.Close()
-			if !deliver(t, c, pc) {
+			if !deliver(t, c, pc, true) {
 				t.Error("not reached: ", to)
 			}
 		}
@@ -119,7 +119,7 @@ func TestForwarding(t *testing.T) {
 	c, err := left.Dial("udp", "192.0.2.130:9999")
 	must(t, err)
 	defer c.Close()
-	if !deliver(t, c, pc) {
+	if !deliver(t, c, pc, true) {
 		t.Error("not forwarded")
 	}
 	wantPackets(t, r, 1)
@@ -161,11 +161,11 @@ func TestLinkChanges(t *testing.T) {
 func TestSetMasterAndBack(t *testing.T) {
 	n := newNet(t)
 	c, pc := bridged(t, n)
-	if !deliver(t, c, pc) {
+	if !deliver(t, c, pc, true) {
 		t.Error("the bridge does not carry")
 	}
 	must(t, n.SetMaster("port1", ""))
-	if deliver(t, c, pc) {
+	if deliver(t, c, pc, false) {
 		t.Error("the bridge carries without a port")
 	}
 }

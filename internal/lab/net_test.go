@@ -143,11 +143,11 @@ func TestListenAndDial(t *testing.T) {
 func TestLoopbackIsUp(t *testing.T) {
 	n := newNet(t)
 	for network, address := range map[string]string{"udp4": "127.0.0.1:9999", "udp6": "[::1]:9999"} {
-		if !send(t, n, network, address) {
+		if !send(t, n, network, address, true) {
 			t.Errorf("%s does not reach %s", network, address)
 		}
 	}
-	if !send(t, here(t), "udp", "127.0.0.1:9999") {
+	if !send(t, here(t), "udp", "127.0.0.1:9999", true) {
 		t.Error("no loopback at home")
 	}
 }

@@ -33,8 +33,8 @@ func must(t *testing.T, err error) {
 }
 
 // send sends one datagram to a receiver on the loopback device and reports
-// whether it arrived.
-func send(t *testing.T, n *lab.Net, network, address string) (arrived bool) {
+// whether it arrived; want says what is expected.
+func send(t *testing.T, n *lab.Net, network, address string, want bool) (arrived bool) {
 	t.Helper()
 	pc, err := n.ListenPacket(network, address)
 	must(t, err)
@@ -42,16 +42,20 @@ func send(t *testing.T, n *lab.Net, network, address string) (arrived bool) {
 	c, err := n.Dial(network, address)
 	must(t, err)
 	defer c.Close()
-	return deliver(t, c, pc)
+	return deliver(t, c, pc, want)
 }
 
-// deliver reports whether a datagram written to c reaches pc. Local delivery is
-// done when Write returns, so the wait is short.
-func deliver(t *testing.T, c net.Conn, pc net.PacketConn) bool {
+// deliver reports whether a datagram written to c reaches pc. What is not
+// wanted is not waited for long: local delivery is done when Write returns.
+func deliver(t *testing.T, c net.Conn, pc net.PacketConn, want bool) bool {
 	t.Helper()
+	wait := 50 * time.Millisecond
+	if want {
+		wait = 20 * time.Second
+	}
 	// A local sender is told of a packet dropped at output by EPERM.
 	_, _ = c.Write([]byte("lab"))
-	must(t, pc.SetReadDeadline(time.Now().Add(50*time.Millisecond)))
+	must(t, pc.SetReadDeadline(time.Now().Add(wait)))
 	_, _, err := pc.ReadFrom(make([]byte, 16))
 	return err == nil
 }
@@ -102,7 +106,7 @@ func TestRuleCounts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			n := newNet(t)
 			r := addRule(t, chain(t, n, lab.IPv4, lab.Output), tt.terms...)
-			if arrived := send(t, n, "udp", "127.0.0.1:9999"); arrived != tt.arrived {
+			if arrived := send(t, n, "udp", "127.0.0.1:9999", tt.arrived); arrived != tt.arrived {
 				t.Errorf("arrived: %v, want %v", arrived, tt.arrived)
 			}
 			wantPackets(t, r, tt.packets)
@@ -125,16 +129,16 @@ func TestQueueRule(t *testing.T) {
 		t.Run(tt.family.String()+" "+tt.address, func(t *testing.T) {
 			n := newNet(t)
 			out := chain(t, n, tt.family, lab.Output)
-			checkQueue(t, out, func() bool { return send(t, n, tt.network, tt.address) })
+			checkQueue(t, out, func(want bool) bool { return send(t, n, tt.network, tt.address, want) })
 		})
 	}
 }
 
 // checkQueue checks the kinds of queue rules, one after another, with packets
 // to UDP port 9999 that pass the chain.
-func checkQueue(t *testing.T, c *lab.Chain, arrives func() bool) {
+func checkQueue(t *testing.T, c *lab.Chain, arrives func(want bool) bool) {
 	t.Helper()
-	if !arrives() {
+	if !arrives(true) {
 		t.Fatal("no packet arrived without a rule")
 	}
 	for _, tt := range []struct {
@@ -148,13 +152,13 @@ func checkQueue(t *testing.T, c *lab.Chain, arrives func() bool) {
 		{"queue 0-65535 bypass,fanout", lab.Queues(0, 65535, lab.Bypass, lab.Fanout), true},
 	} {
 		r := addRule(t, c, lab.UDP(9999), tt.queue)
-		if got := arrives(); got != tt.arrives {
+		if got := arrives(tt.arrives); got != tt.arrives {
 			t.Errorf("%s: arrived %v, want %v", tt.name, got, tt.arrives)
 		}
 		wantPackets(t, r, 1)
 		must(t, r.Delete())
 	}
-	if !arrives() {
+	if !arrives(true) {
 		t.Error("no packet arrived after the last rule was deleted")
 	}
 }
@@ -171,7 +175,7 @@ func TestQueueRuleInBridge(t *testing.T) {
 				t.Log(err) // and it says so
 				return
 			}
-			checkQueue(t, ch, func() bool { return deliver(t, c, pc) })
+			checkQueue(t, ch, func(want bool) bool { return deliver(t, c, pc, want) })
 		})
 	}
 }
@@ -185,7 +189,7 @@ func TestQueueRuleForBridgedPackets(t *testing.T) {
 	} else {
 		must(t, err)
 	}
-	checkQueue(t, chain(t, n, lab.IPv4, lab.Forward), func() bool { return deliver(t, c, pc) })
+	checkQueue(t, chain(t, n, lab.IPv4, lab.Forward), func(want bool) bool { return deliver(t, c, pc, want) })
 }
 
 // bridged puts a bridge into n between two new namespaces, and returns a sender
@@ -219,7 +223,7 @@ func TestSetMarkIsSeenByLaterRules(t *testing.T) {
 	post := chain(t, n, lab.IPv4, lab.Postrouting)
 	marked := addRule(t, post, lab.Mark(0x01020304))
 	other := addRule(t, post, lab.Mark(0x04030201))
-	send(t, n, "udp", "127.0.0.1:9999")
+	send(t, n, "udp", "127.0.0.1:9999", true)
 	wantPackets(t, marked, 1)
 	wantPackets(t, other, 0)
 }
@@ -232,7 +236,7 @@ func TestPriorityOrdersChains(t *testing.T) {
 	must(t, err)
 	r := addRule(t, late)
 	addRule(t, first, lab.Drop())
-	send(t, n, "udp", "127.0.0.1:9999")
+	send(t, n, "udp", "127.0.0.1:9999", false)
 	wantPackets(t, r, 0)
 }
 
@@ -270,7 +274,7 @@ func TestNetdevChain(t *testing.T) {
 	in, err := n.DeviceChain("lo", lab.Ingress, 0)
 	must(t, err)
 	r := addRule(t, in, lab.UDP(9999))
-	send(t, n, "udp", "127.0.0.1:9999")
+	send(t, n, "udp", "127.0.0.1:9999", true)
 	wantPackets(t, r, 1)
 }
 
@@ -293,7 +297,7 @@ func TestFlush(t *testing.T) {
 		addRule(t, chain(t, n, f, lab.Output), lab.Drop())
 	}
 	must(t, n.Flush())
-	if !send(t, n, "udp", "127.0.0.1:9999") {
+	if !send(t, n, "udp", "127.0.0.1:9999", true) {
 		t.Error("a rule survived Flush")
 	}
 }
