@@ -20,7 +20,7 @@ import (
 )
 
 // Overload is sought here: go test -run Accounted -flood 10000000 .
-var floodPackets = flag.Int("flood", 20_000, "how many packets each accounting test sends")
+var floodPackets = flag.Int("flood", 5_000, "how many packets each accounting test sends")
 
 // slow is what a handler does with a packet: senders are several times faster.
 func slow() {
@@ -55,15 +55,15 @@ func newDelta(t *testing.T, n *lab.Net, then lab.Term) *delta {
 	return d
 }
 
-// flood sends as many packets as the flag says, from all senders, as fast as
-// all processors can.
-func (d *delta) flood(t *testing.T) {
+// flood sends about so many packets, from all senders, as fast as all processors
+// can.
+func (d *delta) flood(t *testing.T, packets int) {
 	t.Helper()
 	var senders sync.WaitGroup
 	for i := range runtime.NumCPU() {
 		senders.Go(func() {
 			mine := d.from[4*i:][:4]
-			for j := range *floodPackets / runtime.NumCPU() {
+			for j := range packets / runtime.NumCPU() {
 				if _, err := mine[j%len(mine)].Write([]byte("flood")); err != nil {
 					t.Error(err)
 					return
@@ -158,7 +158,7 @@ func TestQueuedPacketsAreAccountedForUnderOverload(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			done := background(func() error { return qs.Run(ctx, j.decide) })
 
-			d.flood(t)
+			d.flood(t, *floodPackets)
 			awaitStill(func() uint64 { return qs.Stats().Packets })
 			d.last(t)
 			awaitStill(func() uint64 { return qs.Stats().Packets })
@@ -196,8 +196,8 @@ func wantAccounted(t *testing.T, d *delta, j *judge, qs *nfqueue.Queues, failOpe
 	}
 }
 
-// With a reader that is too slow every packet was either read or is missing in
-// the sequence, to the packet.
+// With a reader that is too slow, and asleep at first, every packet was either
+// read or is missing in the sequence, to the packet.
 func TestLoggedPacketsAreAccountedForUnderOverload(t *testing.T) {
 	for _, threshold := range []uint32{1, 64} {
 		t.Run(fmt.Sprintf("threshold %d", threshold), func(t *testing.T) {
@@ -206,17 +206,21 @@ func TestLoggedPacketsAreAccountedForUnderOverload(t *testing.T) {
 			d := newDelta(t, n, lab.Log(5, "", 0, 0))
 			ctx, cancel := context.WithCancel(context.Background())
 			var read atomic.Uint64
+			awake := make(chan struct{})
 			done := background(func() error {
 				for _, err := range r.Packets(ctx) {
 					if err != nil {
 						return err
 					}
+					<-awake
 					slow()
 					read.Add(1)
 				}
 				return nil
 			})
-			d.flood(t)
+			d.flood(t, *floodPackets/2)
+			close(awake)
+			d.flood(t, *floodPackets/2)
 			awaitStill(read.Load)
 			d.last(t)
 			awaitStill(read.Load)
