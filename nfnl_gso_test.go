@@ -105,7 +105,7 @@ func passTCP(t *testing.T, r *road, v ipVersion, q *nfqueue.Queue, segmented boo
 		if !rewritable {
 			add = 0
 		}
-		wantStream(t, client, server, randomBytes(2<<20), byte(add))
+		wantStream(t, client, server, randomBytes(512<<10), byte(add))
 		// What follows the data, the end, is not for the next handler.
 		client.Close()
 		server.Close()
