@@ -95,12 +95,14 @@ func packets(t *testing.T, r *lab.Rule) uint64 {
 type judge struct {
 	dropped atomic.Uint64
 	tickets chan nfqueue.Ticket // held packets, for another goroutine to answer
+	awake   chan struct{}       // closed: until then decide waits
 
 	rewrites bool
 }
 
 // decide is the handler.
 func (j *judge) decide(p *nfqueue.Packet) nfqueue.Verdict {
+	<-j.awake
 	slow()
 	switch p.ID % 8 {
 	case 0, 1:
@@ -134,7 +136,8 @@ func (j *judge) answer(t *testing.T) {
 	}
 }
 
-// Whatever is the bottleneck, and whatever becomes of the packets: what was sent
+// Whatever is the bottleneck, here a handler that is asleep at first and slow
+// ever after, and whatever becomes of the packets: what was sent
 // is what was let through, dropped by a verdict, and counted as lost. And as
 // soon as the flood is over, all packets get through.
 func TestQueuedPacketsAreAccountedForUnderOverload(t *testing.T) {
@@ -153,12 +156,14 @@ func TestQueuedPacketsAreAccountedForUnderOverload(t *testing.T) {
 			n := newNet(t)
 			qs := openRange(t, n, c.cfg, c.queues)
 			d := newDelta(t, n, lab.Queues(0, uint16(c.queues)))
-			j := judge{tickets: make(chan nfqueue.Ticket, 1000), rewrites: canRewrite(t)}
+			j := judge{tickets: make(chan nfqueue.Ticket, 1000), awake: make(chan struct{}), rewrites: canRewrite(t)}
 			answered := background(func() error { j.answer(t); return nil })
 			ctx, cancel := context.WithCancel(context.Background())
 			done := background(func() error { return qs.Run(ctx, j.decide) })
 
-			d.flood(t, *floodPackets)
+			d.flood(t, *floodPackets/2)
+			close(j.awake)
+			d.flood(t, *floodPackets/2)
 			awaitStill(func() uint64 { return qs.Stats().Packets })
 			d.last(t)
 			awaitStill(func() uint64 { return qs.Stats().Packets })
