@@ -254,10 +254,11 @@ func passUDP(t *testing.T, r *road, v ipVersion, hook lab.Hook, w rewrite, segme
 }
 
 // The first packet of a connection arrives whole if it is a GSO packet, and in
-// all its segments with Config.Segment. Kernels from 6.11 on, until that was
-// mended in 6.12.75, 6.18.14, 6.19.4 and 7.0, drop the segments (CVE-2026-45859).
+// all its segments with Config.Segment. Kernels from 6.11 on, and older ones to
+// which the same change was added, drop segments until that was mended in 6.12.75,
+// 6.18.14, 6.19.4 and 7.0 (CVE-2026-45859).
 func TestNewConnectionsBeginWithGSO(t *testing.T) {
-	mayDrop := nfnl.KernelAtLeast(6, 11) && !nfnl.KernelAtLeast(7, 0)
+	mayDrop := !nfnl.KernelAtLeast(7, 0)
 	for _, segment := range []bool{false, true} {
 		t.Run(fmt.Sprintf("Segment %v", segment), func(t *testing.T) {
 			r := newRoad(t)

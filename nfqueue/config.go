@@ -39,7 +39,8 @@ type Config struct {
 	// Segment makes the kernel cut large (GSO) packets and complete checksums
 	// before it delivers them, so that they look as they do on the wire, at the
 	// price of many more packets. By default they come whole; see Packet.GSO.
-	// A program that rewrites UDP needs Segment if senders use UDP GSO.
+	// A program that rewrites UDP needs Segment if senders use UDP GSO; but some
+	// kernels lose packets then: see "Kernels" in the package documentation.
 	Segment bool
 
 	// Conntrack asks for Packet.Conntrack and ConntrackInfo, Owner for HasOwner,

@@ -160,8 +160,9 @@
 //
 // Linux 5.10 and later will do. Where it is known that a version would drop a
 // packet without a word, the verdict is refused: see [ErrGSO] and [ErrForbidden].
-// Two things cannot be refused. With Config.Segment, kernels from 6.11 on drop a
-// large packet that begins a tracked connection, until that was mended in 6.12.75,
+// Two things cannot be refused. With Config.Segment, kernels from 6.11 on, and
+// older ones to which the change was added, such as Debian's 6.1, drop a large
+// packet that begins a tracked connection, until that was mended in 6.12.75,
 // 6.18.14, 6.19.4 and 7.0. And before 7.0 a verdict looks for its packet from
 // the oldest on: with thousands held, answer the oldest first.
 //
