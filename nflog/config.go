@@ -73,7 +73,8 @@ type Config struct {
 	Flags uint16
 
 	// Batch is how many datagrams one system call may deliver, each with all
-	// that was collected, at most 256. 0 means 8.
+	// that was collected, at most 256. 0 means 32 with a Threshold of 1, and as
+	// few as 4 with a large one.
 	Batch int
 
 	// OnError is told of what does not end Packets or Receive: lost packets
@@ -91,7 +92,6 @@ type Config struct {
 const (
 	defaultThreshold = 100 // the kernel's own, NFULNL_QTHRESH_DEFAULT
 	defaultCollect   = collectUnit
-	defaultBatch     = 8
 )
 
 // collectUnit is the kernel's unit of NFULA_CFG_TIMEOUT, and maxCollect the
@@ -127,6 +127,14 @@ const (
 	minDatagrams  = 32 // that the receive buffer is to hold
 )
 
+// packetsAtOnce are enough for a receive by default, and minBatch the fewest
+// datagrams to take them from: more save few system calls, and what comes would
+// not stay in the processor's nearest caches until it is read.
+const (
+	packetsAtOnce = 32
+	minBatch      = 4
+)
+
 // maxBatch keeps the buffers of a batch below 64 MiB.
 const maxBatch = 256
 
@@ -153,7 +161,7 @@ func (c Config) withDefaults() Config {
 		c.Collect = defaultCollect
 	}
 	if c.Batch == 0 {
-		c.Batch = defaultBatch
+		c.Batch = max(packetsAtOnce/int(min(c.Threshold, packetsAtOnce)), minBatch)
 	}
 	if c.Socket.ReadBuffer == 0 {
 		c.Socket.ReadBuffer = min(max(minDatagrams*slotSize(c.BufferSize, c.CopyRange), minReadBuffer), maxReadBuffer)

@@ -158,7 +158,7 @@ func TestBestEffortDoesWithoutConntrack(t *testing.T) {
 func TestGrantedTellsTheDefaults(t *testing.T) {
 	r, _ := open(t, nflog.Config{Groups: []uint16{5, 6}, Conntrack: true, BestEffort: true})
 	g := r.Granted()
-	if !g.Conntrack || g.Threshold != 100 || g.CopyRange != 65531 || g.Batch != 8 || !slices.Equal(g.Groups, []uint16{5, 6}) {
+	if !g.Conntrack || g.Threshold != 100 || g.CopyRange != 65531 || g.Batch != 4 || !slices.Equal(g.Groups, []uint16{5, 6}) {
 		t.Errorf("granted %+v", g)
 	}
 	if err := r.Configure(g); err != nil || r.Granted().BufferSize != g.BufferSize {

@@ -47,7 +47,7 @@ func TestLostPacketsAreCountedAndTold(t *testing.T) {
 
 func TestLossIsCountedByGroup(t *testing.T) {
 	var o told
-	r, k := open(t, nflog.Config{Groups: []uint16{5, 6, 0}, GlobalSequence: true, OnError: o.onError})
+	r, k := open(t, nflog.Config{Groups: []uint16{5, 6, 0}, GlobalSequence: true, Batch: 8, OnError: o.onError})
 	k.Log(nflog.Packet{Group: 6}, nflog.Packet{Group: 5}, nflog.Packet{Group: 0}, nflog.Packet{Group: 6})
 	k.Lose(5, 2)
 	k.Lose(0, 4)
