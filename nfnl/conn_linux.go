@@ -222,6 +222,7 @@ type system struct {
 	senders []unix.RawSockaddrNetlink
 	asked   bool // who the senders are
 	n       int
+	bytes   int // in the n datagrams
 	errno   syscall.Errno
 
 	waiter *Receiver     // that polls, before it waits
@@ -263,14 +264,14 @@ func (m *system) ask(who bool) {
 
 // recv fills the buffers with the datagrams that are there.
 func (m *system) recv(fd uintptr) {
-	backlog := m.n == len(m.headers) // what comes next may be as much again
+	long := m.n == len(m.headers) && m.bytes > muchToCopy // what comes next may be as much again
 	if m.asked {
 		for i := range m.headers[:m.n] {
 			m.headers[i].msg.Namelen = unix.SizeofSockaddrNetlink // the kernel wrote over it
 		}
 	}
 	for {
-		n, errno := m.recvmmsg(fd, backlog)
+		n, errno := m.recvmmsg(fd, long)
 		// ENOBUFS is news of loss, which the packets' numbers tell better.
 		if errno != unix.EINTR && errno != unix.ENOBUFS {
 			m.n, m.errno = n, errno
@@ -278,6 +279,10 @@ func (m *system) recv(fd uintptr) {
 		}
 	}
 }
+
+// muchToCopy is what the kernel copies in some 20 µs, after which the runtime
+// would look for a system call to take the processor from.
+const muchToCopy = 128 << 10
 
 // recvmmsg makes the system call. It never waits. The scheduler is told of long
 // ones only: to be told, it may have to be woken, which takes longer than to
@@ -339,7 +344,7 @@ func (s *socket) receive(b *Batch, wait bool) error {
 	case m.errno != 0:
 		return m.errno
 	}
-	b.n = m.n
+	b.n, m.bytes = m.n, 0
 	for i := range b.slots[:m.n] {
 		m.fill(&b.slots[i], i)
 	}
@@ -353,6 +358,7 @@ func (s *socket) receive(b *Batch, wait bool) error {
 // fill notes what came in slot number i.
 func (m *system) fill(s *slot, i int) {
 	h := &m.headers[i]
+	m.bytes += int(h.len)
 	s.got = s.buf[:h.len:h.len]
 	s.cut = h.msg.Flags&unix.MSG_TRUNC != 0
 	// The kernel's port is 0; another program's never is.
