@@ -120,7 +120,8 @@ func TestNoAllocsPerReceiveAndSend(t *testing.T) {
 		q := sink(t, nfqueue.Config{Batch: batch}, (runs+2)*batch)
 		b := q.NewBatch()
 		cycle := func() {
-			if err := q.Receive(b); err != nil || len(b.Packets) != batch {
+			// A signal may end recvmmsg before the batch is full.
+			if err := q.Receive(b); err != nil || len(b.Packets) == 0 {
 				t.Fatalf("%d packets, %v", len(b.Packets), err)
 			}
 			for i := range b.Verdicts {

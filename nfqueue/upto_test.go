@@ -745,7 +745,7 @@ func TestNoAllocsForRuns(t *testing.T) {
 	q := sink(t, nfqueue.Config{Batch: batch}, (runs+2)*batch)
 	b := q.NewBatch()
 	cycle := func() {
-		if err := q.Receive(b); err != nil || len(b.Packets) != batch {
+		if err := q.Receive(b); err != nil || len(b.Packets) == 0 {
 			t.Fatalf("%d packets, %v", len(b.Packets), err)
 		}
 		for i := range b.Verdicts {
