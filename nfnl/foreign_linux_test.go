@@ -93,3 +93,30 @@ func TestWhatOtherProgramsSentIsNotTaken(t *testing.T) {
 	}
 	want(1)
 }
+
+func TestWhatOtherProgramsSentToANewSocketIsThrownAway(t *testing.T) {
+	lab.Require(t)
+	nc, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSocket(nc, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newConn(s)
+	defer c.Close()
+	for id := range uint32(3) {
+		if err := stranger(t, nc.PID(), packet(id)); err != nil {
+			t.Fatal("forge:", err)
+		}
+	}
+	if err := s.discard(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.TryReceive(NewBatch(8, 256, func(m Message, err error) {
+		t.Errorf("took %+v, %v", m, err)
+	})); err != nil {
+		t.Error(err)
+	}
+}
