@@ -78,10 +78,10 @@ type Config struct {
 	FlushAfter time.Duration
 
 	// BusyPoll is for how long to look for packets again and again before waiting
-	// for them, at most 10 ms. A wait costs a packet that ends it more than all
-	// else this package does; a poll costs up to a whole processor, of two or more.
-	// Some 50 µs suit a program to which packets come one by one, and which has
-	// processors to spare. 0 is not at all.
+	// for them, at most 10 ms. 0 is not at all. A poll saves the time that it takes
+	// to wake up, if packets come one by one and there is a processor to spare. Where
+	// there is none it keeps whom the packet is for from running, and makes things
+	// slower: measure. Some 50 µs cover a round trip between two programs.
 	BusyPoll time.Duration
 
 	// Batch is how many packets one system call may deliver, and how many
