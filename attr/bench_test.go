@@ -70,6 +70,7 @@ func BenchmarkDecoderVLAN(b *testing.B) {
 	}
 }
 
+// A connection with both tuples has a budget of 1 µs.
 func BenchmarkConntrack(b *testing.B) {
 	in, c := captured(b, "tcp-dnat"), new(attr.Conntrack)
 	b.ReportAllocs()

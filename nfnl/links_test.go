@@ -260,3 +260,19 @@ func TestProcIsOfTheSocketsNamespace(t *testing.T) {
 		t.Error("opened what is not there")
 	}
 }
+
+// A name has a budget of 60 ns.
+func BenchmarkLinksName(b *testing.B) {
+	c, err := Dial(Config{})
+	must(b, err)
+	defer c.Close()
+	l, err := c.Links()
+	must(b, err)
+	defer l.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		if l.Name(1) != "lo" { // every namespace's first
+			b.Fatal("wrong name")
+		}
+	}
+}
