@@ -341,7 +341,7 @@ func queueDNAT(t *testing.T) *tape {
 	for _, state := range []attr.TCPState{attr.TCPSynSent, attr.TCPSynRecv, attr.TCPEstablished} {
 		p := tp.accept()
 		c, err := p.Conntrack()
-		if err != nil || c.TCPState != state || !c.DestinationNAT() || c.Mark != 42 || c.Labels != labels || string(c.Helper) != "ftp" {
+		if err != nil || c.TCP.State != state || !c.DestinationNAT() || c.Mark != 42 || c.Labels != labels || string(c.Helper) != "ftp" {
 			t.Errorf("%v, %v: %+v", p.ConntrackInfo, err, c)
 		}
 	}

@@ -185,7 +185,7 @@ func TestConntrackTellsOfADatagram(t *testing.T) {
 			if p.conn.Mark != 0xfeed || !p.conn.HasMark || p.conn.Labels != labels {
 				t.Errorf("packet %d: mark %#x, %v, labels %x", p.ID, p.conn.Mark, p.conn.HasMark, p.conn.Labels)
 			}
-			if p.conn.Zone != 0 || p.conn.TCPState != attr.TCPNone || p.conn.Helper != nil || p.conn.SourceNAT() || p.conn.DestinationNAT() {
+			if p.conn.Zone != 0 || p.conn.TCP.State != attr.TCPNone || p.conn.Helper != nil || p.conn.SourceNAT() || p.conn.DestinationNAT() {
 				t.Errorf("packet %d: %+v", p.ID, p.conn)
 			}
 			if info == attr.InfoNew {
@@ -230,8 +230,8 @@ func TestConntrackTellsHowFarTCPIs(t *testing.T) {
 			wantInfo(t, p, want.info)
 			wantStatus(t, p, want.status, progress)
 			wantTuples(t, p, ends(unix.IPPROTO_TCP, client, server), ends(unix.IPPROTO_TCP, server, client))
-			if p.conn.TCPState != want.state || p.conn.Counted || !p.conn.Start.IsZero() {
-				t.Errorf("packet %d: %v, want %v and nothing counted: %+v", p.ID, p.conn.TCPState, want.state, p.conn)
+			if p.conn.TCP.State != want.state || p.conn.Counted || !p.conn.Start.IsZero() {
+				t.Errorf("packet %d: %v, want %v and nothing counted: %+v", p.ID, p.conn.TCP.State, want.state, p.conn)
 			}
 			if id == 0 {
 				id = p.conn.ID
@@ -241,8 +241,8 @@ func TestConntrackTellsHowFarTCPIs(t *testing.T) {
 			}
 		}
 		must(t, c.Close())
-		if p := next(t, packets); p.conn.TCPState != attr.TCPFinWait {
-			t.Errorf("packet %d: %v, want FIN_WAIT", p.ID, p.conn.TCPState)
+		if p := next(t, packets); p.conn.TCP.State != attr.TCPFinWait {
+			t.Errorf("packet %d: %v, want FIN_WAIT", p.ID, p.conn.TCP.State)
 		}
 	})
 }

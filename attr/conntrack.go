@@ -57,8 +57,10 @@ type Conntrack struct {
 	// such as FTP's control connection, or the zero Tuple.
 	Original, Reply, Master Tuple
 
-	// TCPState is zero for other protocols.
-	TCPState TCPState
+	// TCP, SCTP and DCCP are zero for other protocols.
+	TCP  TCPInfo
+	SCTP SCTPInfo
+	DCCP DCCPInfo
 
 	// Counted says whether the kernel counts: it does in connections that began
 	// while the sysctl net.netfilter.nf_conntrack_acct was set. A packet is
@@ -73,8 +75,9 @@ type Conntrack struct {
 	Start, Stop time.Time
 
 	// Helper is the name of the helper that follows the connection, "ftp" for
-	// example, or nil.
-	Helper []byte
+	// example, or nil. HelperInfo is what a helper in user space has stored with
+	// the connection, or nil: the kernel sends it of no other helper.
+	Helper, HelperInfo []byte
 
 	// SecurityContext is the context of the connection's SECMARK, or nil.
 	SecurityContext []byte
@@ -126,7 +129,7 @@ func (c *Conntrack) set(d *Decoder) {
 	case ctaTimeout:
 		c.Timeout = time.Duration(d.Uint32()) * time.Second
 	case ctaProtoInfo:
-		c.TCPState = d.tcpState()
+		d.protoInfo(c)
 	case ctaCountersOrig:
 		c.OriginalCounters, c.Counted = d.counters(), true
 	case ctaCountersReply:
@@ -134,9 +137,9 @@ func (c *Conntrack) set(d *Decoder) {
 	case ctaTimestamp:
 		c.Start, c.Stop = d.startStop()
 	case ctaHelp:
-		c.Helper = d.nestedName()
+		c.Helper, c.HelperInfo = d.help()
 	case ctaSecCtx:
-		c.SecurityContext = d.nestedName()
+		c.SecurityContext = d.secCtx()
 	case ctaSeqAdjOrig:
 		c.OriginalSeqAdj = d.seqAdj()
 	case ctaSeqAdjReply:
@@ -161,7 +164,10 @@ func (c *Conntrack) DestinationNAT() bool {
 // ConntrackLabels is a set of the numbers 0 to 127, the bits that rules know by
 // the names in connlabel.conf. The zero ConntrackLabels is the empty set.
 //
-// The bytes are the kernel's: an array of unsigned long in host byte order.
+// The bytes are the kernel's: an array of unsigned long in host byte order. The
+// kernel's words are taken to be as long as the program's, which on big-endian
+// machines matters: a 32-bit program under a 64-bit kernel, such as a mips one
+// under mips64, gets and sets other labels than it says.
 type ConntrackLabels [16]byte
 
 // Has reports whether n is in the set. It is not if it is out of range.

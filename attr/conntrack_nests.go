@@ -98,36 +98,27 @@ func (d *Decoder) nanoseconds() time.Time {
 	return time.Unix(0, int64(ns))
 }
 
-// tcpState decodes the state in a nest of protocol information: enum
-// ctattr_protoinfo, and in it enum ctattr_protoinfo_tcp.
-func (d *Decoder) tcpState() (s TCPState) {
-	const (
-		tcp   = 1 // CTA_PROTOINFO_TCP
-		state = 1 // CTA_PROTOINFO_TCP_STATE
-	)
+// help decodes the name of a helper and what a helper in user space keeps with
+// the connection: enum ctattr_help.
+func (d *Decoder) help() (name, info []byte) {
 	in := d.Nested()
 	for in.Next() {
-		if in.Type() != tcp {
-			continue
+		switch in.Type() {
+		case 1: // CTA_HELP_NAME
+			name = in.CString()
+		case 2: // CTA_HELP_INFO
+			info = in.Bytes()
 		}
-		info := in.Nested()
-		for info.Next() {
-			if info.Type() == state {
-				s = TCPState(info.Uint8())
-			}
-		}
-		in.inherit(&info)
 	}
 	d.inherit(&in)
-	return s
+	return name, info
 }
 
-// nestedName decodes the name that enum ctattr_help and enum ctattr_secctx both
-// have as their first attribute.
-func (d *Decoder) nestedName() (name []byte) {
+// secCtx decodes a nested security context: enum ctattr_secctx.
+func (d *Decoder) secCtx() (name []byte) {
 	in := d.Nested()
 	for in.Next() {
-		if in.Type() == 1 { // CTA_HELP_NAME, CTA_SECCTX_NAME
+		if in.Type() == 1 { // CTA_SECCTX_NAME
 			name = in.CString()
 		}
 	}

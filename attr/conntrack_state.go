@@ -1,10 +1,6 @@
 package attr
 
-import (
-	"fmt"
-	"strconv"
-	"strings"
-)
+import "strconv"
 
 // ConntrackInfo is a packet's relation to its connection, the value of the
 // attributes NFQA_CT_INFO and NFULA_CT_INFO.
@@ -70,46 +66,4 @@ var statusNames = [...]string{
 
 // String returns the names of the bits that are set, as in
 // "seen-reply,assured,confirmed", and bits without a name as a number.
-func (s ConntrackStatus) String() string {
-	var names []string
-	for i, name := range statusNames {
-		if s&(1<<i) != 0 {
-			names = append(names, name)
-		}
-	}
-	if rest := s >> len(statusNames) << len(statusNames); rest != 0 || s == 0 {
-		names = append(names, fmt.Sprintf("%#x", uint32(rest)))
-	}
-	return strings.Join(names, ",")
-}
-
-// TCPState is how far a TCP connection has come, as connection tracking sees
-// it.
-type TCPState uint8
-
-// enum tcp_conntrack of linux/netfilter/nf_conntrack_tcp.h.
-const (
-	TCPNone        TCPState = 0 // TCP_CONNTRACK_NONE
-	TCPSynSent     TCPState = 1 // TCP_CONNTRACK_SYN_SENT
-	TCPSynRecv     TCPState = 2 // TCP_CONNTRACK_SYN_RECV
-	TCPEstablished TCPState = 3 // TCP_CONNTRACK_ESTABLISHED
-	TCPFinWait     TCPState = 4 // TCP_CONNTRACK_FIN_WAIT
-	TCPCloseWait   TCPState = 5 // TCP_CONNTRACK_CLOSE_WAIT
-	TCPLastAck     TCPState = 6 // TCP_CONNTRACK_LAST_ACK
-	TCPTimeWait    TCPState = 7 // TCP_CONNTRACK_TIME_WAIT
-	TCPClose       TCPState = 8 // TCP_CONNTRACK_CLOSE
-	TCPSynSent2    TCPState = 9 // TCP_CONNTRACK_SYN_SENT2: a SYN from both sides
-)
-
-var tcpStateNames = [...]string{
-	"NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT",
-	"CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE", "SYN_SENT2",
-}
-
-// String returns the name as the conntrack program writes it.
-func (s TCPState) String() string {
-	if int(s) < len(tcpStateNames) {
-		return tcpStateNames[s]
-	}
-	return "state " + strconv.Itoa(int(s))
-}
+func (s ConntrackStatus) String() string { return setNames(statusNames[:], uint32(s)) }

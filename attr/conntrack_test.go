@@ -105,6 +105,9 @@ func echo(protocol, typ uint8, addr string) attr.Tuple {
 
 const natDone = attr.StatusConfirmed | attr.StatusSourceNATDone | attr.StatusDestinationNATDone
 
+// tcpSpoken are the flags of a side that has begun as usual and sent an ACK.
+const tcpSpoken = attr.TCPWindowScale | attr.TCPSACK | attr.TCPMaxAckSet
+
 // connections are those in testdata/conntrack.
 func connections() map[string]attr.Conntrack {
 	labels := attr.ConntrackLabels{}
@@ -119,8 +122,9 @@ func connections() map[string]attr.Conntrack {
 			Status:   attr.StatusSeenReply | attr.StatusAssured | attr.StatusDestinationNAT | natDone,
 			Original: tuple(6, "198.51.100.1:4660", "198.51.100.1:80"),
 			Reply:    tuple(6, "127.0.0.1:8080", "198.51.100.1:4660"),
-			Timeout:  431999 * time.Second, TCPState: attr.TCPEstablished,
-			Mark: 42, HasMark: true, Labels: labels,
+			Timeout:  431999 * time.Second,
+			TCP:      attr.TCPInfo{State: attr.TCPEstablished, OriginalScale: 10, ReplyScale: 10, OriginalFlags: tcpSpoken, ReplyFlags: tcpSpoken},
+			Mark:     42, HasMark: true, Labels: labels,
 			Counted: true, OriginalCounters: attr.Counters{Packets: 3, Bytes: 164}, ReplyCounters: attr.Counters{Packets: 2, Bytes: 117},
 			Start: time.Unix(0, 0x18ea01a8572610ef),
 		},
@@ -160,7 +164,7 @@ func connections() map[string]attr.Conntrack {
 			Zone:     7,
 			Original: ftp,
 			Reply:    tuple(6, "192.0.2.2:21", "192.0.2.1:1000"),
-			Timeout:  299 * time.Second, TCPState: attr.TCPEstablished,
+			Timeout:  299 * time.Second, TCP: attr.TCPInfo{State: attr.TCPEstablished},
 			HasMark: true, Counted: true, Helper: []byte("ftp"),
 			Start:          time.Unix(0, 0x18ea01a87179a638),
 			OriginalSeqAdj: attr.SeqAdj{Position: 12345, After: 5},
@@ -174,7 +178,7 @@ func connections() map[string]attr.Conntrack {
 			Original: tuple(6, "192.0.2.1:1001", "192.0.2.2:20"),
 			Reply:    tuple(6, "192.0.2.2:20", "192.0.2.1:1001"),
 			Master:   ftp,
-			Timeout:  299 * time.Second, TCPState: attr.TCPSynSent,
+			Timeout:  299 * time.Second, TCP: attr.TCPInfo{State: attr.TCPSynSent},
 			HasMark: true, Counted: true,
 			Start: time.Unix(0, 0x18ea01a8717ba1de),
 		},
@@ -212,7 +216,7 @@ func TestConntrackDecodesTheRest(t *testing.T) {
 	err := c.Decode(list(
 		tlv(0x8013, list(tlv(1, []byte("system_u:object_r:x\x00")...))...),
 		tlv(0x8014, list(tlv(1, 0, 0, 0, 0, 0, 0, 0, 1), tlv(2, 0, 0, 0, 0, 0, 0, 0, 2))...),
-		tlv(0x8004, list(tlv(0x8003, list(tlv(1, 3))...))...), // SCTP
+		tlv(0x8005, list(tlv(1, []byte("dhcpv6\x00")...), tlv(2, 7, 8, 9))...),
 		tlv(3, 0, 0, 0, 0x10),
 		tlv(99, 1),
 	))
@@ -225,8 +229,53 @@ func TestConntrackDecodesTheRest(t *testing.T) {
 	if c.Start.UnixNano() != 1 || c.Stop.UnixNano() != 2 {
 		t.Errorf("from %v to %v", c.Start, c.Stop)
 	}
-	if c.TCPState != attr.TCPNone || !c.SourceNAT() || c.HasMark || c.Counted {
+	if string(c.Helper) != "dhcpv6" || !bytes.Equal(c.HelperInfo, []byte{7, 8, 9}) {
+		t.Errorf("helper %q, %x", c.Helper, c.HelperInfo)
+	}
+	if !c.SourceNAT() || c.HasMark || c.Counted {
 		t.Errorf("got %+v", c)
+	}
+}
+
+// Each protocol's information goes to its own field, every part of it.
+func TestConntrackDecodesProtocols(t *testing.T) {
+	for name, c := range map[string]struct {
+		info []byte
+		want attr.Conntrack
+	}{
+		"TCP": {
+			tlv(0x8001, list(tlv(1, 4), tlv(2, 7), tlv(3, 14), tlv(4, 0x07, 0), tlv(5, 0xf8, 0))...),
+			attr.Conntrack{TCP: attr.TCPInfo{
+				State: attr.TCPFinWait, OriginalScale: 7, ReplyScale: 14,
+				OriginalFlags: attr.TCPWindowScale | attr.TCPSACK | attr.TCPCloseInit,
+				ReplyFlags:    attr.TCPLiberal | attr.TCPUnacknowledged | attr.TCPMaxAckSet | attr.TCPChallengeAck | attr.TCPSimultaneousOpen,
+			}},
+		},
+		"SCTP": {
+			tlv(0x8003, list(tlv(1, 4), tlv(2, 1, 2, 3, 4), tlv(3, 5, 6, 7, 8))...),
+			attr.Conntrack{SCTP: attr.SCTPInfo{State: attr.SCTPEstablished, OriginalTag: 0x01020304, ReplyTag: 0x05060708}},
+		},
+		"DCCP": {
+			tlv(0x8002, list(tlv(1, 3), tlv(2, 1), tlv(3, 0, 0, 1, 2, 3, 4, 5, 6))...),
+			attr.Conntrack{DCCP: attr.DCCPInfo{State: attr.DCCPPartOpen, OriginalIsServer: true, HandshakeSeq: 0x010203040506}},
+		},
+		"DCCP, seen from its beginning": {
+			tlv(0x8002, list(tlv(1, 1), tlv(2, 0))...),
+			attr.Conntrack{DCCP: attr.DCCPInfo{State: attr.DCCPRequest}},
+		},
+		"flags cut short": {tlv(0x8001, list(tlv(1, 4), tlv(4, 7))...), attr.Conntrack{}},
+	} {
+		var got attr.Conntrack
+		in := list(tlv(0x8004, c.info...))
+		if err := got.Decode(in); (err != nil) != (name == "flags cut short") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %+v, want %+v", name, got, c.want)
+		}
+		if name != "flags cut short" {
+			noAllocs(t, name, func() { _ = got.Decode(in) })
+		}
 	}
 }
 
@@ -281,6 +330,9 @@ func FuzzConntrack(f *testing.F) {
 	for name := range connections() {
 		f.Add(captured(f, name))
 	}
+	f.Add(list(tlv(0x8004, list(tlv(0x8003, list(tlv(1, 4), tlv(2, 1, 2, 3, 4), tlv(3, 5, 6, 7, 8))...))...)))    // SCTP
+	f.Add(list(tlv(0x8004, list(tlv(0x8002, list(tlv(1, 3), tlv(2, 1), tlv(3, 0, 0, 1, 2, 3, 4, 5, 6))...))...))) // DCCP
+	f.Add(list(tlv(0x8005, list(tlv(1, []byte("dhcpv6\x00")...), tlv(2, 7, 8, 9))...)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)
 		var c attr.Conntrack
@@ -288,10 +340,10 @@ func FuzzConntrack(f *testing.F) {
 		if err != nil && (!errors.Is(err, attr.ErrMalformed) || !reflect.DeepEqual(c, attr.Conntrack{})) {
 			t.Fatalf("%v, %+v", err, c)
 		}
-		if cap(c.Helper) != len(c.Helper) || cap(c.SecurityContext) != len(c.SecurityContext) {
+		if cap(c.Helper) != len(c.Helper) || cap(c.HelperInfo) != len(c.HelperInfo) || cap(c.SecurityContext) != len(c.SecurityContext) {
 			t.Fatal("a slice goes on into the next attribute")
 		}
-		_, _, _ = c.Original.String(), c.Status.String(), c.TCPState.String()
+		_, _, _ = c.Original.String(), c.Status.String(), c.TCP.State.String()+c.TCP.ReplyFlags.String()+c.SCTP.State.String()+c.DCCP.State.String()
 		if !bytes.Equal(b, before) {
 			t.Fatal("input was written to")
 		}
