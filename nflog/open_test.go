@@ -130,6 +130,26 @@ func TestGroupsOfTheConnectionAreAdopted(t *testing.T) {
 	wantStats(t, r, 2, 2, 0)
 }
 
+func TestConnectionIsOfOneReader(t *testing.T) {
+	conn, k := nflogtest.New(t)
+	takenByAnother(k, 5)
+	if _, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5}}); !errors.Is(err, nflog.ErrTaken) {
+		t.Fatal(err)
+	}
+	k.Refuse(nil)
+	r, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5}}) // what failed has no part in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	for _, adopt := range []bool{false, true} {
+		_, err = nflog.OpenConn(conn, nflog.Config{Groups: []uint16{6}, Adopt: adopt})
+		if err == nil || !strings.Contains(err.Error(), "group 6") || !strings.Contains(err.Error(), "a Conn of its own") || k.Bound(6) {
+			t.Errorf("error %v, bound: %v", err, k.Bound(6))
+		}
+	}
+}
+
 func TestAdoptedGroupIsNotGivenBackWhenOpenFails(t *testing.T) {
 	conn, k := nflogtest.New(t)
 	m, _ := nflog.Config{}.Bind(5)

@@ -67,12 +67,17 @@ func Open(cfg Config) (*Reader, error) {
 }
 
 // OpenConn is Open on a connection made by the caller, which belongs to the
-// Reader unless there is an error; Config.Socket is not used. Groups that the
-// connection has already are taken over, and set up as cfg says, which takes the
-// same privilege; see Config.Adopt for how to do without.
+// Reader unless there is an error; Config.Socket is not used. A connection that
+// belongs to another Reader, or to a Queue of nfqueue, is refused: it can have
+// one only. Groups that the connection has already are taken over, and set up as
+// cfg says, which takes the same privilege; see Config.Adopt for how to do
+// without.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
+	}
+	if err := conn.Claim(); err != nil {
+		return nil, fmt.Errorf("nflog: open group %d: %w", cfg.Groups[0], err)
 	}
 	r := &Reader{conn: conn, groups: make([]group, len(cfg.Groups))}
 	cfg.Groups = slices.Clone(cfg.Groups) // the others are the caller's
@@ -81,6 +86,7 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
 	}
 	r.last = &r.groups[0]
 	if err := r.open(cfg); err != nil {
+		conn.Unclaim()
 		return nil, fmt.Errorf("nflog: open %w", err)
 	}
 	return r, nil

@@ -52,6 +52,8 @@ type Conn struct {
 	seq    atomic.Uint32
 	closed chan struct{}
 	close  sync.Once
+
+	claimed atomic.Bool
 }
 
 // A transport carries datagrams to and from the kernel, or who stands in for it.

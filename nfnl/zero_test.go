@@ -18,6 +18,7 @@ func TestZeroConnIsClosed(t *testing.T) {
 			"Send":            func() error { return c.Send(make([]byte, 20)) },
 			"Request":         func() error { return c.Request(Message{}) },
 			"Buffer":          c.Buffer,
+			"Claim":           c.Claim,
 			"GrowBuffers":     func() error { return c.GrowBuffers(1) },
 			"Links":           func() error { _, err := c.Links(); return err },
 			"OpenProc":        func() error { _, err := c.OpenProc("dev"); return err },

@@ -3,6 +3,7 @@ package nfqueue_test
 import (
 	"bytes"
 	"errors"
+	"net"
 	"os"
 	"reflect"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -192,6 +194,40 @@ func TestQueueThatTheConnectionHasIsAdopted(t *testing.T) {
 		t.Errorf("payloads of %d and %d bytes", a, b)
 	}
 	told.none(t) // 999 packets before the first one are not lost
+}
+
+// Each would read the other's packets, and give them no verdict.
+func TestConnectionIsOfOneQueue(t *testing.T) {
+	conn, k := nfqueuetest.New(t)
+	k.Refuse(func(nfnl.Message) error { return syscall.EPERM })
+	if _, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 7}); !errors.Is(err, syscall.EPERM) {
+		t.Fatal(err)
+	}
+	k.Refuse(nil)
+	q, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 7}) // what failed has no part in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Refuse(func(m nfnl.Message) error {
+		if m.Type == configType {
+			t.Errorf("the kernel was asked for %d", m.Resource)
+		}
+		return nil
+	})
+	_, again := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 7})
+	_, other := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 8})
+	_, log := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{8}})
+	for name, err := range map[string]error{"queue 7": again, "queue 8": other, "group 8": log} {
+		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "a Conn of its own") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	start(t, q, accept)
+	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
+	q.Close()
+	if _, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 7}); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
 }
 
 func TestQueueWhoseAnswerWasLostIsOpened(t *testing.T) {

@@ -76,16 +76,22 @@ func Open(cfg Config) (*Queue, error) {
 }
 
 // OpenConn is Open on a connection made by the caller, which belongs to the
-// Queue unless there is an error; Config.Socket is not used. A queue that the
-// connection has already is taken over with what waits in it.
+// Queue unless there is an error; Config.Socket is not used. A connection that
+// belongs to another Queue, or to a Reader of nflog, is refused: it can have one
+// only. A queue that the connection has already is taken over with what waits in
+// it.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
+	}
+	if err := conn.Claim(); err != nil {
+		return nil, fmt.Errorf("nfqueue: open queue %d: %w", cfg.Queue, err)
 	}
 	q := &Queue{conn: conn, number: cfg.Queue, counted: true, restriction: restrictionOf(conn)}
 	q.waiting.init(q.expire)
 	q.buffers.New = func() any { return new([]byte) }
 	if err := q.configure(cfg, true); err != nil {
+		conn.Unclaim()
 		return nil, fmt.Errorf("nfqueue: open queue %d: %w", q.number, err)
 	}
 	q.proc = openProc(conn)
