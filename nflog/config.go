@@ -179,13 +179,11 @@ func (c Config) check() error {
 			return fmt.Errorf("nflog: Config.Groups has %d twice", g)
 		}
 	}
-	switch {
-	case c.Batch < 0 || c.Batch > maxBatch:
+	if c.Batch < 0 || c.Batch > maxBatch {
 		return fmt.Errorf("nflog: Config.Batch is %d, not between 0 and %d", c.Batch, maxBatch)
-	case c.Socket.ReadBuffer < 0:
-		return fmt.Errorf("nflog: Config.Socket.ReadBuffer is %d, below 0", c.Socket.ReadBuffer)
-	case c.Socket.NetNS < 0:
-		return fmt.Errorf("nflog: Config.Socket.NetNS is %d, not a file descriptor", c.Socket.NetNS)
+	}
+	if err := c.Socket.Check(); err != nil {
+		return fmt.Errorf("nflog: Config.Socket.%w", err)
 	}
 	return c.checkParams()
 }

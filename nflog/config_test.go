@@ -35,6 +35,7 @@ func TestWrongFieldsAreRefusedByName(t *testing.T) {
 		{"Batch", nflog.Config{Groups: groups, Batch: -1}},
 		{"Batch", nflog.Config{Groups: groups, Batch: 257}},
 		{"Socket.ReadBuffer", nflog.Config{Groups: groups, Socket: nfnl.Config{ReadBuffer: -1}}},
+		{"Socket.ReadBuffer", nflog.Config{Groups: groups, Socket: nfnl.Config{ReadBuffer: 1 << 30}}},
 		{"Socket.NetNS", nflog.Config{Groups: groups, Socket: nfnl.Config{NetNS: -1}}},
 	} {
 		_, err := nflog.Open(c.cfg)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -18,12 +19,28 @@ type Config struct {
 	// program's own. 0 is the namespace of the calling thread.
 	NetNS int
 
-	// ReadBuffer is the size to ask for the socket's receive buffer, in bytes;
-	// the kernel doubles it for its own bookkeeping. Without CAP_NET_ADMIN in
+	// ReadBuffer is the size to ask for the socket's receive buffer, in bytes,
+	// less than 1 GiB; the kernel doubles it for its own bookkeeping, and rounds
+	// up what is below some 2 KiB then. Without CAP_NET_ADMIN in
 	// the initial user namespace the kernel caps it at the sysctl
 	// net.core.rmem_max. 0 lets nfqueue and nflog choose, and is the system's
 	// default in Dial. See Conn.ReadBuffer for what was granted.
 	ReadBuffer int
+}
+
+// maxReadBuffer is what fits an int when the kernel has doubled it
+// (__sock_set_rcvbuf); a number beyond 32 bits it would take for a small one.
+const maxReadBuffer = math.MaxInt32 / 2
+
+// Check finds values that cannot be. The error begins with the field's name.
+func (c Config) Check() error {
+	switch {
+	case c.NetNS < 0:
+		return fmt.Errorf("NetNS is %d, not a file descriptor", c.NetNS)
+	case c.ReadBuffer < 0 || c.ReadBuffer > maxReadBuffer:
+		return fmt.Errorf("ReadBuffer is %d, not between 0 and %d", c.ReadBuffer, maxReadBuffer)
+	}
+	return nil
 }
 
 // A Conn is an nfnetlink socket. Its methods may be called from any goroutine
@@ -75,11 +92,8 @@ type transport interface {
 // Dial opens a socket to the kernel. It needs no privilege, but nearly every
 // Request does. Off Linux the error matches errors.ErrUnsupported.
 func Dial(cfg Config) (*Conn, error) {
-	if cfg.NetNS < 0 {
-		return nil, fmt.Errorf("nfnl: Config.NetNS is %d, not a file descriptor", cfg.NetNS)
-	}
-	if cfg.ReadBuffer < 0 {
-		return nil, fmt.Errorf("nfnl: Config.ReadBuffer is %d, below 0", cfg.ReadBuffer)
+	if err := cfg.Check(); err != nil {
+		return nil, fmt.Errorf("nfnl: Config.%w", err)
 	}
 	t, portID, err := dial(cfg)
 	if err != nil {

@@ -80,6 +80,12 @@ func TestReadBufferIsWhatWasGranted(t *testing.T) {
 	if err != nil || c.ReadBuffer() != v || v <= before {
 		t.Errorf("ReadBuffer says %d, the kernel %d, %v; without asking it was %d", c.ReadBuffer(), v, err, before)
 	}
+	if got := dialTest(t, Config{ReadBuffer: maxReadBuffer}).ReadBuffer(); got != 2*maxReadBuffer && got != mostReadBuffer(t) {
+		t.Errorf("of the most that can be asked for %d is granted", got)
+	}
+	if got := dialTest(t, Config{ReadBuffer: 1}).ReadBuffer(); got < 1024 {
+		t.Errorf("of the least that can be asked for %d is granted", got)
+	}
 	limit := mostReadBuffer(t)
 	withoutNetAdmin(t, func() {
 		c, err := Dial(Config{ReadBuffer: ask})
@@ -114,7 +120,7 @@ func mostReadBuffer(t *testing.T) int {
 }
 
 func TestDialRefusesWhatCannotBe(t *testing.T) {
-	for _, cfg := range []Config{{NetNS: -1}, {ReadBuffer: -1}, {NetNS: 1 << 20}} {
+	for _, cfg := range []Config{{NetNS: -1}, {ReadBuffer: -1}, {ReadBuffer: maxReadBuffer + 1}, {NetNS: 1 << 20}} {
 		c, err := Dial(cfg)
 		if err == nil {
 			c.Close()

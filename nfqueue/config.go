@@ -177,10 +177,9 @@ func (c Config) check() error {
 		return fmt.Errorf("nfqueue: Config.Fallback is Hold, which leaves the packet without an answer")
 	case c.Fallback.change&^(changeMark|changePriority) != 0:
 		return fmt.Errorf("nfqueue: Config.Fallback is %v, which does not fit every packet", c.Fallback)
-	case c.Socket.ReadBuffer < 0:
-		return fmt.Errorf("nfqueue: Config.Socket.ReadBuffer is %d, below 0", c.Socket.ReadBuffer)
-	case c.Socket.NetNS < 0:
-		return fmt.Errorf("nfqueue: Config.Socket.NetNS is %d, not a file descriptor", c.Socket.NetNS)
+	}
+	if err := c.Socket.Check(); err != nil {
+		return fmt.Errorf("nfqueue: Config.Socket.%w", err)
 	}
 	return nil
 }

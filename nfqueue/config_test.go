@@ -59,19 +59,20 @@ func TestConfigurationMessages(t *testing.T) {
 
 // wrong has a Config for each way to be wrong, under what the error must say.
 var wrong = map[string]nfqueue.Config{
-	"Config.CopyRange is 65532":            {CopyRange: 65532},
-	"Config.MetadataOnly":                  {CopyRange: 1, MetadataOnly: true},
-	"Config.Flags is 0x11":                 {Flags: 0x11},
-	"Config.Batch is -1":                   {Batch: -1},
-	"Config.Batch is 257":                  {Batch: 257},
-	"Config.FlushAfter is -1ns":            {FlushAfter: -1},
-	"Config.BusyPoll is -1ns":              {BusyPoll: -1},
-	"Config.BusyPoll is 10.000001ms":       {BusyPoll: 10*time.Millisecond + 1},
-	"Config.Fallback is Hold":              {Fallback: nfqueue.Hold()},
-	"Config.Fallback is accept, payload":   {Fallback: nfqueue.Accept().WithPayload(nil)},
-	"Config.Fallback is accept, link head": {Fallback: nfqueue.Accept().WithLinkHeader(nil)},
-	"Config.Socket.ReadBuffer is -1":       {Socket: nfnl.Config{ReadBuffer: -1}},
-	"Config.Socket.NetNS is -1":            {Socket: nfnl.Config{NetNS: -1}},
+	"Config.CopyRange is 65532":              {CopyRange: 65532},
+	"Config.MetadataOnly":                    {CopyRange: 1, MetadataOnly: true},
+	"Config.Flags is 0x11":                   {Flags: 0x11},
+	"Config.Batch is -1":                     {Batch: -1},
+	"Config.Batch is 257":                    {Batch: 257},
+	"Config.FlushAfter is -1ns":              {FlushAfter: -1},
+	"Config.BusyPoll is -1ns":                {BusyPoll: -1},
+	"Config.BusyPoll is 10.000001ms":         {BusyPoll: 10*time.Millisecond + 1},
+	"Config.Fallback is Hold":                {Fallback: nfqueue.Hold()},
+	"Config.Fallback is accept, payload":     {Fallback: nfqueue.Accept().WithPayload(nil)},
+	"Config.Fallback is accept, link head":   {Fallback: nfqueue.Accept().WithLinkHeader(nil)},
+	"Config.Socket.ReadBuffer is -1":         {Socket: nfnl.Config{ReadBuffer: -1}},
+	"Config.Socket.ReadBuffer is 1073741824": {Socket: nfnl.Config{ReadBuffer: 1 << 30}},
+	"Config.Socket.NetNS is -1":              {Socket: nfnl.Config{NetNS: -1}},
 }
 
 func TestWrongConfigIsRefusedBeforeTheKernelIsAsked(t *testing.T) {
