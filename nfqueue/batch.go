@@ -12,6 +12,10 @@ import (
 // Packets[i]; Receive sets it to Drop. All of it is valid until the next
 // Receive with the same Batch. Use it again and again, one in each goroutine
 // that receives.
+//
+// Verdicts[i] is on the packet that Receive put in place i, wherever that is now:
+// to shorten Packets, or to change their order, decides nothing. A packet for
+// which Verdicts is too short is dropped.
 type Batch struct {
 	Packets  []Packet
 	Verdicts []Verdict
@@ -23,6 +27,7 @@ type Batch struct {
 	counted bool // among the queue's receivers
 
 	mu      sync.Mutex // guards what follows, against the timer and tickets
+	packets []Packet   // all of them: users may cut Packets
 	tickets []Ticket   // of the packets, as they came: handlers may edit those
 	open    bool       // some packets may have no verdict yet
 	next    int        // the first of those whose handler has not returned
@@ -84,6 +89,7 @@ func (b *Batch) begin() {
 		return
 	}
 	b.mu.Lock()
+	b.packets = b.Packets
 	b.tickets = slices.Grow(b.tickets[:0], n)[:n]
 	for i := range b.Packets {
 		p := &b.Packets[i]
@@ -111,7 +117,7 @@ func (b *Batch) decide(v *Verdict) {
 func (b *Batch) decideNext(v *Verdict) (refused error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	p, t, early := &b.Packets[b.next], &b.tickets[b.next], b.early[b.next]
+	t, early := &b.tickets[b.next], b.early[b.next]
 	b.next++
 	if early { // its ticket was faster
 		return nil
@@ -124,7 +130,7 @@ func (b *Batch) decideNext(v *Verdict) (refused error) {
 	default:
 		b.endRun()
 		if v.has(changeExpectation) {
-			t.noteHelper(p)
+			b.noteHelper(t)
 		}
 		b.out, refused = b.q.appendVerdict(b.out, t, v)
 		// Should the kernel refuse that, the packet must not be swept along.
@@ -132,6 +138,15 @@ func (b *Batch) decideNext(v *Verdict) (refused error) {
 	}
 	b.decided()
 	return refused
+}
+
+// noteHelper notes in a packet's ticket what Ticket.noteHelper does.
+func (b *Batch) noteHelper(t *Ticket) {
+	for i := range b.packets {
+		if b.packets[i].ID == t.id { // wherever the user has put it
+			t.noteHelper(&b.packets[i])
+		}
+	}
 }
 
 // hold lists a packet as held, or gives it the fallback if that cannot be.

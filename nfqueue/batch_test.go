@@ -47,6 +47,43 @@ func TestSendReturnsTheVerdicts(t *testing.T) {
 	}
 }
 
+// Which packet a verdict is for does not depend on what the user makes of the
+// slices.
+func TestVerdictsAreOnPacketsAsTheyCame(t *testing.T) {
+	accept, stop, drop := nfqueue.Accept(), nfqueue.Stop(), nfqueue.Drop()
+	for name, c := range map[string]struct {
+		edit func(b *nfqueue.Batch)
+		want [2]nfqueue.Verdict
+	}{
+		"Packets shortened":        {func(b *nfqueue.Batch) { b.Packets = b.Packets[:1] }, [2]nfqueue.Verdict{accept, stop}},
+		"Packets from the second":  {func(b *nfqueue.Batch) { b.Packets = b.Packets[1:] }, [2]nfqueue.Verdict{accept, stop}},
+		"Packets nil":              {func(b *nfqueue.Batch) { b.Packets = nil }, [2]nfqueue.Verdict{accept, stop}},
+		"Packets longer":           {func(b *nfqueue.Batch) { b.Packets = append(b.Packets, nfqueue.Packet{}) }, [2]nfqueue.Verdict{accept, stop}},
+		"Packets in another order": {func(b *nfqueue.Batch) { slices.Reverse(b.Packets) }, [2]nfqueue.Verdict{accept, stop}},
+		"Verdicts shortened":       {func(b *nfqueue.Batch) { b.Verdicts = b.Verdicts[:1] }, [2]nfqueue.Verdict{accept, drop}},
+		"Verdicts nil":             {func(b *nfqueue.Batch) { b.Verdicts = nil }, [2]nfqueue.Verdict{drop, drop}},
+		"Verdicts longer":          {func(b *nfqueue.Batch) { b.Verdicts = append(b.Verdicts, drop) }, [2]nfqueue.Verdict{accept, stop}},
+		"both nil":                 {func(b *nfqueue.Batch) { b.Packets, b.Verdicts = nil, nil }, [2]nfqueue.Verdict{drop, drop}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, k := open(t, nfqueue.Config{Batch: 2})
+			b := q.NewBatch()
+			for range 3 { // and the Batch is as good as before
+				ids := [2]uint32{k.Enqueue(packet("x")), k.Enqueue(packet("y"))}
+				receive(t, q, b, 2)
+				b.Verdicts[0], b.Verdicts[1] = accept, stop
+				c.edit(b)
+				if err := q.Send(b); err != nil {
+					t.Fatal(err)
+				}
+				for i, id := range ids {
+					wantVerdict(t, k, id, c.want[i])
+				}
+			}
+		})
+	}
+}
+
 func TestForgottenSendIsMadeUpFor(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	a, b := k.Enqueue(packet("x")), k.Enqueue(packet("y"))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,32 @@ func TestExpectationsThatTheKernelWouldIgnore(t *testing.T) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
 			w.wantSent(t, sent)
+		})
+	}
+}
+
+// It is refused by the packet that it is for, wherever the user has put that.
+func TestExpectationIsOnThePacketAsItCame(t *testing.T) {
+	v := nfqueue.Accept().WithExpectation(expectation())
+	for name, edit := range map[string]func(b *nfqueue.Batch){
+		"cut off":  func(b *nfqueue.Batch) { b.Packets = nil },
+		"reversed": func(b *nfqueue.Batch) { slices.Reverse(b.Packets) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := newTold()
+			q, w := tap(t, nfqueue.Config{Conntrack: true, Fallback: nfqueue.Stop(), OnError: told.onError})
+			w.Deliver(helped(1))
+			w.Deliver(tracked(2))
+			b := q.NewBatch()
+			receive(t, q, b, 2)
+			b.Verdicts[0], b.Verdicts[1] = v, v
+			edit(b)
+			if err := q.Send(b); err != nil {
+				t.Fatal(err)
+			}
+			w.wantSent(t, "1 accept, 2 stop")
+			told.next(t, nfqueue.ErrNoHelper)
+			told.none(t)
 		})
 	}
 }
