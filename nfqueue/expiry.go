@@ -72,8 +72,10 @@ func (w *waiting) stands(d deadline) bool {
 }
 
 // arm sets the timer to the first deadline. The lock is held.
-func (w *waiting) arm() {
-	d := time.Until(w.expiry[0].until)
+func (w *waiting) arm() { w.armIn(time.Until(w.expiry[0].until)) }
+
+// armIn sets the timer. The lock is held.
+func (w *waiting) armIn(d time.Duration) {
 	if w.timer == nil {
 		w.timer = time.AfterFunc(d, w.expire)
 	} else {
@@ -118,6 +120,7 @@ func (q *Queue) expire() {
 		// More have expired. What the kernel refuses of these must not fill the
 		// socket, should nobody receive.
 		if q.conn.Buffer() != nil {
+			q.waiting.later()
 			return
 		}
 	}
@@ -149,7 +152,7 @@ func (q *Queue) expireSome() (int, error) {
 }
 
 // retryAfter is for how long packets are held again whose verdict the kernel
-// did not take.
+// did not take, and those that expire meanwhile.
 const retryAfter = time.Second
 
 // retry lists expired packets again.
@@ -159,5 +162,21 @@ func (w *waiting) retry(ids []uint32, then []plain) {
 	until := time.Now().Add(retryAfter)
 	for i, id := range ids {
 		w.list(id, heldPacket{until: until, then: then[i]})
+	}
+	w.putOff()
+}
+
+// later puts expiry off.
+func (w *waiting) later() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.putOff()
+}
+
+// putOff sets the timer to a while from now, although packets may have expired:
+// what went wrong would go wrong again at once. The lock is held.
+func (w *waiting) putOff() {
+	if !w.closed {
+		w.armIn(retryAfter)
 	}
 }

@@ -232,20 +232,8 @@ func TestThousandsExpireInPieces(t *testing.T) {
 	const packets = 2000
 	q, w := tap(t, nfqueue.Config{})
 	w.deliver(t, 1, packets)
-	moment := time.Now().Add(300 * time.Millisecond)
 	before := runtime.NumGoroutine()
-	b := q.NewBatch()
-	for q.Stats().Packets < packets {
-		if err := q.Receive(b); err != nil {
-			t.Fatal(err)
-		}
-		for i := range b.Verdicts {
-			b.Verdicts[i] = nfqueue.HoldFor(time.Until(moment), nfqueue.Accept())
-		}
-		if err := q.Send(b); err != nil {
-			t.Fatal(err)
-		}
-	}
+	holdUntil(t, q, packets, time.Now().Add(300*time.Millisecond))
 	if n := runtime.NumGoroutine(); n > before+10 {
 		t.Errorf("%d goroutines to hold packets", n-before)
 	}
@@ -271,12 +259,25 @@ func TestThousandsExpireInPieces(t *testing.T) {
 // holdAll holds n packets that are on the socket, by v.
 func holdAll(t testing.TB, q *nfqueue.Queue, n uint64, v nfqueue.Verdict) {
 	t.Helper()
+	holdEach(t, q, n, func() nfqueue.Verdict { return v })
+}
+
+// holdUntil holds n packets that are on the socket until a moment, and then
+// accepts them.
+func holdUntil(t testing.TB, q *nfqueue.Queue, n uint64, moment time.Time) {
+	t.Helper()
+	holdEach(t, q, n, func() nfqueue.Verdict { return nfqueue.HoldFor(time.Until(moment), nfqueue.Accept()) })
+}
+
+// holdEach gives v to n packets that are on the socket.
+func holdEach(t testing.TB, q *nfqueue.Queue, n uint64, v func() nfqueue.Verdict) {
+	t.Helper()
 	for b := q.NewBatch(); q.Stats().Packets < n; {
 		if err := q.Receive(b); err != nil {
 			t.Fatal(err)
 		}
 		for i := range b.Verdicts {
-			b.Verdicts[i] = v
+			b.Verdicts[i] = v()
 		}
 		if err := q.Send(b); err != nil {
 			t.Fatal(err)
@@ -319,6 +320,33 @@ func TestExpiryThatIsNotSentLeavesThePacketHeld(t *testing.T) {
 		t.Error(err)
 	}
 	f.wantSent(t, "1 accept")
+}
+
+// One send that fails puts the expiry of all off, not away.
+func TestPacketsDueTogetherExpireAfterASendFailed(t *testing.T) {
+	const packets = 600
+	told := newTold()
+	q, f := failing(t, nfqueue.Config{OnError: told.onError})
+	f.deliver(t, 1, packets)
+	f.fail.Store(true)
+	holdUntil(t, q, packets, time.Now().Add(100*time.Millisecond))
+	told.next(t, errSend)
+	f.fail.Store(false)
+	until(t, func() bool { return q.Stats().Expired == packets })
+	if s := q.Stats(); s.Held != 0 || s.HeldBytes != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// Between two pieces the socket is read; that it cannot be is no reason to hold
+// the rest for ever.
+func TestPacketsDueTogetherExpireThoughTheSocketCannotBeRead(t *testing.T) {
+	const packets = 300
+	q, f := failing(t, nfqueue.Config{})
+	f.deliver(t, 1, packets)
+	holdUntil(t, q, packets, time.Now().Add(100*time.Millisecond))
+	f.Peer.Close()
+	until(t, func() bool { return q.Stats().Expired == packets })
 }
 
 func TestHeldBytesAreThoseOfWholePackets(t *testing.T) {
