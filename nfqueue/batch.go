@@ -152,7 +152,8 @@ func (b *Batch) noteHelper(t *Ticket) {
 // hold lists a packet as held, or gives it the fallback if that cannot be.
 func (b *Batch) hold(t *Ticket, v *Verdict) (refused error) {
 	b.endRun()
-	held := heldPacket{then: v.plain, size: int(t.length)}
+	held := t.held()
+	held.then = v.plain
 	held.then.action = v.then
 	switch {
 	case v.unusable():
@@ -161,7 +162,7 @@ func (b *Batch) hold(t *Ticket, v *Verdict) (refused error) {
 		held.until = time.Now().Add(v.hold)
 		fallthrough
 	default:
-		if b.q.waiting.hold(t.id, held, b.q.limits()) {
+		if b.q.waiting.hold(held, b.q.limits()) {
 			return nil
 		}
 		refused = ErrTooManyHeld
@@ -173,19 +174,19 @@ func (b *Batch) hold(t *Ticket, v *Verdict) (refused error) {
 // claim takes a packet from its handler. It returns false if that has returned.
 // The packet is unsettled before the lock is given back, and so before a verdict
 // that is for many could reach it.
-func (b *Batch) claim(id uint32) bool {
+func (b *Batch) claim(id uint32) (heldPacket, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.open {
-		return false // tickets may be changing
+		return heldPacket{}, false // tickets may be changing
 	}
 	i := b.index(id)
 	if i < b.next || b.early[i] {
-		return false
+		return heldPacket{}, false
 	}
 	b.early[i] = true
 	b.q.waiting.unsettled.Add(1)
-	return true
+	return b.tickets[i].held(), true
 }
 
 // index returns which packet has the ID, or -1.

@@ -223,29 +223,23 @@ func TestDrainDecidesOnHeldAndUnreadPackets(t *testing.T) {
 	}
 }
 
+// The oldest come first, although their IDs wrap.
 func TestDrainSendsAtMost256VerdictsAtOnce(t *testing.T) {
 	q, w := tap(t, nfqueue.Config{})
-	for id := range uint32(300) {
-		w.Deliver(packetMessage(id + 1))
+	var ids []uint32
+	for i := range uint32(600) {
+		ids = append(ids, i-100)
+		w.Deliver(packetMessage(i - 100))
 	}
-	batch := q.NewBatch()
-	for q.Stats().Held < 300 {
-		if err := q.Receive(batch); err != nil {
-			t.Fatal(err)
-		}
-		for i := range batch.Verdicts {
-			batch.Verdicts[i] = nfqueue.Hold()
-		}
-		if err := q.Send(batch); err != nil {
-			t.Fatal(err)
-		}
-	}
+	holdAll(t, q, 600, nfqueue.Hold())
 	if err := q.Drain(nfqueue.Drop()); err != nil {
 		t.Fatal(err)
 	}
-	first, second := verdictIDs(t, wait(t, w.sends)), verdictIDs(t, wait(t, w.sends))
-	if len(first) != 256 || len(second) != 44 || !slices.IsSorted(first) {
-		t.Errorf("sends of %d and %d verdicts, sorted %v", len(first), len(second), slices.IsSorted(first))
+	for _, n := range []int{256, 256, 88} {
+		if got := verdictIDs(t, wait(t, w.sends)); !slices.Equal(got, ids[:n]) {
+			t.Errorf("a send of %d verdicts on %v, want %d on %v", len(got), got, n, ids[:n])
+		}
+		ids = ids[n:]
 	}
 }
 

@@ -12,9 +12,14 @@ func (q *Queue) Drain(v Verdict) error {
 	}
 	b := q.NewBatch()
 	defer b.abandon()
+	var ids []uint32 // kernels before 7.0 look for each from the oldest on
 	for n := uint64(0); n <= uint64(q.cfg().MaxLen); {
-		held, err := q.drainHeld(v)
-		if err != nil {
+		if len(ids) == 0 {
+			ids = q.waiting.ids()
+		}
+		piece := ids[:min(len(ids), maxBatch)]
+		ids = ids[len(piece):]
+		if err := q.drainHeld(piece, v); err != nil {
 			return err
 		}
 		// Also what the kernel has to say of the last verdicts must be taken off
@@ -22,10 +27,10 @@ func (q *Queue) Drain(v Verdict) error {
 		if err := q.TryReceive(b); err != nil {
 			return err
 		}
-		if held == 0 && len(b.Packets) == 0 {
+		if len(piece) == 0 && len(b.Packets) == 0 {
 			break
 		}
-		n += uint64(held + len(b.Packets))
+		n += uint64(len(piece) + len(b.Packets))
 		for i := range b.Verdicts {
 			b.Verdicts[i] = v
 		}
@@ -33,23 +38,23 @@ func (q *Queue) Drain(v Verdict) error {
 	return q.Send(b)
 }
 
-// drainHeld gives v to held packets, as many as one send may carry, and
-// returns how many. After an error they are held as before.
-func (q *Queue) drainHeld(v Verdict) (int, error) {
+// drainHeld gives v to those of the packets that are held. After an error they
+// are held as before.
+func (q *Queue) drainHeld(ids []uint32, v Verdict) error {
 	q.answering.RLock()
 	defer q.answering.RUnlock()
-	ids := q.waiting.take(maxBatch)
+	taken := q.waiting.take(ids)
 	var msgs []byte
-	for _, id := range ids {
-		msgs, _ = v.append(msgs, &Ticket{id: id, queue: q.number}, 0) // fits any, no error
+	for _, p := range taken {
+		msgs, _ = v.append(msgs, &Ticket{id: p.id, queue: q.number}, 0) // fits any, no error
 	}
 	if len(msgs) == 0 {
-		return 0, nil
+		return nil
 	}
 	if err := q.conn.Send(msgs); err != nil {
-		q.waiting.restore(ids...)
-		return 0, q.wrap(fmt.Errorf("drain: %w", err))
+		q.waiting.restore(taken...)
+		return q.wrap(fmt.Errorf("drain: %w", err))
 	}
-	q.waiting.sent(len(ids))
-	return len(ids), nil
+	q.waiting.sent(len(taken))
+	return nil
 }

@@ -85,11 +85,11 @@ func (w *waiting) armIn(d time.Duration) {
 
 // takeExpired takes up to n packets off the list that have expired. When there
 // are no more of those it sets the timer for the others.
-func (w *waiting) takeExpired(n int) (ids []uint32, then []plain) {
+func (w *waiting) takeExpired(n int) (expired []heldPacket) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
-	for len(w.expiry) > 0 && len(ids) < n {
+	for len(w.expiry) > 0 && len(expired) < n {
 		first := w.expiry[0]
 		stands := w.stands(first)
 		if stands && first.until.After(now) {
@@ -98,13 +98,13 @@ func (w *waiting) takeExpired(n int) (ids []uint32, then []plain) {
 		w.expiry.pop()
 		if stands {
 			p, _ := w.unlist(first.id)
-			ids, then = append(ids, first.id), append(then, p.then)
+			expired = append(expired, p)
 		}
 	}
-	if len(w.expiry) > 0 && len(ids) < n && !w.closed {
+	if len(w.expiry) > 0 && len(expired) < n && !w.closed {
 		w.arm()
 	}
-	return ids, then
+	return expired
 }
 
 // expire answers the packets that have expired. It is called by the timer.
@@ -131,24 +131,24 @@ func (q *Queue) expire() {
 func (q *Queue) expireSome() (int, error) {
 	q.answering.RLock()
 	defer q.answering.RUnlock()
-	ids, then := q.waiting.takeExpired(maxBatch)
-	if len(ids) == 0 {
+	expired := q.waiting.takeExpired(maxBatch)
+	if len(expired) == 0 {
 		return 0, nil
 	}
 	var msgs []byte
-	for i, id := range ids {
-		v := Verdict{plain: then[i]}
-		msgs, _ = v.append(msgs, &Ticket{id: id, queue: q.number}, 0) // fits any, no error
+	for _, p := range expired {
+		v := Verdict{plain: p.then}
+		msgs, _ = v.append(msgs, &Ticket{id: p.id, queue: q.number}, 0) // fits any, no error
 	}
-	n := uint64(len(ids))
+	n := uint64(len(expired))
 	q.stats.expired.Add(n) // before anybody can see the packets go on
 	if err := q.conn.Send(msgs); err != nil {
 		q.stats.expired.Add(-n)
-		q.waiting.retry(ids, then)
-		return len(ids), err
+		q.waiting.retry(expired)
+		return len(expired), err
 	}
-	q.waiting.sent(len(ids))
-	return len(ids), nil
+	q.waiting.sent(len(expired))
+	return len(expired), nil
 }
 
 // retryAfter is for how long packets are held again whose verdict the kernel
@@ -156,12 +156,13 @@ func (q *Queue) expireSome() (int, error) {
 const retryAfter = time.Second
 
 // retry lists expired packets again.
-func (w *waiting) retry(ids []uint32, then []plain) {
+func (w *waiting) retry(expired []heldPacket) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	until := time.Now().Add(retryAfter)
-	for i, id := range ids {
-		w.list(id, heldPacket{until: until, then: then[i]})
+	for _, p := range expired {
+		p.until = until
+		w.list(p)
 	}
 	w.putOff()
 }

@@ -312,7 +312,7 @@ func TestExpiryThatIsNotSentLeavesThePacketHeld(t *testing.T) {
 		return nfqueue.HoldFor(0, nfqueue.Drop())
 	})
 	told.next(t, errSend)
-	if s := q.Stats(); s.Held != 1 || s.Expired != 0 {
+	if s := q.Stats(); s.Held != 1 || s.HeldBytes != len(udpPacket("x")) || s.Expired != 0 {
 		t.Errorf("stats %+v", s)
 	}
 	f.fail.Store(false)
@@ -347,6 +347,65 @@ func TestPacketsDueTogetherExpireThoughTheSocketCannotBeRead(t *testing.T) {
 	holdUntil(t, q, packets, time.Now().Add(100*time.Millisecond))
 	f.Peer.Close()
 	until(t, func() bool { return q.Stats().Expired == packets })
+}
+
+// However a verdict fails, a packet that HoldFor holds keeps its deadline and its
+// share of the bytes.
+func TestVerdictThatIsNotSentLeavesThePacketHeldAsItWas(t *testing.T) {
+	for name, decide := range map[string]func(q *nfqueue.Queue) error{
+		"SetVerdict":     func(q *nfqueue.Queue) error { return q.SetVerdict(1, nfqueue.Drop()) },
+		"SetVerdictUpTo": func(q *nfqueue.Queue) error { return q.SetVerdictUpTo(1, nfqueue.Drop()) },
+		"Drain":          func(q *nfqueue.Queue) error { return q.Drain(nfqueue.Drop()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, f := failing(t, nfqueue.Config{})
+			f.deliver(t, 1, 1)
+			holdUntil(t, q, 1, time.Now().Add(500*time.Millisecond))
+			f.fail.Store(true)
+			if err := decide(q); !errors.Is(err, errSend) {
+				t.Errorf("got %v", err)
+			}
+			if s := q.Stats(); s.Held != 1 || s.HeldBytes != len(udpPacket("x")) {
+				t.Errorf("stats %+v", s)
+			}
+			f.fail.Store(false)
+			f.wantSent(t, "1 accept")
+			until(t, func() bool { return q.Stats().Expired == 1 })
+			if s := q.Stats(); s.Held != 0 || s.HeldBytes != 0 {
+				t.Errorf("afterwards: stats %+v", s)
+			}
+		})
+	}
+}
+
+// What is taken from a handler and cannot be sent is held, bytes and all.
+func TestVerdictBeforeTheHandlersThatIsNotSentLeavesThePacketHeld(t *testing.T) {
+	for name, decide := range map[string]func(q *nfqueue.Queue) error{
+		"SetVerdict":     func(q *nfqueue.Queue) error { return q.SetVerdict(1, nfqueue.Drop()) },
+		"SetVerdictUpTo": func(q *nfqueue.Queue) error { return q.SetVerdictUpTo(1, nfqueue.Drop()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, f := failing(t, nfqueue.Config{})
+			f.deliver(t, 1, 1)
+			b := q.NewBatch()
+			receive(t, q, b, 1)
+			f.fail.Store(true)
+			if err := decide(q); !errors.Is(err, errSend) {
+				t.Errorf("got %v", err)
+			}
+			f.fail.Store(false)
+			if err := q.Send(b); err != nil {
+				t.Fatal(err)
+			}
+			if s := q.Stats(); s.Held != 1 || s.HeldBytes != len(udpPacket("x")) {
+				t.Errorf("stats %+v", s)
+			}
+			if err := q.SetVerdict(1, nfqueue.Accept()); err != nil {
+				t.Error(err)
+			}
+			f.wantSent(t, "1 accept")
+		})
+	}
 }
 
 func TestHeldBytesAreThoseOfWholePackets(t *testing.T) {

@@ -119,7 +119,8 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	}
 	q.answering.RLock()
 	defer q.answering.RUnlock()
-	if err := q.waiting.claim(t.id); err != nil {
+	p, err := q.waiting.claim(t.id)
+	if err != nil {
 		return fmt.Errorf("nfqueue %d: packet %d: %w", q.number, t.id, err)
 	}
 	msg := q.buffers.Get().(*[]byte)
@@ -127,7 +128,7 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	b, refused := q.appendVerdict((*msg)[:0], &t, &v)
 	*msg = b
 	if err := q.conn.SendShort(b); err != nil {
-		q.waiting.restore(t.id)
+		q.waiting.restore(p)
 		return fmt.Errorf("nfqueue %d: packet %d: %w", q.number, t.id, err)
 	}
 	q.waiting.sent(1)

@@ -63,21 +63,21 @@ func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 	}
 	q.answering.Lock()
 	defer q.answering.Unlock()
-	ids, err := q.waiting.claimUpTo(id)
+	claimed, err := q.waiting.claimUpTo(id)
 	if err != nil {
 		return q.wrap(err)
 	}
-	if err := q.conn.Send(v.appendUpTo(nil, &Ticket{id: id, queue: q.number}, len(ids))); err != nil {
-		q.waiting.restore(ids...)
+	if err := q.conn.Send(v.appendUpTo(nil, &Ticket{id: id, queue: q.number}, len(claimed))); err != nil {
+		q.waiting.restore(claimed...)
 		return q.wrap(fmt.Errorf("packets up to %d: %w", id, err))
 	}
 	// Also what was received, and held, while this one was under way.
-	q.waiting.sent(len(ids) + len(q.waiting.takeUpTo(id)))
+	q.waiting.sent(len(claimed) + len(q.waiting.takeUpTo(id)))
 	return nil
 }
 
 // claimUpTo takes all packets up to an ID off the list.
-func (w *waiting) claimUpTo(last uint32) ([]uint32, error) {
+func (w *waiting) claimUpTo(last uint32) ([]heldPacket, error) {
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
@@ -85,30 +85,30 @@ func (w *waiting) claimUpTo(last uint32) ([]uint32, error) {
 	}
 	batches := slices.Clone(w.batches)
 	w.mu.Unlock()
-	var ids []uint32
+	var claimed []heldPacket
 	for _, b := range batches {
-		ids = b.claimUpTo(ids, last)
+		claimed = b.claimUpTo(claimed, last)
 	}
 	// Held ones last: a handler may have returned Hold in the meantime.
-	return append(ids, w.takeUpTo(last)...), nil
+	return append(claimed, w.takeUpTo(last)...), nil
 }
 
 // claimUpTo takes packets from their handlers. Verdicts that were decided before
 // are sent before.
-func (b *Batch) claimUpTo(ids []uint32, last uint32) []uint32 {
+func (b *Batch) claimUpTo(claimed []heldPacket, last uint32) []heldPacket {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.open {
 		b.flush()
 	}
 	for i := b.next; b.open && i < len(b.tickets); i++ {
-		if id := b.tickets[i].id; !b.early[i] && !after(id, last) {
+		if t := &b.tickets[i]; !b.early[i] && !after(t.id, last) {
 			b.early[i] = true
 			b.q.waiting.unsettled.Add(1)
-			ids = append(ids, id)
+			claimed = append(claimed, t.held())
 		}
 	}
-	return ids
+	return claimed
 }
 
 // after reports whether a came after b, though IDs wrap.

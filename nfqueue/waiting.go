@@ -1,6 +1,7 @@
 package nfqueue
 
 import (
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -33,6 +34,13 @@ type heldPacket struct {
 	until time.Time // zero is for ever
 	then  plain     // the verdict after that
 	size  int       // in bytes
+	id    uint32
+	flags ticketFlags
+}
+
+// held returns t's packet, to be held for ever.
+func (t *Ticket) held() heldPacket {
+	return heldPacket{size: int(t.length), id: t.id, flags: t.flags}
 }
 
 // limits are how much may be held.
@@ -45,28 +53,28 @@ func (w *waiting) init(expire func()) {
 }
 
 // hold lists a packet as held. It returns false if there are too many.
-func (w *waiting) hold(id uint32, p heldPacket, most limits) bool {
+func (w *waiting) hold(p heldPacket, most limits) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.held) >= most.packets || p.size > most.bytes-w.bytes {
 		return false
 	}
 	w.unsettled.Add(1)
-	w.list(id, p)
+	w.list(p)
 	return true
 }
 
 // list lists a packet. The lock is held.
-func (w *waiting) list(id uint32, p heldPacket) {
+func (w *waiting) list(p heldPacket) {
 	if w.closed {
 		return
 	}
-	w.held[id] = p
+	w.held[p.id] = p
 	w.bytes += p.size
 	if p.until.IsZero() {
 		return
 	}
-	if w.expiry.push(deadline{p.until, id}); w.expiry[0].id == id {
+	if w.expiry.push(deadline{p.until, p.id}); w.expiry[0].id == p.id {
 		w.arm()
 	}
 	if len(w.expiry) > 2*len(w.held)+minStale {
@@ -84,13 +92,13 @@ func (w *waiting) unlist(id uint32) (heldPacket, bool) {
 	return p, ok
 }
 
-// restore lists packets again whose verdict could not be sent, without what
-// HoldFor said.
-func (w *waiting) restore(ids ...uint32) {
+// restore lists packets again whose verdict could not be sent, as they were.
+// Those that were taken from a handler are held for ever.
+func (w *waiting) restore(packets ...heldPacket) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, id := range ids {
-		w.list(id, heldPacket{})
+	for _, p := range packets {
+		w.list(p)
 	}
 }
 
@@ -114,68 +122,70 @@ func (w *waiting) remove(b *Batch) {
 }
 
 // claim takes a packet off the list. It returns ErrDecided if it is not there.
-func (w *waiting) claim(id uint32) error {
-	b, err := w.claimHeld(id)
+func (w *waiting) claim(id uint32) (heldPacket, error) {
+	p, b, err := w.claimHeld(id)
 	if b == nil {
-		return err
+		return p, err
 	}
-	if b.claim(id) {
-		return nil
+	if p, ok := b.claim(id); ok {
+		return p, nil
 	}
 	// Its handler has returned in the meantime, perhaps with Hold.
-	if b, err = w.claimHeld(id); b == nil {
-		return err
+	if p, b, err = w.claimHeld(id); b == nil {
+		return p, err
 	}
-	return ErrDecided
+	return p, ErrDecided
 }
 
 // claimHeld takes a packet off the list if it is held, and else returns the
 // batch that it is in, if any.
-func (w *waiting) claimHeld(id uint32) (*Batch, error) {
+func (w *waiting) claimHeld(id uint32) (heldPacket, *Batch, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed || w.held == nil {
-		return nil, net.ErrClosed
+		return heldPacket{}, nil, net.ErrClosed
 	}
-	if _, ok := w.unlist(id); ok {
-		return nil, nil
+	if p, ok := w.unlist(id); ok {
+		return p, nil, nil
 	}
 	for _, b := range w.batches {
 		if b.index(id) >= 0 {
-			return b, nil
+			return heldPacket{}, b, nil
 		}
 	}
-	return nil, ErrDecided
+	return heldPacket{}, nil, ErrDecided
 }
 
-// take takes up to n held packets off the list, the oldest of those first.
-func (w *waiting) take(n int) []uint32 {
+// ids returns which packets are held, the oldest first.
+func (w *waiting) ids() []uint32 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var ids []uint32
-	for id := range w.held {
-		if len(ids) == n {
-			break
+	return slices.SortedFunc(maps.Keys(w.held), func(a, b uint32) int { return int(int32(a - b)) }) // IDs wrap
+}
+
+// take takes those of the packets off the list that are held.
+func (w *waiting) take(ids []uint32) (taken []heldPacket) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids {
+		if p, ok := w.unlist(id); ok {
+			taken = append(taken, p)
 		}
-		ids = append(ids, id)
-		w.unlist(id)
 	}
-	slices.Sort(ids) // kernels before 7.0 walk a list from the oldest on
-	return ids
+	return taken
 }
 
 // takeUpTo takes all held packets up to an ID off the list.
-func (w *waiting) takeUpTo(last uint32) []uint32 {
+func (w *waiting) takeUpTo(last uint32) (taken []heldPacket) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var ids []uint32
 	for id := range w.held {
 		if !after(id, last) {
-			ids = append(ids, id)
-			w.unlist(id)
+			p, _ := w.unlist(id)
+			taken = append(taken, p)
 		}
 	}
-	return ids
+	return taken
 }
 
 // count returns how many packets, and bytes of them, are held.
