@@ -8,8 +8,13 @@ import (
 )
 
 // pingpong measures round trips of a datagram that waits for a verdict on one
-// of its two ways, or on none if the entry has no program.
-func pingpong(h *harness, e entry) (s sample, err error) {
+// of its two ways, or on none if the entry has no program. Its ends are where the
+// scheduler puts them, or "apart" on a processor each.
+func pingpong(where ...string) func(h *harness, e entry) (sample, error) {
+	return func(h *harness, e entry) (sample, error) { return h.pingpong(e, where) }
+}
+
+func (h *harness) pingpong(e entry, where []string) (s sample, err error) {
 	if !h.has("pingpong") {
 		return s, fmt.Errorf("%w: the program pingpong was not built", errUnsupported)
 	}
@@ -25,7 +30,7 @@ func pingpong(h *harness, e entry) (s sample, err error) {
 			return s, err
 		}
 	}
-	out, err := exec.Command(h.path("pingpong"), strconv.Itoa(port), strconv.Itoa(h.scale.trips)).Output()
+	out, err := exec.Command(h.path("pingpong"), append([]string{strconv.Itoa(port), strconv.Itoa(h.scale.trips)}, where...)...).Output()
 	if err != nil {
 		return s, err
 	}

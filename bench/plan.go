@@ -45,6 +45,7 @@ const (
 	log1       = "log, threshold 1"
 	log64      = "log, threshold 64"
 	roundTrip  = "round trip"
+	tripApart  = "round trip, ends apart"
 	twoQueues  = "two queues"
 	flooded    = "flood"
 	tcp        = "TCP stream"
@@ -59,6 +60,12 @@ func contests(s scale) []contest {
 		{name: loop, program: "conn"},
 		{name: ours, program: "queue"},
 	}
+	trips := []entry{
+		{name: bare},
+		{name: library, program: "libqueue"},
+		{name: ours, program: "queue"},
+		{name: busy, program: "queue", args: []string{"-busypoll", "50us"}},
+	}
 	return []contest{
 		{accept64, drain(s.packets, 64), accept},
 		{accept1400, drain(s.packets, 1400), accept},
@@ -67,12 +74,8 @@ func contests(s scale) []contest {
 		{rewriteRaw, drain(s.packets, 1400), doing(subject.Raw)},
 		{log1, drainLog(s.packets), logging("1", "0")},
 		{log64, drainLog(s.packets), logging("64", "32768")},
-		{roundTrip, pingpong, []entry{
-			{name: bare},
-			{name: library, program: "libqueue"},
-			{name: ours, program: "queue"},
-			{name: busy, program: "queue", args: []string{"-busypoll", "50us"}},
-		}},
+		{roundTrip, pingpong(), trips},
+		{tripApart, pingpong("apart"), trips},
 		{twoQueues, drain(s.packets, 64), []entry{
 			{name: ours + oneQueue, program: "queue", queues: 1},
 			{name: ours + twoQueue, program: "queue", queues: 2},

@@ -53,11 +53,15 @@ func rows() []row {
 		faster(rewriteRaw, ours, single, atLeast(0.9)),
 		faster(log1, ours, logs, atLeast(1.1)),
 		faster(log64, ours, logs, atLeast(1.0)),
-		added(ours, library, atMost(1.25, "")),
-		trip("p90", ours, library, atMost(1.15, ""), p90),
-		trip("p99", ours, library, atMost(1.15, ""), p99),
-		trip("p50", busy, bare, goal{}, p50),
-		trip("p50", busy, library, atMost(1, ""), p50),
+		added(roundTrip, ours, library, atMost(1.25, "")),
+		trip(roundTrip, "p90", ours, library, atMost(1.15, ""), p90),
+		trip(roundTrip, "p99", ours, library, atMost(1.15, ""), p99),
+		trip(roundTrip, "p50", busy, bare, goal{}, p50),
+		trip(roundTrip, "p50", busy, library, atMost(1, ""), p50),
+		added(tripApart, ours, library, atMost(1.25, "")),
+		trip(tripApart, "p90", ours, library, atMost(1.15, ""), p90),
+		trip(tripApart, "p99", ours, library, atMost(1.15, ""), p99),
+		trip(tripApart, "p50", busy, library, atMost(1, ""), p50),
 		cheaper(accept64, ours, floor, atMost(1.1, "")),
 		cheaper(accept1400, ours, floor, atMost(1.1, "")),
 		faster(twoQueues, ours+twoQueue, ours+oneQueue, atLeast(1.85)),
@@ -91,15 +95,15 @@ func cheaper(contest, who, against string, g goal) row {
 }
 
 // added compares what the median round trip has gained.
-func added(who, against string, g goal) row {
-	return row{roundTrip, who + ": time added at p50", against, g, []string{bare, who, against}, func(r round) float64 {
+func added(contest, who, against string, g goal) row {
+	return row{contest, who + ": time added at p50", against, g, []string{bare, who, against}, func(r round) float64 {
 		return (p50(r[who]) - p50(r[bare])) / (p50(r[against]) - p50(r[bare]))
 	}}
 }
 
 // trip compares whole round trips.
-func trip(name, who, against string, g goal, of func(sample) float64) row {
-	return row{roundTrip, who + ": " + name, against, g, []string{who, against}, func(r round) float64 {
+func trip(contest, name, who, against string, g goal, of func(sample) float64) row {
+	return row{contest, who + ": " + name, against, g, []string{who, against}, func(r round) float64 {
 		return of(r[who]) / of(r[against])
 	}}
 }

@@ -3,10 +3,10 @@
  * device: a child sends back what it gets. The processors are kept awake by
  * processes that run only when nothing else wants to: on a machine that is idle
  * half of the time, waking up a processor is most of what one would measure.
- * The two ends have a processor each; what decides on the packets in between
- * is where the scheduler puts it.
+ * All processes are where the scheduler puts them; with "apart" the two ends
+ * have a processor each, and what decides on the packets has none.
  *
- *   pingpong PORT ROUNDS
+ *   pingpong PORT ROUNDS [apart]
  */
 #include "bench.h"
 
@@ -14,8 +14,10 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -28,6 +30,7 @@
 
 static pid_t children[MAX_CHILDREN];
 static int started;
+static bool apart;
 
 static struct sockaddr_in loopback(int port)
 {
@@ -89,7 +92,8 @@ static void echo(int fd)
 	struct sockaddr_in from;
 	char buf[64];
 
-	pin(1);
+	if (apart)
+		pin(1);
 	for (;;) {
 		socklen_t size = sizeof(from);
 		ssize_t n = recvfrom(fd, buf, sizeof(buf), 0, (struct sockaddr *)&from, &size);
@@ -124,13 +128,14 @@ static int compare(const void *a, const void *b)
 int main(int argc, char **argv)
 {
 	const struct timeval patience = {.tv_sec = 2};
-	int rounds = argc == 3 ? atoi(argv[2]) : 0;
-	struct sockaddr_in server = loopback(argc == 3 ? atoi(argv[1]) : 0);
+	int rounds = argc >= 3 ? atoi(argv[2]) : 0;
+	struct sockaddr_in server = loopback(argc >= 3 ? atoi(argv[1]) : 0);
 	int far = socket(AF_INET, SOCK_DGRAM, 0), near = socket(AF_INET, SOCK_DGRAM, 0);
 	uint64_t *times;
 
-	if (rounds <= 0) {
-		fprintf(stderr, "usage: pingpong PORT ROUNDS\n");
+	apart = argc == 4 && strcmp(argv[3], "apart") == 0;
+	if (rounds <= 0 || argc > 3 + apart) {
+		fprintf(stderr, "usage: pingpong PORT ROUNDS [apart]\n");
 		return 2;
 	}
 	alarm(TIME_LIMIT);
@@ -142,7 +147,8 @@ int main(int argc, char **argv)
 	child(echo, far);
 	for (int cpu = 0; cpu < sysconf(_SC_NPROCESSORS_ONLN) && started < MAX_CHILDREN; cpu++)
 		child(spin, cpu);
-	pin(0);
+	if (apart)
+		pin(0);
 	measure(near, times, rounds);
 	end_children();
 	qsort(times, rounds, sizeof(*times), compare);
