@@ -67,12 +67,13 @@ func TestErrorNamesTheProgramThatHasIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		occupy  func(t *testing.T, n *lab.Net) (process int)
 		program string
+		advice  string
 	}{
 		"this one": {func(t *testing.T, n *lab.Net) int {
 			openQueue(t, n, nfqueue.Config{Queue: 3})
 			openLog(t, n, nflog.Config{Groups: []uint16{3}})
 			return os.Getpid()
-		}, program},
+		}, program, "this program has it open already"},
 		"another one": {func(t *testing.T, n *lab.Net) int {
 			h, err := startHelper(t, n, "taker", nil)
 			must(t, err)
@@ -80,7 +81,7 @@ func TestErrorNamesTheProgramThatHasIt(t *testing.T) {
 				t.Fatalf("the helper says %q", got)
 			}
 			return h.Process.Pid
-		}, `"exe"`}, // as which it was started
+		}, `"exe"`, "stop that program"}, // as which it was started
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := newNet(t)
@@ -96,7 +97,7 @@ func TestErrorNamesTheProgramThatHasIt(t *testing.T) {
 				return
 			}
 			for _, err := range []error{queue, group} {
-				wantSays(t, err, "port ID ", "program "+c.program, "process "+strconv.Itoa(process))
+				wantSays(t, err, "port ID ", "program "+c.program, "process "+strconv.Itoa(process), c.advice)
 			}
 		})
 	}
@@ -110,7 +111,7 @@ func TestWrongUserNamespaceIsAMissingCapability(t *testing.T) {
 		return
 	}
 	for i, got := range strings.Split(h.next(t), "|") {
-		if !strings.HasPrefix(got, "permission true, taken false: ") || !strings.Contains(got, "CAP_NET_ADMIN over the network namespace") {
+		if !strings.HasPrefix(got, "permission true, taken false: ") || !strings.Contains(got, "CAP_NET_ADMIN over the network namespace, which the user namespace of this program does not own") {
 			t.Errorf("number %d: %s", i, got)
 		}
 	}
@@ -139,7 +140,11 @@ func TestBestEffortIsGrantedWhatThereIs(t *testing.T) {
 		q, err := nfqueue.Open(cfg)
 		if err != nil {
 			wantError(t, "Open", err, errors.ErrUnsupported)
-			wantSays(t, err, "Config.Conntrack", "ConntrackVerdicts", "SecurityContext", "BestEffort")
+			field := "Config.Conntrack asks"
+			if cfg.SecurityContext {
+				field = "Config.SecurityContext asks"
+			}
+			wantSays(t, err, field, "BestEffort")
 			return false
 		}
 		must(t, q.Close())
@@ -179,7 +184,7 @@ func TestUnknownFlagIsNamed(t *testing.T) {
 	if !errors.Is(err, syscall.EOPNOTSUPP) && !errors.Is(err, syscall.EINVAL) {
 		t.Errorf("Open: %v", err)
 	}
-	wantSays(t, err, "queue 0", "Flags")
+	wantSays(t, err, "queue 0", "what Config.Flags asks for")
 
 	q := openQueue(t, n, nfqueue.Config{CopyRange: 99})
 	wantSays(t, q.Configure(nfqueue.Config{Flags: 1 << 30}), "queue 0", "Flags")

@@ -84,7 +84,8 @@ func (r *Reader) configure(cfg Config, apply func(Config) (*group, error)) (err 
 		return fmt.Errorf("group %d: %w", r.groups[0].number, err)
 	}
 	var refused *group
-	for _, c := range cfg.choices() {
+	var c Config
+	for _, c = range cfg.choices() {
 		if refused, err = apply(c); err == nil {
 			r.config.Store(&c)
 			return nil
@@ -93,7 +94,7 @@ func (r *Reader) configure(cfg Config, apply func(Config) (*group, error)) (err 
 			break
 		}
 	}
-	return r.explain(refused, err)
+	return r.explain(refused, c, err)
 }
 
 // choices returns c, and with BestEffort what to make do with instead.
@@ -123,13 +124,23 @@ func (r *Reader) change(c Config) (refused *group, err error) {
 	return nil, nil
 }
 
-// explain adds to the kernel's refusal of a group's configuration what to do
-// about it.
-func (r *Reader) explain(g *group, err error) error {
+// explain adds to the kernel's refusal of c for a group what to do about it.
+func (r *Reader) explain(g *group, c Config, err error) error {
 	if nfnl.RefusesFlag(err) {
-		err = fmt.Errorf("%w: this kernel lacks what Config.Conntrack or Flags ask for; see Config.BestEffort", err)
+		err = nfnl.ExplainFlag(err, c.optional())
 	} else {
 		err = r.conn.Explain(err, nfnl.SubsystemLog, g.number, ErrTaken)
 	}
 	return fmt.Errorf("group %d: %w", g.number, err)
+}
+
+// optional returns the names of the fields that ask for what a kernel may lack.
+func (c Config) optional() (fields []string) {
+	if c.Conntrack {
+		fields = append(fields, "Conntrack")
+	}
+	if c.Flags != 0 {
+		fields = append(fields, "Flags")
+	}
+	return fields
 }

@@ -10,7 +10,7 @@ import (
 var (
 	// ErrTaken is why Open fails when another socket has the group. Such an
 	// error also matches os.ErrPermission, for that is how the kernel says it.
-	ErrTaken = errors.New("another socket has it: stop that program, or use another number here and in the rule")
+	ErrTaken = errors.New("another socket has it")
 
 	// ErrUntracked says that a packet came without a connection.
 	ErrUntracked = errors.New("the packet is not tracked, or Config.Conntrack is not set")

@@ -63,14 +63,18 @@ func TestOpenWithoutPrivilegeIsNotTaken(t *testing.T) {
 func TestOpenExplainsRefusals(t *testing.T) {
 	for _, c := range []struct {
 		errno syscall.Errno
+		cfg   nflog.Config
 		text  string
 	}{
-		{syscall.EOPNOTSUPP, "Config.Conntrack or Flags"},
-		{syscall.EINVAL, "nfnetlink_log"},
+		{syscall.EOPNOTSUPP, nflog.Config{Flags: 0x8000}, "what Config.Flags asks for"},
+		{syscall.EOPNOTSUPP, nflog.Config{Flags: 0x8000, Conntrack: true}, "what Config.Conntrack or Config.Flags asks for; see Config.BestEffort"},
+		{syscall.EOPNOTSUPP, nflog.Config{Flags: 0x8000, Conntrack: true, BestEffort: true}, "what Config.Flags asks for"},
+		{syscall.EINVAL, nflog.Config{}, "nfnetlink_log"},
 	} {
 		conn, k := nflogtest.New(t)
 		k.Refuse(func(nfnl.Message) error { return c.errno })
-		_, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5}, Flags: 0x8000})
+		c.cfg.Groups = []uint16{5}
+		_, err := nflog.OpenConn(conn, c.cfg)
 		if !errors.Is(err, c.errno) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("error %v", err)
 		}

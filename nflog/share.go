@@ -55,7 +55,7 @@ func (r *Reader) bindAgain() error {
 		return nil
 	}
 	if refused, err := r.bind(*r.cfg()); err != nil {
-		return fmt.Errorf("open %w", r.explain(refused, err))
+		return fmt.Errorf("open %w", r.explain(refused, *r.cfg(), err))
 	}
 	return nil
 }

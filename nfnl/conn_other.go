@@ -24,6 +24,7 @@ func readBuffer(transport) (int, error)          { return 0, errors.ErrUnsupport
 func drops(transport) (uint32, error)            { return 0, errors.ErrUnsupported }
 
 func inUserNamespace(transport) bool { return false }
+func foreignNetNS(transport) bool    { return false }
 
 func openProc(transport, string) (*os.File, error) { return nil, errors.ErrUnsupported }
 

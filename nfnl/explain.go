@@ -3,16 +3,27 @@ package nfnl
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 )
 
 // errNoCapability is what Explain adds to a refusal for want of privilege.
 var errNoCapability = errors.New("it needs CAP_NET_ADMIN over the network namespace: run as root, in a container with --cap-add NET_ADMIN, or under unshare -Urn")
 
+// errForeignNetNS is that where CAP_NET_ADMIN does not help, for the program has
+// it in the wrong user namespace (netlink_ns_capable).
+var errForeignNetNS = errors.New("it needs CAP_NET_ADMIN over the network namespace, which the user namespace of this program does not own: run it in the one that does, or under unshare -Urn in a network namespace of its own")
+
+// What to do about a queue or group that another socket has.
+const (
+	takenElsewhere = "stop that program, or use another number here and in the rule"
+	takenHere      = "this program has it open already: close that, or use another number here and in the rule"
+)
+
 // Explain adds to the kernel's refusal of a configuration message what a
 // person can do about it. The message was one of subsystem, about the queue or
 // group with that number. taken is what EPERM means to a program that has the
-// privilege: that another socket owns it; where /proc tells which, so does the
+// privilege: that another socket owns it; where /proc tells which program, so does the
 // error. The result matches all that err matches.
 func (c *Conn) Explain(err error, subsystem uint8, number uint16, taken error) error {
 	var e *Error
@@ -22,12 +33,16 @@ func (c *Conn) Explain(err error, subsystem uint8, number uint16, taken error) e
 	module := modules[subsystem]
 	switch {
 	case e.Errno == syscall.EPERM && !c.privileged(subsystem):
-		return fmt.Errorf("%w; %w", err, errNoCapability)
+		return fmt.Errorf("%w; %w", err, c.noCapability())
 	case e.Errno == syscall.EPERM:
-		if who := c.owner("netfilter/"+module, number); who != "" {
-			return fmt.Errorf("%w (%s): %w", taken, who, err)
+		who, here := c.owner("netfilter/"+module, number)
+		if who != "" {
+			taken = fmt.Errorf("%w (%s)", taken, who)
 		}
-		return fmt.Errorf("%w: %w", taken, err)
+		if here {
+			return fmt.Errorf("%w: %s: %w", taken, takenHere, err)
+		}
+		return fmt.Errorf("%w: %s: %w", taken, takenElsewhere, err)
 	case e.Errno == syscall.EINVAL && e.Text == "":
 		// nfnetlink_rcv_msg: no handler for the subsystem, and none could be loaded.
 		return fmt.Errorf("%w; is the kernel module %s there? (try modprobe %s)", err, module, module)
@@ -47,10 +62,32 @@ func (c *Conn) privileged(subsystem uint8) bool {
 	return !errors.Is(err, syscall.EPERM)
 }
 
+// noCapability says why the program may not.
+func (c *Conn) noCapability() error {
+	if foreignNetNS(c.t) {
+		return errForeignNetNS
+	}
+	return errNoCapability
+}
+
 // RefusesFlag reports whether err is the kernel's refusal of a configuration
 // message for a flag: with EOPNOTSUPP, and since 7.2 for one that it does not know
 // at all with EINVAL and an explanation.
 func RefusesFlag(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && (e.Errno == syscall.EOPNOTSUPP || e.Errno == syscall.EINVAL && e.Text != "")
+}
+
+// ExplainFlag adds to a refusal for a flag the fields of Config that ask for what
+// a kernel may lack, if there are any. All but Flags, the last of them, are what
+// BestEffort does without.
+func ExplainFlag(err error, fields []string) error {
+	if len(fields) == 0 {
+		return err
+	}
+	see := ""
+	if fields[0] != "Flags" {
+		see = "; see Config.BestEffort"
+	}
+	return fmt.Errorf("%w: this kernel lacks what Config.%s asks for%s", err, strings.Join(fields, " or Config."), see)
 }

@@ -170,10 +170,10 @@ func TestOwnerIsNamed(t *testing.T) {
 			t.Errorf("%q does not say %q", err, want)
 		}
 	}
-	if who := second.owner("netfilter/nfnetlink_queue", 10); who != "" {
+	if who, _ := second.owner("netfilter/nfnetlink_queue", 10); who != "" {
 		t.Errorf("nobody has queue 10, but %q", who)
 	}
-	if who := second.owner("no such list", 9); who != "" {
+	if who, _ := second.owner("no such list", 9); who != "" {
 		t.Errorf("there is no such list, but %q", who)
 	}
 }

@@ -26,24 +26,42 @@ func openProc(t transport, name string) (f *os.File, err error) {
 // of linux/proc_ns.h.
 const firstUserNS = 0xeffffffd
 
-// inUserNamespace implements Conn.InUserNamespace. The kernel names no owner that
-// is above the program's own user namespace (ns_get_owner).
+// inUserNamespace implements Conn.InUserNamespace.
 func inUserNamespace(t transport) bool {
+	inode, _ := netNSOwner(t)
+	return inode != 0 && inode != firstUserNS
+}
+
+// foreignNetNS reports whether the socket's network namespace belongs neither to
+// the program's user namespace nor to one below it: what the program is there
+// has no say in it.
+func foreignNetNS(t transport) bool {
+	_, foreign := netNSOwner(t)
+	return foreign
+}
+
+// netNSOwner returns the inode of the user namespace that has the socket's network
+// namespace, 0 if that cannot be told. The kernel names no owner that is not the
+// program's own user namespace or below it (ns_get_owner): that is a foreign one.
+func netNSOwner(t transport) (inode uint64, foreign bool) {
 	if s, ok := t.(*socket); !ok || !s.kernel {
-		return false
+		return 0, false
 	}
 	ns, err := netNS(t)
 	if err != nil {
-		return false
+		return 0, false
 	}
 	defer ns.Close()
 	fd, err := unix.IoctlRetInt(int(ns.Fd()), unix.NS_GET_USERNS)
 	if err != nil {
-		return false
+		return 0, err == unix.EPERM
 	}
 	defer unix.Close(fd)
 	var owner unix.Stat_t
-	return unix.Fstat(fd, &owner) == nil && owner.Ino != firstUserNS
+	if unix.Fstat(fd, &owner) != nil {
+		return 0, false
+	}
+	return owner.Ino, false
 }
 
 // inNetNS calls f on a thread that is in the network namespace of t's socket.

@@ -10,37 +10,42 @@ import (
 )
 
 // owner says who has a queue or group, as far as /proc tells: it names the port
-// ID and the program. list is the kernel's list of queues or groups, whose
-// lines start with a number and a port ID.
-func (c *Conn) owner(list string, number uint16) string {
+// ID and the program, and reports whether that is this one. list is the kernel's
+// list of queues or groups, whose lines start with a number and a port ID.
+func (c *Conn) owner(list string, number uint16) (who string, here bool) {
 	portID, ok := c.lookUp(list, 1, []string{strconv.Itoa(int(number))})
 	if !ok {
-		return ""
+		return "", false
 	}
-	s := "port ID " + portID
-	if program := c.program(portID); program != "" {
-		s += ", " + program
+	who = "port ID " + portID
+	program, here := c.program(portID)
+	if program != "" {
+		who += ", " + program
 	}
-	return s
+	return who, here
 }
 
-// program names the program with a netfilter socket.
-func (c *Conn) program(portID string) string {
+// program names the program with a netfilter socket, and reports whether it is
+// this one.
+func (c *Conn) program(portID string) (name string, here bool) {
 	if inode, ok := c.lookUp("netlink", netlinkInode, []string{1: netfilterProtocol, 2: portID}); ok {
-		links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-		for _, link := range links {
-			if to, _ := os.Readlink(link); to == "socket:["+inode+"]" {
-				process := strings.Split(link, "/")[2]
-				return fmt.Sprintf("program %q, process %s", command(process), process)
+		self, _ := os.Readlink("/proc/self")
+		for _, process := range []string{self, "[0-9]*"} { // others may have copies of ours
+			links, _ := filepath.Glob("/proc/" + process + "/fd/*")
+			for _, link := range links {
+				if to, _ := os.Readlink(link); to == "socket:["+inode+"]" {
+					process := strings.Split(link, "/")[2]
+					return fmt.Sprintf("program %q, process %s", command(process), process), process == self
+				}
 			}
 		}
 	}
 	// Other users' descriptors cannot be seen; but the first netlink socket of a
 	// process has the process ID for its port ID.
 	if name := command(portID); name != "" {
-		return fmt.Sprintf("probably program %q, process %s", name, portID)
+		return fmt.Sprintf("probably program %q, process %s", name, portID), false
 	}
-	return ""
+	return "", false
 }
 
 // command returns the name of a process, "" if there is none.

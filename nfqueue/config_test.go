@@ -126,8 +126,8 @@ func TestRefusalToOpenSaysWhatToDo(t *testing.T) {
 			}
 			return nil
 		}, nfqueue.ErrTaken, "another socket"},
-		"no module":    {func(nfnl.Message) error { return syscall.EINVAL }, syscall.EINVAL, "nfnetlink_queue"},
-		"unknown flag": {func(nfnl.Message) error { return syscall.EOPNOTSUPP }, errors.ErrUnsupported, "Config.Conntrack"},
+		"no module":  {func(nfnl.Message) error { return syscall.EINVAL }, syscall.EINVAL, "nfnetlink_queue"},
+		"old kernel": {func(nfnl.Message) error { return syscall.EOPNOTSUPP }, errors.ErrUnsupported, "not supported"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, k := nfqueuetest.New(t)
@@ -137,6 +137,29 @@ func TestRefusalToOpenSaysWhatToDo(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// Only the fields that are set are named, and BestEffort only where it helps.
+func TestRefusalOfAFlagNamesWhoAskedForIt(t *testing.T) {
+	for says, cfg := range map[string]nfqueue.Config{
+		"lacks what Config.Conntrack asks for; see Config.BestEffort":         {Conntrack: true},
+		"lacks what Config.ConntrackVerdicts asks for; see Config.BestEffort": {ConntrackVerdicts: true},
+		"lacks what Config.SecurityContext asks for; see Config.BestEffort":   {SecurityContext: true},
+		"Config.Conntrack or Config.SecurityContext or Config.Flags asks":     {Conntrack: true, SecurityContext: true, Flags: 1 << 20},
+		"operation not supported: this kernel lacks what Config.Flags asks":   {Conntrack: true, Flags: 1 << 20, BestEffort: true},
+		"queue 7: operation not supported":                                    {Owner: true, FailOpen: true},
+	} {
+		conn, k := nfqueuetest.New(t)
+		k.Refuse(func(nfnl.Message) error { return syscall.EOPNOTSUPP })
+		cfg.Queue = 7
+		_, err := nfqueue.OpenConn(conn, cfg)
+		if !errors.Is(err, syscall.EOPNOTSUPP) || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want %q", err, says)
+		}
+		if useful := strings.Contains(says, "see Config.BestEffort"); err != nil && !cfg.Conntrack && strings.Contains(err.Error(), "BestEffort") != useful {
+			t.Errorf("BestEffort is named, or is not: %v", err)
+		}
 	}
 }
 

@@ -39,7 +39,8 @@ func (q *Queue) configure(cfg Config, bind bool) (err error) {
 	if err := q.conn.GrowBuffers(int(cfg.CopyRange) + metadataRoom); err != nil {
 		return err
 	}
-	for _, c := range cfg.choices() {
+	var c Config
+	for _, c = range cfg.choices() {
 		if err = q.request(c, bind); err == nil {
 			q.config.Store(&c)
 			q.conn.SetBusyPoll(c.BusyPoll)
@@ -49,7 +50,7 @@ func (q *Queue) configure(cfg Config, bind bool) (err error) {
 			break
 		}
 	}
-	return q.explain(err)
+	return q.explain(c, err)
 }
 
 // choices returns c, and with BestEffort what to make do with instead.
@@ -93,10 +94,28 @@ func (q *Queue) request(c Config, bind bool) error {
 	return err
 }
 
-// explain adds to the kernel's refusal of the configuration what to do about it.
-func (q *Queue) explain(err error) error {
+// explain adds to the kernel's refusal of c what to do about it.
+func (q *Queue) explain(c Config, err error) error {
 	if nfnl.RefusesFlag(err) {
-		return fmt.Errorf("%w: this kernel lacks what Config.Conntrack, ConntrackVerdicts, SecurityContext or Flags ask for; see Config.BestEffort", err)
+		return nfnl.ExplainFlag(err, c.optional())
 	}
 	return q.conn.Explain(err, nfnl.SubsystemQueue, q.number, ErrTaken)
+}
+
+// optional returns the names of the fields that ask for what a kernel may lack.
+func (c Config) optional() (fields []string) {
+	for _, f := range []struct {
+		set  bool
+		name string
+	}{
+		{c.Conntrack, "Conntrack"},
+		{c.ConntrackVerdicts, "ConntrackVerdicts"},
+		{c.SecurityContext, "SecurityContext"},
+		{c.Flags != 0, "Flags"},
+	} {
+		if f.set {
+			fields = append(fields, f.name)
+		}
+	}
+	return fields
 }

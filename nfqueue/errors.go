@@ -10,7 +10,7 @@ import (
 var (
 	// ErrTaken is why Open fails when another socket has the queue. Such an
 	// error also matches os.ErrPermission, for that is how the kernel says it.
-	ErrTaken = errors.New("another socket has it: stop that program, or use another number here and in the rule")
+	ErrTaken = errors.New("another socket has it")
 
 	// ErrPacketGone says that verdicts came for packets the kernel no longer
 	// has. That is normal when a device goes down, or when anybody deletes a
