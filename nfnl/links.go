@@ -5,20 +5,27 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Links names network interfaces by their index, from a table that the kernel
 // keeps current. It costs no system call a packet. The zero Links name none.
+//
+// When the kernel had more news than found room the table is read anew, which
+// takes descriptors: if there are none left, names stay as they were, until
+// there are.
 type Links struct {
-	names atomic.Pointer[map[int]string] // never changed, only replaced
-	watch watch
-	done  chan struct{} // closed when the goroutine has ended
-	close sync.Once
+	names  atomic.Pointer[map[int]string] // never changed, only replaced
+	watch  watch
+	ending chan struct{} // closed by Close
+	done   chan struct{} // closed when the goroutine has ended
+	close  sync.Once
 }
 
 // A watch is told of interfaces by the kernel.
 type watch interface {
-	// next waits for news and applies it to names, or reads all names anew.
+	// next waits for news and applies it to names, or reads all names anew. After
+	// an error it can be called again, and misses nothing then.
 	next(names map[int]string) (map[int]string, error)
 
 	// end makes next fail.
@@ -36,21 +43,34 @@ func (c *Conn) Links() (*Links, error) {
 	if err != nil {
 		return nil, c.check(err)
 	}
-	l := &Links{watch: w, done: make(chan struct{})}
+	return follow(w, names), nil
+}
+
+// follow returns a table that begins with names and goes on with what w hears.
+func follow(w watch, names map[int]string) *Links {
+	l := &Links{watch: w, ending: make(chan struct{}), done: make(chan struct{})}
 	l.names.Store(&names)
 	go l.follow()
-	return l, nil
+	return l
 }
+
+// retryLinks is the time between attempts to read names that could not be read.
+const retryLinks = 100 * time.Millisecond
 
 // follow applies what the kernel says until Close.
 func (l *Links) follow() {
 	defer close(l.done)
 	for {
 		names, err := l.watch.next(maps.Clone(*l.names.Load()))
-		if err != nil {
-			return
+		if err == nil {
+			l.names.Store(&names)
+			continue
 		}
-		l.names.Store(&names)
+		select {
+		case <-l.ending:
+			return
+		case <-time.After(retryLinks):
+		}
 	}
 }
 
@@ -71,6 +91,7 @@ func (l *Links) Close() error {
 	}
 	var err error
 	l.close.Do(func() {
+		close(l.ending)
 		err = l.watch.end()
 		<-l.done
 	})

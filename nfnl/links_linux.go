@@ -15,8 +15,9 @@ import (
 // A linkWatch is a route netlink socket that hears of interfaces. Names change
 // seldom, so it may use mdlayher/netlink's own Receive.
 type linkWatch struct {
-	conn *netlink.Conn
-	ns   *os.File // the namespace it is in
+	conn  *netlink.Conn
+	ns    *os.File // the namespace it is in
+	stale bool     // news were lost, and the names not read since
 }
 
 // watchLinks opens a watch in the namespace of t, and returns all names.
@@ -72,16 +73,22 @@ func listLinks() (map[int]string, error) {
 }
 
 func (w *linkWatch) next(names map[int]string) (map[int]string, error) {
-	news, err := w.conn.Receive()
-	if errors.Is(err, unix.ENOBUFS) {
-		// Some news were lost, and all that follow are until the socket is empty.
-		// What is still there is older than the list.
-		if err := w.empty(); err != nil {
-			return nil, err
+	if !w.stale {
+		news, err := w.conn.Receive()
+		if err == nil {
+			applyLinks(names, news)
+			return names, nil
 		}
-		return w.list()
+		// ENOBUFS: some news were lost, and all that follow are until the socket is
+		// empty. After any other error nobody knows.
+		w.stale = true
 	}
-	applyLinks(names, news)
+	// What is still there is older than the list.
+	if err := w.empty(); err != nil {
+		return nil, err
+	}
+	names, err := w.list()
+	w.stale = err != nil
 	return names, err
 }
 

@@ -3,6 +3,7 @@
 package nfnl
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -205,6 +206,126 @@ func TestLinksSurviveTheLossOfEvents(t *testing.T) {
 	if names[index] != last {
 		t.Errorf("later it is called %q, want %q", names[index], last)
 	}
+}
+
+// A failing is a watch that tells of its errors.
+type failing struct {
+	watch
+	errs chan error
+}
+
+func (f failing) next(names map[int]string) (map[int]string, error) {
+	names, err := f.watch.next(names)
+	if err != nil {
+		select {
+		case f.errs <- err:
+		default:
+		}
+	}
+	return names, err
+}
+
+// Names that cannot be read anew, for want of a descriptor, stay as they are and
+// are read later.
+func TestLinksOutliveTheLackOfDescriptors(t *testing.T) {
+	n := newNet(t)
+	must(t, n.Veth("name0", n, "peer"))
+	index := indexOf(t, n, "name0")
+	c := dialTest(t, Config{NetNS: n.FD()})
+	w, names, err := watchLinks(c.t)
+	must(t, err)
+	must(t, w.(*linkWatch).conn.SetReadBuffer(4096))
+	const renames = 30 // more than have room
+	for i := range renames {
+		must(t, n.Rename(fmt.Sprintf("name%d", i), fmt.Sprintf("name%d", i+1)))
+	}
+	var limit unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	restore := func() { must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max}))
+	defer restore()
+
+	f := failing{w, make(chan error, 1)}
+	l := follow(f, names)
+	defer l.Close()
+	for range 2 { // it is tried again, and fails again
+		select {
+		case err := <-f.errs:
+			if !errors.Is(err, unix.EMFILE) {
+				t.Errorf("got %v", err)
+			}
+		case <-time.After(soon):
+			t.Fatal("it was not tried")
+		}
+	}
+	if got := l.Name(index); got != "name0" {
+		t.Errorf("meanwhile it is called %q", got)
+	}
+	restore()
+	wantName(t, l, index, fmt.Sprintf("name%d", renames))
+	must(t, n.Rename(fmt.Sprintf("name%d", renames), "last"))
+	wantName(t, l, index, "last")
+}
+
+// Close does not wait for names that can never be read.
+func TestLinksThatFailCanBeClosed(t *testing.T) {
+	n := newNet(t)
+	w, names, err := watchLinks(dialTest(t, Config{NetNS: n.FD()}).t)
+	must(t, err)
+	f := failing{w, make(chan error, 1)}
+	must(t, w.(*linkWatch).conn.Close())
+	l := follow(f, names)
+	<-f.errs
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := l.Name(1); got != "lo" {
+		t.Errorf("interface 1 is called %q", got)
+	}
+}
+
+// Whatever the kernel says of interfaces, names are of indexes that messages
+// have, end before a zero byte, and others stay.
+func FuzzLinks(f *testing.F) {
+	info := func(family uint8, index int32, attrs ...any) []byte {
+		return wire(append([]any{family, uint8(0), uint16(1), index, uint32(0), uint32(0)}, attrs...)...)
+	}
+	for _, data := range [][]byte{
+		nil,
+		info(0, 1),
+		info(0, 1)[:15],
+		info(0, 3, uint16(8), uint16(unix.IFLA_IFNAME), "new\x00"),
+		info(0, 3, uint16(200), uint16(unix.IFLA_IFNAME), "x"),
+		info(unix.AF_BRIDGE, 2),
+	} {
+		f.Add(uint16(unix.RTM_NEWLINK), data)
+		f.Add(uint16(unix.RTM_DELLINK), data)
+	}
+	f.Fuzz(func(t *testing.T, typ uint16, data []byte) {
+		before := slices.Clone(data)
+		names := map[int]string{1: "lo", 2: "eth0"}
+		applyLinks(names, []netlink.Message{{Header: netlink.Header{Type: netlink.HeaderType(typ)}, Data: data}})
+		if !slices.Equal(data, before) {
+			t.Fatal("input was written to")
+		}
+		index := 0
+		if len(data) >= unix.SizeofIfInfomsg {
+			index = int(int32(binary.NativeEndian.Uint32(data[4:])))
+		}
+		for i, name := range map[int]string{1: "lo", 2: "eth0"} {
+			if names[i] != name && i != index {
+				t.Errorf("interface %d is called %q, and the message is of %d", i, names[i], index)
+			}
+		}
+		for i, name := range names {
+			if i > 2 && i != index || strings.Contains(name, "\x00") {
+				t.Errorf("interface %d is called %q, and the message is of %d", i, name, index)
+			}
+		}
+		if typ != unix.RTM_NEWLINK && typ != unix.RTM_DELLINK && len(names) != 2 {
+			t.Errorf("message type %d left %v", typ, names)
+		}
+	})
 }
 
 func TestLinkMessagesThatAreNone(t *testing.T) {
