@@ -184,6 +184,9 @@ func TestCaptureQueue(t *testing.T) {
 		"bridge-vlan":    queueBridge,
 		"output-gso-cut": queueGSO,
 		"conntrack-dnat": queueDNAT,
+		"conntrack-echo": queueEcho,
+		"conntrack-sctp": queueSCTP,
+		"conntrack-syn":  queueSynProxy,
 		"conntrack-icmp": queueICMP,
 		"conntrack-tftp": queueTFTP,
 		"conntrack-ftp":  queueFTP,
@@ -375,6 +378,73 @@ func queueICMP(t *testing.T) *tape {
 		p := tp.accept()
 		c, err := p.Conntrack()
 		if err != nil || p.ConntrackInfo != info || c.Zone != 9 {
+			t.Errorf("%v, %v: %+v", p.ConntrackInfo, err, c)
+		}
+	}
+	return tp
+}
+
+// queueEcho captures an echo and its answer, over both versions of IP.
+func queueEcho(t *testing.T) *tape {
+	n := newNet(t)
+	if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
+		return nil
+	}
+	tp := newTape(t, n)
+	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true}.Bind())
+	for _, e := range echoes {
+		addRule(t, n, e.v.family, lab.Output, lab.L4(e.protocol), lab.Tracked(^lab.Untracked), lab.Queue(7))
+		e.send(t, n)
+		for range 2 {
+			c, err := tp.accept().Conntrack()
+			if err != nil || c.Original.ICMPType != e.request || c.Reply.ICMPType != e.reply || c.Original.ICMPID != 0x1234 {
+				t.Errorf("%v: %+v", err, c)
+			}
+		}
+	}
+	return tp
+}
+
+// queueSCTP captures the first packets of SCTP, and of DCCP where the kernel
+// still tracks it.
+func queueSCTP(t *testing.T) *tape {
+	n := newNet(t)
+	if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
+		return nil
+	}
+	tp := newTape(t, n)
+	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true}.Bind())
+	for protocol, packet := range map[byte]string{unix.IPPROTO_SCTP: sctpBegin, unix.IPPROTO_DCCP: dccpBegin} {
+		addRule(t, n, lab.IPv4, lab.Output, lab.L4(protocol), lab.Tracked(^lab.Untracked), lab.Queue(7))
+		raw, err := n.Dial(fmt.Sprintf("ip4:%d", protocol), ipv4.host)
+		must(t, err)
+		defer raw.Close()
+		send(t, raw, packet)
+		wantHandshake(t, tp.accept())
+	}
+	return tp
+}
+
+// queueSynProxy captures a connection whose handshake the kernel has made in the
+// server's stead.
+func queueSynProxy(t *testing.T) *tape {
+	client, server, _, addr := wire(t, ipv4)
+	if !withConntrack(t, server, nfqueue.Config{Conntrack: true}) {
+		return nil
+	}
+	tp := newTape(t, server)
+	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true}.Bind())
+	behindSynProxy(t, server, 7)
+	l, err := server.Listen("tcp", netip.AddrPortFrom(addr, 9999).String())
+	must(t, err)
+	defer l.Close()
+	c, err := client.Dial("tcp", l.Addr().String())
+	must(t, err)
+	defer c.Close()
+	for _, info := range []attr.ConntrackInfo{attr.InfoNew, attr.InfoEstablishedReply} {
+		p := tp.accept()
+		c, err := p.Conntrack()
+		if err != nil || p.ConntrackInfo != info || (c.SynProxy.ISN != 0) != (info != attr.InfoNew) {
 			t.Errorf("%v, %v: %+v", p.ConntrackInfo, err, c)
 		}
 	}

@@ -247,36 +247,47 @@ func TestConntrackTellsHowFarTCPIs(t *testing.T) {
 	})
 }
 
+// An echo is a ping over one version of IP.
+type echo struct {
+	v                        ipVersion
+	network                  string
+	protocol, request, reply byte
+}
+
+var echoes = []echo{
+	{ipv4, "ip4:icmp", unix.IPPROTO_ICMP, 8, 0},
+	{ipv6, "ip6:ipv6-icmp", unix.IPPROTO_ICMPV6, 128, 129},
+}
+
+// send sends an echo request with the ID 0x1234 to n's own address.
+func (e echo) send(t *testing.T, n *lab.Net) {
+	t.Helper()
+	conn, err := n.Dial(e.network, e.v.host)
+	must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	// Type, code, checksum, ID and sequence number. The kernel puts the
+	// checksum into ICMPv6 only; 8 + 0x1234 + 1 is what to make up for.
+	b := []byte{e.request, 0, 0, 0, 0x12, 0x34, 0, 1}
+	if e.request == 8 {
+		binary.BigEndian.PutUint16(b[2:], ^uint16(0x0800+0x1234+1))
+	}
+	send(t, conn, string(b))
+}
+
 // An echo has no ports, but an ID, and a type in each direction.
 func TestConntrackTellsOfAnEcho(t *testing.T) {
-	for _, c := range []struct {
-		v                        ipVersion
-		network                  string
-		protocol, request, reply byte
-	}{
-		{ipv4, "ip4:icmp", unix.IPPROTO_ICMP, 8, 0},
-		{ipv6, "ip6:ipv6-icmp", unix.IPPROTO_ICMPV6, 128, 129},
-	} {
-		t.Run(c.v.name, func(t *testing.T) {
+	for _, e := range echoes {
+		t.Run(e.v.name, func(t *testing.T) {
 			n := newNet(t)
 			if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
 				return
 			}
 			packets := follow(t, n, 0, nfqueue.Accept())
-			addRule(t, n, c.v.family, lab.Output, lab.L4(c.protocol), lab.Tracked(^lab.Untracked), lab.Queue(0))
-			conn, err := n.Dial(c.network, c.v.host)
-			must(t, err)
-			defer conn.Close()
-			// Type, code, checksum, ID and sequence number. The kernel puts the
-			// checksum into ICMPv6 only; 8 + 0x1234 + 1 is what to make up for.
-			echo := []byte{c.request, 0, 0, 0, 0x12, 0x34, 0, 1}
-			if c.request == 8 {
-				binary.BigEndian.PutUint16(echo[2:], ^uint16(0x0800+0x1234+1))
-			}
-			send(t, conn, string(echo))
-			host := netip.AddrPortFrom(netip.MustParseAddr(c.v.host), 0)
-			original, reply := ends(c.protocol, host, host), ends(c.protocol, host, host)
-			original.ICMPType, reply.ICMPType = c.request, c.reply
+			addRule(t, n, e.v.family, lab.Output, lab.L4(e.protocol), lab.Tracked(^lab.Untracked), lab.Queue(0))
+			e.send(t, n)
+			host := netip.AddrPortFrom(netip.MustParseAddr(e.v.host), 0)
+			original, reply := ends(e.protocol, host, host), ends(e.protocol, host, host)
+			original.ICMPType, reply.ICMPType = e.request, e.reply
 			original.ICMPID, reply.ICMPID = 0x1234, 0x1234
 			for _, info := range []attr.ConntrackInfo{attr.InfoNew, attr.InfoEstablishedReply} {
 				p := next(t, packets)
@@ -285,6 +296,53 @@ func TestConntrackTellsOfAnEcho(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The first packets of two protocols, from port 4660 to 9999.
+const (
+	// Ports, verification tag 0, no checksum; INIT of 20 bytes with the tag
+	// 0x0a0b0c0d, a window, one stream each way and a sequence number.
+	sctpBegin = "\x12\x34\x27\x0f\x00\x00\x00\x00\x00\x00\x00\x00" +
+		"\x01\x00\x00\x14\x0a\x0b\x0c\x0d\x00\x00\xff\xff\x00\x01\x00\x01\x00\x00\x00\x01"
+
+	// Ports, 5 words of header, no checksum; Request, with a sequence number of 48
+	// bits and a service code.
+	dccpBegin = "\x12\x34\x27\x0f\x05\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00\x01"
+)
+
+// wantHandshake checks what is known of a connection after sctpBegin or
+// dccpBegin.
+func wantHandshake(t testing.TB, p *nfqueue.Packet) {
+	t.Helper()
+	c, err := p.Conntrack()
+	must(t, err)
+	switch c.Original.Protocol {
+	case unix.IPPROTO_SCTP:
+		// The other side is to use the tag from INIT. Old kernels wait for the cookie
+		// before there is an answer.
+		closed, waiting := attr.SCTPInfo{State: attr.SCTPClosed, ReplyTag: 0x0a0b0c0d}, attr.SCTPInfo{State: attr.SCTPCookieWait, ReplyTag: 0x0a0b0c0d}
+		if c.SCTP != closed && c.SCTP != waiting || c.DCCP != (attr.DCCPInfo{}) {
+			t.Errorf("SCTP: %+v", c)
+		}
+	case unix.IPPROTO_DCCP:
+		if c.DCCP == (attr.DCCPInfo{}) && c.Original.Src.Port() == 0 {
+			t.Log("this kernel does not track DCCP")
+		} else if c.DCCP != (attr.DCCPInfo{State: attr.DCCPRequest}) || c.SCTP != (attr.SCTPInfo{}) {
+			t.Errorf("DCCP: %+v", c)
+		}
+	}
+	if c.TCP != (attr.TCPInfo{}) {
+		t.Errorf("TCP: %+v", c)
+	}
+}
+
+// behindSynProxy has n answer SYNs from others in its own stead, and queues what
+// it sends then in connections that it tracks.
+func behindSynProxy(t testing.TB, n *lab.Net, queue uint16) {
+	t.Helper()
+	addRules(t, n, lab.IPv4, lab.Prerouting, -300, []lab.Term{lab.In("eth0"), lab.L4(unix.IPPROTO_TCP), lab.NoTrack()})
+	addRules(t, n, lab.IPv4, lab.Input, 0, []lab.Term{lab.TCP(9999), lab.Tracked(lab.Untracked), lab.SynProxy()})
+	addRule(t, n, lab.IPv4, lab.Output, lab.L4(unix.IPPROTO_TCP), lab.Tracked(lab.New|lab.Established), lab.Queue(queue))
 }
 
 // The answer of a closed port belongs to the connection that it is about.

@@ -111,6 +111,13 @@ func nfproto(a netip.Addr) Family {
 // Put it into a chain of [Net.NAT].
 func Masquerade() Term { return action(&expr.Masq{}) }
 
+// SynProxy answers TCP's SYN in the server's stead, and begins the connection to
+// it once the client has confirmed. Packets have to be untracked, and the hook
+// be [Input] or [Forward].
+func SynProxy() Term {
+	return action(&expr.SynProxy{Mss: 1460, MssValueSet: true, Wscale: 7, WscaleValueSet: true, Timestamp: true, SackPerm: true})
+}
+
 // Helper makes a rule's object of a connection tracking helper, "ftp" for
 // example, and returns the action that assigns it to new connections. The error
 // wraps [unix.ENOENT] if the kernel has no such helper.
