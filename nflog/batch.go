@@ -1,6 +1,7 @@
 package nflog
 
 import (
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -38,6 +39,7 @@ func (r *Reader) newBuffer() *buffer {
 	b := &buffer{r: r}
 	size := slotSize(r.cfg().BufferSize, r.cfg().CopyRange)
 	b.raw = nfnl.NewBatch(r.cfg().Batch, size, func(m nfnl.Message, err error) { b.take(&m, err) })
+	b.raw.TakeRuns(b.takeRun)
 	return b
 }
 
@@ -71,14 +73,9 @@ func (b *buffer) take(m *nfnl.Message, err error) {
 
 // takePacket adds a packet of g.
 func (b *buffer) takePacket(g *group, m *nfnl.Message, err error) {
-	n := len(b.packets)
-	if n < cap(b.packets) {
-		b.packets = b.packets[:n+1]
-	} else {
-		b.packets = append(b.packets, Packet{})
-	}
-	p := &b.packets[n]
-	has, wrong := p.decode(m)
+	p := b.room()
+	p.clear(m.Resource, m.Family)
+	has, wrong := p.decode(m.Attrs)
 	if has&foundSeq != 0 {
 		b.lose(g, p.Seq)
 	}
@@ -86,10 +83,67 @@ func (b *buffer) takePacket(g *group, m *nfnl.Message, err error) {
 		err = wrong
 	}
 	if err != nil {
-		b.packets = b.packets[:n]
 		b.news.malformed = append(b.news.malformed, err)
 		return
 	}
+	b.add(p)
+}
+
+// takeRun takes the packets at the beginning of msgs, the messages of a datagram
+// or the last of them, up to one of another group or one that has anything wrong:
+// take deals with those. It is one call for all that a threshold collects.
+func (b *buffer) takeRun(msgs []byte) (rest []byte, taken int) {
+	g := b.r.last
+	for {
+		n := packetLen(msgs, g.number)
+		if n == 0 {
+			break
+		}
+		p := b.room()
+		p.clear(g.number, nfnl.Family(msgs[familyAt]))
+		has, err := p.decode(msgs[packetMessageLen:n:n])
+		if err != nil {
+			break
+		}
+		if has&foundSeq != 0 && !g.follows(p.Seq) {
+			b.lose(g, p.Seq)
+		}
+		b.add(p)
+		taken++
+		msgs = msgs[min(align(n), len(msgs)):]
+	}
+	b.taken += taken
+	return msgs, taken
+}
+
+// packetLen returns how long the packet message of the group is that msgs begins
+// with. It returns 0 if there is none, or not all of it.
+func packetLen(msgs []byte, group uint16) int {
+	if len(msgs) < packetMessageLen ||
+		nfnl.Type(binary.NativeEndian.Uint16(msgs[typeAt:])) != typePacket ||
+		binary.BigEndian.Uint16(msgs[groupAt:]) != group {
+		return 0
+	}
+	n := binary.NativeEndian.Uint32(msgs)
+	if n < packetMessageLen || uint64(n) > uint64(len(msgs)) {
+		return 0
+	}
+	return int(n)
+}
+
+// room returns the place for the next packet, which is one of b's once it is
+// added.
+func (b *buffer) room() *Packet {
+	n := len(b.packets)
+	if n == cap(b.packets) {
+		b.packets = append(b.packets, Packet{})[:n]
+	}
+	return &b.packets[:n+1][n]
+}
+
+// add adds the packet in the place that room returned.
+func (b *buffer) add(p *Packet) {
+	b.packets = b.packets[:len(b.packets)+1]
 	if p.Time.IsZero() {
 		p.Time, p.TimeOfReceipt = b.clock(), true
 	}

@@ -56,11 +56,32 @@ const (
 // Decode sets p to the packet in m, whose bytes it aliases. Time is zero if the
 // kernel sent none. The error wraps attr.ErrMalformed or nfnl.ErrMalformed.
 func (p *Packet) Decode(m nfnl.Message) error {
-	_, err := p.decode(&m)
+	p.clear(m.Resource, m.Family)
+	_, err := p.decode(m.Attrs)
 	return err
 }
 
-// decode is Decode; it also says what could be read, whatever the error.
+// clear makes p a packet of which nothing else is known.
+func (p *Packet) clear(group uint16, family nfnl.Family) {
+	*p = Packet{} // a literal with values would be made elsewhere and copied
+	p.Group, p.Family, p.ConntrackInfo = group, family, attr.InfoUntracked
+}
+
+// decode is Decode of a cleared packet's attributes; it also says what could be
+// read, whatever the error.
+func (p *Packet) decode(b []byte) (has found, err error) {
+	has, rest := p.usual(b)
+	if len(rest) > 0 {
+		has, err = p.walk(b, len(b)-len(rest), has)
+	}
+	if err == nil && has&foundHeader == 0 {
+		err = errNoHeader
+	}
+	return has, err
+}
+
+// walk reads the attributes from b[at] on, in any order and of any length. has
+// is what was found before them.
 //
 // It does without an attr.Decoder, which would take twice as long: an index into
 // the list stays in a register. Attributes of 8 bytes, the 32-bit values, have a
@@ -71,16 +92,14 @@ func (p *Packet) Decode(m nfnl.Message) error {
 //	+-----------+------+---------+
 //	| EtherType | hook | padding |    struct nfulnl_msg_packet_hdr
 //	+-----------+------+---------+
-func (p *Packet) decode(m *nfnl.Message) (has found, err error) {
-	*p = Packet{Group: m.Resource, Family: m.Family, ConntrackInfo: attr.InfoUntracked}
-	b, at, next := m.Attrs, 0, 0
-	for ; at <= len(b)-attrHeaderLen; at = next {
+func (p *Packet) walk(b []byte, at int, has found) (found, error) {
+	for next := at; at <= len(b)-attrHeaderLen; at = next {
 		n := int(binary.NativeEndian.Uint16(b[at:]))
 		typ := binary.NativeEndian.Uint16(b[at+2:]) & attrTypeMask
 		if n == 8 && at <= len(b)-8 {
 			next = at + 8
 		} else if n >= attrHeaderLen && n <= len(b)-at && n >= leastLen(typ) {
-			next = at + (n+3)&^3
+			next = at + align(n)
 		} else {
 			return has, wrong(b)
 		}
@@ -89,7 +108,7 @@ func (p *Packet) decode(m *nfnl.Message) (has found, err error) {
 			p.Proto, p.Hook = be16(b, at), nfnl.Hook(b[at+6])
 			has |= foundHeader
 		case attrPrefix:
-			p.Prefix = attr.CString(value(b, at, n))
+			p.Prefix = text(value(b, at, n))
 		case attrInDev:
 			p.InDev = int(be32(b, at))
 		case attrPhysInDev:
@@ -140,12 +159,18 @@ func (p *Packet) decode(m *nfnl.Message) (has found, err error) {
 		}
 	}
 	if at < len(b) {
-		err = wrong(b)
+		return has, wrong(b)
 	}
-	if err == nil && has&foundHeader == 0 {
-		err = errNoHeader
+	return has, nil
+}
+
+// text returns the string v without the NUL that ends it. The kernel sends no
+// other NUL: nfulnl_log_packet counts the bytes up to it.
+func text(v []byte) []byte {
+	if n := len(v) - 1; n >= 0 && v[n] == 0 {
+		return v[:n:n]
 	}
-	return has, err
+	return v
 }
 
 // value returns the value of the attribute of n bytes at b[at].

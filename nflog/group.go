@@ -41,6 +41,16 @@ func (g *group) gap(seq uint32) uint32 {
 	return lost
 }
 
+// follows notes a packet as gap does, if it is the one to come. It returns false
+// if it is not, or if that is not known.
+func (g *group) follows(seq uint32) bool {
+	if seq != g.next || !g.counted || g.seen != g.binding.Load() {
+		return false
+	}
+	g.next++
+	return true
+}
+
 // group returns the group of that number, or nil if it is not one of ours. It
 // is only called by a Batch's take.
 func (r *Reader) group(number uint16) *group {

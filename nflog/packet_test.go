@@ -232,3 +232,47 @@ func TestCloneSharesNothing(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", *c, full)
 	}
 }
+
+// Only attributes in the kernel's order and of their usual length take the short
+// way through the decoder. The long way must find the same.
+func TestDecodeReadsAttributesInAnyOrder(t *testing.T) {
+	for _, want := range []nflog.Packet{plainPacket(), inputPacket(), fullPacket()} {
+		want.ConntrackInfo = attr.InfoUntracked
+		m, _, err := nfnl.Next(nflogtest.AppendPacket(nil, &want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var attrs [][]byte
+		for b := m.Attrs; len(b) > 0; {
+			n := min((int(binary.NativeEndian.Uint16(b))+3)&^3, len(b))
+			attrs, b = append(attrs, b[:n]), b[n:]
+		}
+		for i := range attrs {
+			var got nflog.Packet
+			m.Attrs = slices.Concat(slices.Concat(attrs[i:]...), slices.Concat(attrs[:i]...))
+			if err := got.Decode(m); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("beginning with attribute %d:\ngot  %+v\nwant %+v", i, got, want)
+			}
+		}
+		slices.Reverse(attrs)
+		var got nflog.Packet
+		m.Attrs = slices.Concat(attrs...)
+		if err := got.Decode(m); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("in reverse: error %v\ngot  %+v\nwant %+v", err, got, want)
+		}
+	}
+}
+
+func TestDecodeReadsTheBeginningOfWhatIsTooLong(t *testing.T) {
+	var got nflog.Packet
+	err := got.Decode(message(tlv(1, 0x86, 0xdd, 2, 0, 9, 9), tlv(4, 0, 0, 0, 5, 9), tlv(2, 0, 0, 0, 7, 9, 9, 9, 9),
+		tlv(15, 0, 1, 9), tlv(12, 0, 0, 0, 8, 9), tlv(9, 0x60)))
+	want := nflog.Packet{Group: 5, Family: nfnl.IPv4, Proto: 0x86dd, Hook: nfnl.Forward, InDev: 5, Mark: 7,
+		HardwareType: 1, Seq: 8, Payload: []byte{0x60}, ConntrackInfo: attr.InfoUntracked}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("error %v\ngot  %+v\nwant %+v", err, got, want)
+	}
+}

@@ -10,7 +10,8 @@ import (
 // again; concurrent calls of Receive each need one of their own.
 type Batch struct {
 	take  func(Message, error)
-	size  int // of a slot's buffer, in bytes
+	runs  func(msgs []byte) (rest []byte, taken int) // before take, if set
+	size  int                                        // of a slot's buffer, in bytes
 	slots []slot
 	n     int // datagrams that the last receive brought
 	sys   system
@@ -53,6 +54,17 @@ func NewBatch(n, size int, take func(m Message, err error)) *Batch {
 	b.resize(size)
 	return b
 }
+
+// TakeRuns makes f take messages before the function given to NewBatch does: with
+// one call for many of them, where a datagram has many. f gets the messages of a
+// datagram. It takes as many off their beginning as it wants, and returns what
+// follows them and their number. The first that it leaves goes the usual way, and
+// f is called again with those behind it.
+//
+// What f gets is as it came: f must leave what it cannot parse, and every message
+// with a Type below 16, which may be the answer to a Request. What NewBatch says
+// of take holds for f too. Call TakeRuns before the first Receive.
+func (b *Batch) TakeRuns(f func(msgs []byte) (rest []byte, taken int)) { b.runs = f }
 
 // resize makes new buffers. What the last receive brought stays where it is.
 func (b *Batch) resize(size int) {
@@ -97,6 +109,14 @@ func (b *Batch) deliver(c *Conn) (taken int) {
 		}
 		cut := s.cut
 		for rest := s.got; len(rest) > 0; {
+			if b.runs != nil {
+				var n int
+				rest, n = b.runs(rest)
+				taken += n
+			}
+			if len(rest) == 0 {
+				break
+			}
 			var err error
 			rest, err = m.parse(rest)
 			if err != nil && cut {

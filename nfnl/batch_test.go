@@ -2,6 +2,7 @@ package nfnl
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -167,5 +168,32 @@ func TestBatchHasRoomForOneAtLeast(t *testing.T) {
 			k.Fatal(err)
 		}
 		s.want(k, 1, 1)
+	})
+}
+
+func TestRunsAreTakenAndTheRestGoesTheUsualWay(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		id := func(m Message) uint32 { return binary.BigEndian.Uint32(m.Attrs[4:]) }
+		var order []uint32 // of what was taken, 100 more if it was in a run
+		b := NewBatch(2, 512, func(m Message, err error) { order = append(order, id(m)) })
+		b.TakeRuns(func(msgs []byte) (rest []byte, taken int) {
+			for len(msgs) > 0 {
+				m, rest, err := Next(msgs)
+				if err != nil || m.Type != queuePacket || id(m) == 3 {
+					break
+				}
+				order = append(order, 100+id(m))
+				msgs, taken = rest, taken+1
+			}
+			return msgs, taken
+		})
+		k.deliver(slices.Concat(packet(1), packet(2), packet(3), nlmsg(16, uint16(typeNoop), 0, 0, 0), packet(4)))
+		k.packets(5, 5)
+		if err := k.conn.Receive(b); err != nil {
+			k.Fatal(err)
+		}
+		if want := []uint32{101, 102, 3, 104, 105}; !slices.Equal(order, want) {
+			k.Errorf("taken in the order %v, want %v", order, want)
+		}
 	})
 }
