@@ -27,8 +27,9 @@ type Config struct {
 
 	// MaxLen is how many packets the kernel holds for a verdict before it drops
 	// new ones, or lets them through if FailOpen is set. Only the kernel's own
-	// counters show that. 0 means 16,384; kernels from 7.0 on hold at most
-	// 65,536.
+	// counters show that. 0 means 16,384. Kernels that find packets by hash, from
+	// 7.0 on and some before, hold at most 65,536, whatever MaxLen is; packets above
+	// that are in Stats.Lost, for they have an ID.
 	MaxLen uint32
 
 	// FailOpen makes the kernel accept, not drop, what does not fit the queue

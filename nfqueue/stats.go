@@ -4,7 +4,7 @@ import "sync/atomic"
 
 // Stats are counts since Open. Every packet that the kernel queued is in
 // Packets, Malformed or Lost, or still on the socket; packets that found the
-// queue full are counted by the kernel alone.
+// queue full are counted by the kernel alone, but see Config.MaxLen.
 type Stats struct {
 	Packets   uint64 // handed over
 	Lost      uint64 // found no room on the socket, and were dropped or bypassed
