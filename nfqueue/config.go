@@ -52,7 +52,8 @@ type Config struct {
 
 	// ConntrackVerdicts makes sure that the kernel can change connections by
 	// verdict, without the cost of Conntrack on every packet; Open fails where it
-	// cannot. Conntrack allows such verdicts too.
+	// cannot. Conntrack allows such verdicts too, and tells which packets have no
+	// connection to be changed.
 	ConntrackVerdicts bool
 
 	// BestEffort makes Open do without Conntrack, ConntrackVerdicts and

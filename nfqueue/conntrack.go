@@ -34,9 +34,11 @@ var allLabels = attr.ConntrackLabels{
 // WithConntrackMark returns v with new bits for the mark of the packet's
 // connection: those in mask, of which 0 means all.
 //
-// Changes of the connection need Config.Conntrack or Config.ConntrackVerdicts,
-// and a packet that is tracked: else the packet gets Config.Fallback and OnError
-// is told ErrUntracked. The kernel does not say whether it made them.
+// Changes of the connection need Config.Conntrack or Config.ConntrackVerdicts;
+// else the packet gets Config.Fallback and OnError is told ErrUntracked. With
+// Conntrack a packet that is not tracked gets the same. With ConntrackVerdicts
+// alone it cannot be told, and the change is lost. The kernel does not say whether
+// it made one.
 func (v Verdict) WithConntrackMark(mark, mask uint32) Verdict {
 	if mask == 0 {
 		mask = 0xffffffff

@@ -163,14 +163,34 @@ func TestTicketRemembersWhetherThePacketIsTracked(t *testing.T) {
 }
 
 func TestConntrackChangeByID(t *testing.T) {
-	for cfg, refused := range map[*nfqueue.Config]bool{
-		{}: true, {Conntrack: true}: false, {ConntrackVerdicts: true}: false,
+	for name, c := range map[string]struct {
+		cfg     nfqueue.Config
+		message []byte
+		refused bool
+	}{
+		"neither is set":                  {nfqueue.Config{}, tracked(1), true},
+		"Conntrack, and tracked":          {nfqueue.Config{Conntrack: true}, tracked(1), false},
+		"Conntrack, and untracked":        {nfqueue.Config{Conntrack: true}, packetMessage(1), true},
+		"ConntrackVerdicts, nothing told": {nfqueue.Config{ConntrackVerdicts: true}, packetMessage(1), false},
 	} {
-		q, w := tap(t, *cfg)
-		w.Deliver(tracked(1))
-		holdAll(t, q, 1, nfqueue.Hold())
-		if err := q.SetVerdict(1, nfqueue.Accept().WithConntrackMark(1, 0)); errors.Is(err, nfqueue.ErrUntracked) != refused {
-			t.Errorf("%+v: got %v", cfg, err)
+		for where, hold := range map[string]bool{"held": true, "with its handler": false} {
+			t.Run(name+", "+where, func(t *testing.T) {
+				c.cfg.Fallback = nfqueue.Stop()
+				q, w := tap(t, c.cfg)
+				w.Deliver(c.message)
+				b := q.NewBatch()
+				receive(t, q, b, 1)
+				if hold {
+					b.Verdicts[0] = nfqueue.Hold()
+					if err := q.Send(b); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := q.SetVerdict(1, nfqueue.Accept().WithConntrackMark(1, 0)); errors.Is(err, nfqueue.ErrUntracked) != c.refused {
+					t.Errorf("got %v", err)
+				}
+				w.wantSent(t, map[bool]string{true: "1 stop", false: "1 accept"}[c.refused])
+			})
 		}
 	}
 }

@@ -50,7 +50,7 @@ var (
 	ErrForbidden = errors.New("the kernel drops such a rewrite (Linux 7.2 and later)")
 
 	// ErrUntracked says that a packet has no connection, or none that a verdict
-	// could change.
+	// could change. With Config.ConntrackVerdicts alone it is not known of a verdict.
 	ErrUntracked = errors.New("the packet is not tracked, or neither Config.Conntrack nor ConntrackVerdicts is set")
 
 	// ErrExpectation refuses an expectation that cannot be used.

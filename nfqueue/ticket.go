@@ -96,11 +96,7 @@ func (q *Queue) SetVerdict(id uint32, v Verdict) error {
 	if v.has(changeOne) {
 		return fmt.Errorf("nfqueue %d: packet %d: %v needs the packet's Ticket", q.number, id, v)
 	}
-	t := Ticket{q: q, id: id, queue: q.number}
-	if !q.cfg().Conntrack && !q.cfg().ConntrackVerdicts {
-		t.flags |= ticketUntracked
-	}
-	return q.setVerdict(t, v)
+	return q.setVerdict(Ticket{q: q, id: id, queue: q.number}, v)
 }
 
 // cannotTrack reports whether a change of p's connection would be lost.
@@ -123,6 +119,7 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	if err != nil {
 		return fmt.Errorf("nfqueue %d: packet %d: %w", q.number, t.id, err)
 	}
+	t.flags |= p.flags // by ID nothing was known of it
 	msg := q.buffers.Get().(*[]byte)
 	defer q.buffers.Put(msg)
 	b, refused := q.appendVerdict((*msg)[:0], &t, &v)
