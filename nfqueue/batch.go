@@ -226,4 +226,5 @@ func (b *Batch) abandon() {
 	}
 	b.mu.Unlock()
 	b.end() // what it says, Run's error or a panic has said already
+	b.count(-1)
 }

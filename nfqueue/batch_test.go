@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -285,6 +286,23 @@ func TestDrainTellsOfPacketsThatAreGone(t *testing.T) {
 	}
 }
 
+func TestDrainThatFailsLeavesNoReceiverBehind(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: fallback})
+	refuseVerdicts(k, 1, 1, syscall.EPERM)
+	held(t, q, k, 1)
+	if err := q.SetVerdict(1, nfqueue.Accept()); err != nil {
+		t.Fatal(err)
+	}
+	id := k.Enqueue(packet("y")) // comes with the refusal
+	if err := q.Drain(nfqueue.Drop()); !errors.Is(err, syscall.EPERM) {
+		t.Errorf("got %v", err)
+	}
+	wantVerdict(t, k, id, fallback)
+	if n := q.Receivers(); n != 0 {
+		t.Errorf("%d receivers are left", n)
+	}
+}
+
 func TestDrainNeedsAVerdictThatFitsAll(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	id := k.Enqueue(packet("x"))
@@ -297,5 +315,27 @@ func TestDrainNeedsAVerdictThatFitsAll(t *testing.T) {
 	}
 	if !slices.Equal(k.Waiting(), []uint32{id}) {
 		t.Errorf("waiting are %v", k.Waiting())
+	}
+}
+
+// A system call that the scheduler does not know of stops the garbage collector
+// for as long as it takes.
+func TestOnlyShortVerdictsAreSentByAShortCall(t *testing.T) {
+	for name, c := range map[string]struct {
+		packet nfqueue.Packet
+		msg    int
+		short  bool
+	}{
+		"a small packet":   {nfqueue.Packet{Len: 60}, 32, true},
+		"a page":           {nfqueue.Packet{Len: 4096}, 4096, true},
+		"a long rewrite":   {nfqueue.Packet{Len: 60}, 4097, false},
+		"a long packet":    {nfqueue.Packet{Len: 4097}, 32, false},
+		"a small GSO one":  {nfqueue.Packet{Len: 3000, GSO: true}, 32, false},
+		"a large GSO one":  {nfqueue.Packet{Len: 65535, GSO: true}, 65535, false},
+		"longer than long": {nfqueue.Packet{Len: 1 << 20}, 32, false},
+	} {
+		if short := c.packet.Ticket().Short(make([]byte, c.msg)); short != c.short {
+			t.Errorf("%s: short is %v", name, short)
+		}
 	}
 }

@@ -12,5 +12,12 @@ const (
 	NoRewrite   = noRewrite
 )
 
+// Short reports whether msg, with the verdict on t's packet, is sent by a system
+// call that Go's scheduler does not know of.
+func (t Ticket) Short(msg []byte) bool { return t.short(msg) }
+
+// Receivers returns how many may have packets without a verdict.
+func (q *Queue) Receivers() int { return int(q.receivers.Load()) }
+
 // Restrict says what q's kernel lets a payload change.
 func (q *Queue) Restrict(r restriction) { q.restriction = r }

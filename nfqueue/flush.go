@@ -39,14 +39,32 @@ func (b *Batch) flush() {
 	b.out = b.out[:0]
 }
 
-// send sends out. One verdict takes the kernel little longer than the packet's
-// way; many of them are no short call.
+// send sends out.
 func (b *Batch) send() error {
 	if len(b.tickets) == 1 {
-		return b.q.conn.SendShort(b.out)
+		return b.q.sendOne(&b.tickets[0], b.out)
 	}
 	return b.q.conn.Send(b.out)
 }
+
+// sendOne sends the verdict on one packet.
+func (q *Queue) sendOne(t *Ticket, msg []byte) error {
+	if t.short(msg) {
+		return q.conn.SendShort(msg)
+	}
+	return q.conn.Send(msg)
+}
+
+// short reports whether the kernel is done with a verdict in microseconds. It
+// takes little longer than the packet's way, unless there is much to copy, or a
+// GSO packet to be cut on that way.
+func (t *Ticket) short(msg []byte) bool {
+	return len(msg) <= shortSend && t.length <= shortSend && t.flags&ticketGSO == 0
+}
+
+// shortSend is how long a verdict and its packet are at most for a short call, in
+// bytes: most devices have longer ones only as GSO.
+const shortSend = 4 << 10
 
 // startTimer bounds how long verdicts wait for the other handlers.
 func (b *Batch) startTimer() {

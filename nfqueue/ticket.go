@@ -120,11 +120,12 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 		return fmt.Errorf("nfqueue %d: packet %d: %w", q.number, t.id, err)
 	}
 	t.flags |= p.flags // by ID nothing was known of it
+	t.length = uint32(p.size)
 	msg := q.buffers.Get().(*[]byte)
 	defer q.buffers.Put(msg)
 	b, refused := q.appendVerdict((*msg)[:0], &t, &v)
 	*msg = b
-	if err := q.conn.SendShort(b); err != nil {
+	if err := q.sendOne(&t, b); err != nil {
 		q.waiting.restore(p)
 		return fmt.Errorf("nfqueue %d: packet %d: %w", q.number, t.id, err)
 	}
