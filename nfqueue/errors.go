@@ -3,6 +3,7 @@ package nfqueue
 import (
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/nfpacket/nfpacket/nfnl"
 )
@@ -71,9 +72,12 @@ var (
 	// ErrHoldFallback refuses a HoldFor whose fallback does not fit every packet.
 	ErrHoldFallback = errors.New("the fallback of HoldFor is Hold, or fits one packet only")
 
-	errNoHeader     = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
+	errNoHeader = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
+
+	// errNoQueue is what a Ticket of no queue says, such as the zero one.
+	errNoQueue = fmt.Errorf("nfqueue: the packet did not come from an open queue: %w", net.ErrClosed)
+
+	// These are mistakes in the program, which it cannot do anything about.
 	errForeignBatch = errors.New("the Batch was not made by NewBatch of this queue")
 	errNoHandler    = errors.New("nfqueue: Run needs a Handler, not nil")
-
-	errNoQueue = errors.New("nfqueue: the packet did not come from an open queue")
 )

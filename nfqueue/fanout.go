@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -12,14 +13,14 @@ import (
 // Queues are several queues with one handler, for a rule that spreads packets:
 // "queue flags fanout to 0-3", or "queue to 0-3", which keeps the packets
 // between two addresses in one queue. Each has a socket and a goroutine of its
-// own, and so shares nothing with the others. The zero Queues are none.
+// own, and so shares nothing with the others. The zero Queues are none, and closed.
 type Queues struct {
 	queues      []*Queue
 	configuring sync.Mutex // one at a time
 }
 
-// errNoQueues is what the zero Queues say.
-var errNoQueues = errors.New("nfqueue: there are no queues: OpenRange makes them")
+// errNoQueues is what the zero Queues say: like the zero Queue they are closed.
+var errNoQueues = fmt.Errorf("nfqueue: there are no queues, OpenRange makes them: %w", net.ErrClosed)
 
 // OpenRange opens n queues, the first of which is cfg.Queue. If one of them
 // cannot be opened, none is. The default receive buffer is shared out between
@@ -166,6 +167,9 @@ func (qs *Queues) Stats() Stats {
 
 // Drain gives v to all packets that wait in any of the queues; see Queue.Drain.
 func (qs *Queues) Drain(v Verdict) error {
+	if len(qs.queues) == 0 {
+		return errNoQueues
+	}
 	var errs []error
 	for _, q := range qs.queues {
 		errs = append(errs, q.Drain(v))

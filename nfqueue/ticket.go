@@ -8,7 +8,7 @@ import (
 
 // A Ticket stands for a packet that is decided on later. It is a small value
 // that outlives the Packet; copies stand for the same packet. The zero Ticket
-// stands for none.
+// stands for none: net.ErrClosed.
 type Ticket struct {
 	q      *Queue
 	id     uint32
