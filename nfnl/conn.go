@@ -153,7 +153,11 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 // SetBusyPoll makes a Receive that finds nothing look again and again for d,
 // before it waits. That saves the time it takes to wake up, at the price of a
 // processor's. Zero, or below, is not at all.
-func (c *Conn) SetBusyPoll(d time.Duration) { c.busy.Store(int64(d)) }
+func (c *Conn) SetBusyPoll(d time.Duration) {
+	if !c.never() {
+		c.busy.Store(int64(d))
+	}
+}
 
 // PortID is the socket's netlink address, under which the kernel lists the
 // owner of a queue in /proc/net/netfilter/nfnetlink_queue. It is 0 if the other

@@ -39,6 +39,7 @@ func TestZeroConnIsClosed(t *testing.T) {
 		if n := c.ReadBuffer() + int(c.Drops()) + int(c.PortID()) + c.Buffered(); n != 0 {
 			t.Errorf("%s: numbers add up to %d", kind, n)
 		}
+		c.SetBusyPoll(1)
 		if err := errors.Join(c.Close(), c.Close()); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
