@@ -113,12 +113,23 @@ func newHarness(f flags, dir string) (*harness, error) {
 	if _, err := os.Stat("c/floor.c"); err != nil {
 		return nil, fmt.Errorf("run it in its own directory, with go -C bench run .: %w", err)
 	}
-	var err error
+	err := makeDir(f.profiles)
+	if err != nil {
+		return nil, err
+	}
 	if h.workshop, err = build(dir); err != nil {
 		return nil, err
 	}
 	h.site, err = newSite()
 	return h, err
+}
+
+// makeDir makes a directory, unless its name is empty.
+func makeDir(name string) error {
+	if name == "" {
+		return nil
+	}
+	return os.MkdirAll(name, 0o755)
 }
 
 // write writes the files asked for.
