@@ -2,7 +2,9 @@ package nfnl
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 	"testing"
 	"time"
 )
@@ -36,6 +38,30 @@ func TestPollIsFollowedByAWait(t *testing.T) {
 			k.Fatal(err)
 		}
 		s.want(k, 1, 1)
+	})
+}
+
+func TestDeadlineEndsAPoll(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		var s seen
+		k.conn.SetBusyPoll(forEver)
+		for name, set := range map[string]func(receive func() error) func() error{
+			"before": func(receive func() error) func() error {
+				k.conn.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
+				return k.background(receive)
+			},
+			"during": func(receive func() error) func() error {
+				k.conn.SetReadDeadline(time.Time{})
+				received := k.background(receive)
+				time.Sleep(time.Millisecond)
+				k.conn.SetReadDeadline(time.Now())
+				return received
+			},
+		} {
+			if err := set(func() error { return k.conn.Receive(s.batch(8)) })(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				k.Errorf("%s: %v", name, err)
+			}
+		}
 	})
 }
 

@@ -313,10 +313,11 @@ func (m *system) recvWaiting(fd uintptr) bool {
 }
 
 // recvPolling is recv again and again, until there is something, the receiver is
-// called back, or time is up. It does not yield the processor in between: on a busy
+// called back or its deadline reached, or time is up. It does not yield the processor in between: on a busy
 // machine Linux would give it back only after milliseconds.
 func (m *system) recvPolling(fd uintptr) {
-	for end := time.Now().Add(m.busy); m.errno == unix.EAGAIN && m.waiter.wanted() && time.Now().Before(end); {
+	now := time.Now()
+	for end := now.Add(m.busy); m.errno == unix.EAGAIN && now.Before(end) && m.waiter.wanted(now); now = time.Now() {
 		m.recv(fd)
 	}
 }

@@ -155,7 +155,16 @@ func (c *Conn) fill(r *Receiver, b *Batch) error {
 }
 
 // wanted reports whether r, which polls for packets, is to go on.
-func (r *Receiver) wanted() bool { return r.c.holder.Load() == r && !r.c.isClosed() }
+func (r *Receiver) wanted(now time.Time) bool {
+	return r.c.holder.Load() == r && !r.c.isClosed() && !r.c.isDue(now)
+}
+
+// isDue reports whether the user's deadline has come.
+func (c *Conn) isDue(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.deadline.IsZero() && !now.Before(c.deadline)
+}
 
 // interrupt makes r return from the kernel, if it is there.
 func (r *Receiver) interrupt() {

@@ -83,7 +83,8 @@ type Config struct {
 	// for them, at most 10 ms. 0 is not at all. A poll saves the time that it takes
 	// to wake up, if packets come one by one and there is a processor to spare. Where
 	// there is none it keeps whom the packet is for from running, and makes things
-	// slower: measure. Some 50 µs cover a round trip between two programs.
+	// slower: measure. Some 50 µs cover a round trip between two programs. Each Run
+	// that waits polls, with OpenRange each queue's, and so needs a processor.
 	BusyPoll time.Duration
 
 	// Batch is how many packets one system call may deliver, and how many
