@@ -142,7 +142,9 @@ func (p *Packet) walk(b []byte, at int, has found) (found, error) {
 		case attrGlobalSeq:
 			p.GlobalSeq = be32(b, at)
 		case attrConntrack:
-			p.conntrack = value(b, at, n)
+			if n > attrHeaderLen { // else there is nothing to know
+				p.conntrack = value(b, at, n)
+			}
 		case attrConntrackInfo:
 			p.ConntrackInfo = attr.ConntrackInfo(be32(b, at))
 		case attrVLAN:

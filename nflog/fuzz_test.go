@@ -3,6 +3,7 @@ package nflog_test
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ func FuzzPacket(f *testing.F) {
 		f.Add(m.Attrs[:len(m.Attrs)-30])
 	}
 	f.Add(tracked(attr.InfoNew, connection).Attrs)
+	f.Add(slices.Concat(packetHeader(), tlv(0x8012))) // a connection of which nothing is known
 	f.Add([]byte{})
 	for _, file := range captured.Native(f) {
 		for _, m := range file.Messages(f, typePacket) {
