@@ -676,6 +676,41 @@ func TestVerdictChangesTheConnectionsTimeout(t *testing.T) {
 	}
 }
 
+// A verdict sets and clears bits of a connection's status. Where it would clear
+// one that has to stay, it changes nothing behind that.
+func TestVerdictChangesTheConnectionsStatus(t *testing.T) {
+	const can = attr.StatusSeenReply | attr.StatusAssured | attr.StatusFixedTimeout | attr.StatusHelper
+	for name, cfg := range verdictConfigs {
+		t.Run(name, func(t *testing.T) {
+			l, ok := newConntrackLane(t, cfg)
+			if !ok {
+				return
+			}
+			verdicts := make(chan nfqueue.Verdict, 1)
+			runQueue(t, l.queue, func(*nfqueue.Packet) nfqueue.Verdict { return <-verdicts })
+			accept := nfqueue.Accept().WithConntrackMark(7, 0)
+			for i, c := range []struct {
+				status, want attr.ConntrackStatus
+				mark         uint32
+			}{
+				{attr.StatusFixedTimeout | attr.StatusConfirmed | attr.StatusDying, attr.StatusFixedTimeout, 7},
+				{attr.StatusHelper, attr.StatusHelper, 7},
+				{attr.StatusAssured | attr.StatusFixedTimeout, attr.StatusAssured | attr.StatusFixedTimeout, 7},
+				{attr.StatusHelper, attr.StatusAssured | attr.StatusFixedTimeout, 0xff00}, // what the rule sets
+				{attr.StatusAssured | attr.StatusSeenReply, attr.StatusAssured | attr.StatusSeenReply, 7},
+				{attr.StatusAssured, attr.StatusAssured | attr.StatusSeenReply, 0xff00},
+			} {
+				verdicts <- accept.WithConntrackStatus(c.status)
+				send(t, l.from, "x")
+				wantReceived(t, l.to, "x")
+				if all := connections(t, l.net); len(all) != 1 || all[0].Status&can != c.want || all[0].Mark != c.mark {
+					t.Errorf("after packet %d: %+v, want status %v, mark %#x", i, all, c.want, c.mark)
+				}
+			}
+		})
+	}
+}
+
 // A packet that is not tracked, or that comes from a queue which was not asked
 // to change connections, gets the fallback, and the program is told.
 func TestVerdictOnAnUntrackedPacketGetsTheFallback(t *testing.T) {

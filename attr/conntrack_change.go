@@ -39,3 +39,10 @@ func AppendConntrackTimeout(b []byte, d time.Duration) []byte {
 	}
 	return AppendUint32(b, ctaTimeout, uint32(min(max(seconds, 0), math.MaxUint32)))
 }
+
+// AppendConntrackStatus adds to the nest of a verdict which of the bits that can
+// be changed the connection is to have. The kernel ignores other bits
+// (ctnetlink_update_status).
+func AppendConntrackStatus(b []byte, status ConntrackStatus) []byte {
+	return AppendUint32(b, ctaStatus, uint32(status))
+}

@@ -24,6 +24,7 @@ type conntrackChange struct {
 	mark, markMask     uint32
 	labels, labelsMask attr.ConntrackLabels
 	timeout            time.Duration
+	status             attr.ConntrackStatus
 }
 
 // allLabels is a mask of all bits.
@@ -70,6 +71,28 @@ func (v Verdict) WithConntrackTimeout(d time.Duration) Verdict {
 	return v
 }
 
+// changeableStatus has the bits of a status that verdicts can change: all but
+// IPS_UNCHANGEABLE_MASK.
+const changeableStatus = attr.StatusSeenReply | attr.StatusAssured | attr.StatusFixedTimeout | attr.StatusHelper
+
+// WithConntrackStatus returns v with new values for the bits StatusSeenReply,
+// StatusAssured, StatusFixedTimeout and StatusHelper of the connection; others
+// are passed over. It is for the status of Packet.Conntrack with bits added, or
+// StatusFixedTimeout taken away:
+//
+//	c, err := p.Conntrack()
+//	...
+//	return nfqueue.Accept().WithConntrackTimeout(time.Hour).WithConntrackStatus(c.Status | attr.StatusFixedTimeout)
+//
+// All four bits are set or cleared, so what status lacks is cleared. StatusSeenReply
+// and StatusAssured cannot be: if the connection has one that status lacks, also
+// one that it got since the packet was queued, then this change is lost, and with
+// it new labels and a new mark in the same verdict. A new timeout is not.
+func (v Verdict) WithConntrackStatus(status attr.ConntrackStatus) Verdict {
+	v.conntrack.status, v.change = status&changeableStatus, v.change|changeConntrackStatus
+	return v
+}
+
 // ConntrackMark returns the new bits of the connection's mark and which they
 // are, and whether there are any.
 func (v Verdict) ConntrackMark() (mark, mask uint32, ok bool) {
@@ -88,6 +111,12 @@ func (v Verdict) ConntrackTimeout() (d time.Duration, ok bool) {
 	return v.conntrack.timeout, v.has(changeConntrackTimeout)
 }
 
+// ConntrackStatus returns those of the bits that a verdict can change which the
+// connection is to have, and whether they change.
+func (v Verdict) ConntrackStatus() (status attr.ConntrackStatus, ok bool) {
+	return v.conntrack.status, v.has(changeConntrackStatus)
+}
+
 // appendConntrack appends NFQA_CT. The kernel takes its attributes in an order
 // of its own, and stops silently at the first that it cannot use
 // (ctnetlink_glue_parse_ct).
@@ -102,6 +131,9 @@ func (v *Verdict) appendConntrack(b []byte) []byte {
 	}
 	if v.has(changeConntrackTimeout) {
 		b = attr.AppendConntrackTimeout(b, v.conntrack.timeout)
+	}
+	if v.has(changeConntrackStatus) {
+		b = attr.AppendConntrackStatus(b, v.conntrack.status)
 	}
 	return attr.EndNested(b, start)
 }

@@ -89,6 +89,10 @@ func TestConntrackChangesOnTheWire(t *testing.T) {
 		"timeout":                 {nfqueue.Accept().WithConntrackTimeout(time.Minute), [][]byte{tlv(7, "0000003c")}},
 		"timeout, rounded up":     {nfqueue.Accept().WithConntrackTimeout(1500 * time.Millisecond), [][]byte{tlv(7, "00000002")}},
 		"timeout below 0":         {nfqueue.Accept().WithConntrackTimeout(-time.Second), [][]byte{tlv(7, "00000000")}},
+		"status":                  {nfqueue.Accept().WithConntrackStatus(attr.StatusAssured | attr.StatusSeenReply), [][]byte{tlv(3, "00000006")}},
+		"status, none of it":      {nfqueue.Accept().WithConntrackStatus(0), [][]byte{tlv(3, "00000000")}},
+		"status, what can change": {nfqueue.Accept().WithConntrackStatus(0xffffffff), [][]byte{tlv(3, "00002406")}},
+		"status and timeout":      {nfqueue.Accept().WithConntrackStatus(attr.StatusFixedTimeout).WithConntrackTimeout(time.Minute), [][]byte{tlv(7, "0000003c"), tlv(3, "00000400")}},
 		"twice":                   {nfqueue.Accept().WithConntrackMark(7, 1).WithConntrackMark(8, 0xf), [][]byte{tlv(8, "00000008"), tlv(21, "0000000f")}},
 		"everything, in any verb": {nfqueue.Drop().WithConntrackTimeout(0).WithConntrackLabels(one, one).WithConntrackMark(1, 1), [][]byte{tlv(8, "00000001"), tlv(21, "00000001"), tlv(22, one[:]), tlv(23, one[:]), tlv(7, "00000000")}},
 	} {
@@ -127,6 +131,7 @@ func TestConntrackChangesThatTheKernelWouldIgnore(t *testing.T) {
 			"mark":    nfqueue.Accept().WithConntrackMark(7, 0),
 			"labels":  nfqueue.Accept().WithConntrackLabels(labels(3), attr.ConntrackLabels{}),
 			"timeout": nfqueue.Accept().WithConntrackTimeout(time.Second),
+			"status":  nfqueue.Accept().WithConntrackStatus(attr.StatusAssured),
 		} {
 			t.Run(name+", "+what, func(t *testing.T) {
 				told := newTold()
@@ -201,6 +206,7 @@ func TestVerdictsOnConnectionsAreEqualIfTheyDoTheSame(t *testing.T) {
 		a, a.WithConntrackMark(0, 0), a.WithConntrackMark(1, 0), a.WithConntrackMark(1, 1),
 		a.WithConntrackLabels(labels(1), labels(1)), a.WithConntrackLabels(labels(1), labels(1, 2)),
 		a.WithConntrackTimeout(0), a.WithConntrackTimeout(time.Second),
+		a.WithConntrackStatus(0), a.WithConntrackStatus(attr.StatusAssured),
 	}
 	for i, a := range all {
 		for j, b := range all {
@@ -231,11 +237,18 @@ func TestVerdictsOnConnectionsCanBeLookedAt(t *testing.T) {
 	if d, ok := v.ConntrackTimeout(); d != time.Minute || !ok {
 		t.Errorf("timeout %v, %v", d, ok)
 	}
+	if s, ok := v.ConntrackStatus(); ok {
+		t.Errorf("status %v", s)
+	}
+	if s, ok := v.WithConntrackStatus(attr.StatusAssured | attr.StatusDying).ConntrackStatus(); s != attr.StatusAssured || !ok {
+		t.Errorf("status %v, %v", s, ok)
+	}
 }
 
 func TestNoAllocsForConntrackChanges(t *testing.T) {
 	p, buf := decode(t, tracked(1)), make([]byte, 0, 1024)
-	v := nfqueue.Accept().WithConntrackMark(7, 1).WithConntrackLabels(labels(1), labels(1)).WithConntrackTimeout(time.Second)
+	v := nfqueue.Accept().WithConntrackMark(7, 1).WithConntrackLabels(labels(1), labels(1)).WithConntrackTimeout(time.Second).
+		WithConntrackStatus(attr.StatusAssured)
 	noAllocs(t, "Append of changes to the connection", func() {
 		if _, err := v.Append(buf, p); err == nil {
 			return

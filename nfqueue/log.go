@@ -120,6 +120,9 @@ func (v *Verdict) writeConntrack(s *strings.Builder) {
 	if v.has(changeConntrackTimeout) {
 		fmt.Fprintf(s, ", ct timeout %v", c.timeout)
 	}
+	if v.has(changeConntrackStatus) {
+		fmt.Fprintf(s, ", ct status %v", c.status)
+	}
 	if e, ok := v.Expectation(); ok {
 		fmt.Fprintf(s, ", ct expectation %v", e.Tuple)
 	}
@@ -133,7 +136,7 @@ func (v *Verdict) expires() bool {
 // LogValue implements slog.LogValuer with a group: action, and of what there is
 // for and then (HoldFor), queue and bypass, mark, priority, conntrack, vlan,
 // link_header and payload. Of the last two it has the length in bytes, of
-// conntrack those of mark and mask, labels and labels_mask, timeout and
+// conntrack those of mark and mask, labels and labels_mask, timeout, status and
 // expectation that change. error is in place of for and then if the fallback is of no use.
 func (v Verdict) LogValue() slog.Value { return slog.GroupValue(v.attrs()...) }
 
@@ -193,6 +196,9 @@ func (v *Verdict) conntrackAttr() slog.Attr {
 	}
 	if v.has(changeConntrackTimeout) {
 		attrs = append(attrs, slog.String("timeout", c.timeout.String()))
+	}
+	if v.has(changeConntrackStatus) {
+		attrs = append(attrs, slog.String("status", c.status.String()))
 	}
 	if e, ok := v.Expectation(); ok {
 		t := &e.Tuple

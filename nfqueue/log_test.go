@@ -126,6 +126,7 @@ func TestVerdictSaysWhatItChangesOnTheConnection(t *testing.T) {
 		{nfqueue.Accept().WithConntrackLabels(labels(1, 127), none), "accept, ct labels [1 127]"},
 		{nfqueue.Accept().WithConntrackLabels(labels(1, 127), labels(1, 2)), "accept, ct labels [1] of [1 2]"},
 		{nfqueue.Accept().WithConntrackTimeout(time.Minute), "accept, ct timeout 1m0s"},
+		{nfqueue.Accept().WithConntrackStatus(attr.StatusAssured | attr.StatusConfirmed), "accept, ct status assured"},
 		{nfqueue.Drop().WithMark(7).WithConntrackMark(7, 0).WithConntrackTimeout(time.Second), "drop, mark 0x7, ct mark 0x7, ct timeout 1s"},
 		{nfqueue.Accept().WithExpectation(expectation()), "accept, ct expectation 17 192.0.2.2:69 > 192.0.2.1:4660"},
 	} {

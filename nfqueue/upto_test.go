@@ -531,6 +531,7 @@ func TestVerdictUpToNeedsOneThatFitsAll(t *testing.T) {
 		nfqueue.Accept().WithConntrackMark(1, 0),
 		nfqueue.Accept().WithConntrackLabels(attr.ConntrackLabels{1}, attr.ConntrackLabels{}),
 		nfqueue.Accept().WithConntrackTimeout(time.Second),
+		nfqueue.Accept().WithConntrackStatus(attr.StatusAssured),
 	} {
 		if err := q.SetVerdictUpTo(1, v); err == nil || !strings.Contains(err.Error(), "nfqueue 7") {
 			t.Errorf("%v: got %v", v, err)

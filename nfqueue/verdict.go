@@ -67,11 +67,12 @@ const (
 	changeConntrackMark
 	changeConntrackLabels
 	changeConntrackTimeout
+	changeConntrackStatus
 	changeExpectation
 	changeVLAN
 	changeLinkHeader
 
-	changeConntrack = changeConntrackMark | changeConntrackLabels | changeConntrackTimeout | changeExpectation
+	changeConntrack = changeConntrackMark | changeConntrackLabels | changeConntrackTimeout | changeConntrackStatus | changeExpectation
 
 	// changeOne are changes for one packet, which others may not fit: they need
 	// its ticket.

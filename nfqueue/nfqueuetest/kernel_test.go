@@ -225,6 +225,7 @@ func TestChangesAreReadFromTheVerdict(t *testing.T) {
 		nfqueue.Accept().WithConntrackMark(1, 0),
 		nfqueue.Accept().WithConntrackLabels(labels, labels),
 		nfqueue.Accept().WithConntrackTimeout(5 * time.Second),
+		nfqueue.Accept().WithConntrackStatus(attr.StatusAssured),
 		nfqueue.Drop().WithMark(1).WithPriority(2).WithRawPayload([]byte("new")),
 	} {
 		q, k := nfqueuetest.Open(t, nfqueue.Config{Queue: 7, ConntrackVerdicts: true})

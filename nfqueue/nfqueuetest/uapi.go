@@ -91,6 +91,7 @@ const errNotSupp = syscall.Errno(524)
 // The attributes of a connection that a verdict may change, enum ctattr_type.
 const (
 	ctaTimeout    = 7  // CTA_TIMEOUT
+	ctaStatus     = 3  // CTA_STATUS
 	ctaMark       = 8  // CTA_MARK
 	ctaMarkMask   = 21 // CTA_MARK_MASK
 	ctaLabels     = 22 // CTA_LABELS

@@ -132,6 +132,8 @@ func changeConntrack(v nfqueue.Verdict, d attr.Decoder) nfqueue.Verdict {
 		switch d.Type() {
 		case ctaTimeout:
 			v = v.WithConntrackTimeout(time.Duration(d.Uint32()) * time.Second)
+		case ctaStatus:
+			v = v.WithConntrackStatus(attr.ConntrackStatus(d.Uint32()))
 		case ctaMark:
 			mark, hasMark = d.Uint32(), true
 		case ctaMarkMask:
