@@ -15,9 +15,9 @@ import (
 // a loop, beside one, or with nobody receiving. No packet is lost by it. Those
 // that the kernel has collected already keep their copy range and fields, and
 // may wait as long as the Collect of before has it. Batch applies to loops and
-// Batches that begin later; Groups cannot change, and Adopt and Socket are as
-// they were. After an error everything is as it was. It needs the privilege
-// that Open does.
+// Batches that begin later, and Adopt stays as it was. Groups cannot change, nor
+// Socket, whose fields must be zero or what they were at Open. After an error
+// everything is as it was. It needs the privilege that Open does.
 func (r *Reader) Configure(cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
@@ -28,6 +28,9 @@ func (r *Reader) Configure(cfg Config) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.cfg()
+	if err := cfg.Socket.CheckUnchanged(old.Socket); err != nil {
+		return r.wrap(fmt.Errorf("Config.Socket.%w", err))
+	}
 	cfg.Groups, cfg.Adopt, cfg.Socket = old.Groups, old.Adopt, old.Socket
 	if err := r.configure(cfg, r.change); err != nil {
 		return r.wrap(fmt.Errorf("configure %w", err))

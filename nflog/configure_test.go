@@ -93,13 +93,15 @@ func TestConfigureRefusesWrongFieldsByName(t *testing.T) {
 		{"BufferSize", nflog.Config{Groups: groups, BufferSize: 131073}},
 		{"Conntrack", nflog.Config{Groups: groups, Flags: 4}},
 		{"Batch", nflog.Config{Groups: groups, Batch: 257}},
+		{"Socket.NetNS", nflog.Config{Groups: groups, Socket: nfnl.Config{NetNS: 4}}},
+		{"Socket.ReadBuffer", nflog.Config{Groups: groups, Socket: nfnl.Config{ReadBuffer: 12345}}},
 	} {
 		if err := r.Configure(c.cfg); err == nil || !strings.Contains(err.Error(), "Config."+c.field) && c.field != "Conntrack" {
 			t.Errorf("%+v: error %v, want one about %s", c.cfg, err, c.field)
 		}
 	}
 	k.Refuse(nil)
-	if err := r.Configure(nflog.Config{Groups: []uint16{6, 5}}); err != nil { // in any order
+	if err := r.Configure(nflog.Config{Groups: []uint16{6, 5}, Socket: r.Granted().Socket}); err != nil { // in any order
 		t.Error(err)
 	}
 }

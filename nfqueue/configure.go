@@ -13,8 +13,8 @@ import (
 // Configure changes an open queue to cfg, from anywhere: also in a handler,
 // beside a Run, or with nobody receiving. No packet is lost by it. Those that are
 // queued already keep their copy range and fields. Batch applies to Runs that
-// start later; Queue and Socket cannot change. After an error of the kernel's
-// everything is as it was.
+// start later. Queue cannot change, nor Socket, whose fields must be zero or what
+// they were at Open. After an error everything is as it was.
 func (q *Queue) Configure(cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
@@ -24,7 +24,11 @@ func (q *Queue) Configure(cfg Config) error {
 	}
 	q.configuring.Lock()
 	defer q.configuring.Unlock()
-	cfg.Socket = q.cfg().Socket
+	socket := q.cfg().Socket
+	if err := cfg.Socket.CheckUnchanged(socket); err != nil {
+		return q.wrap(fmt.Errorf("Config.Socket.%w", err))
+	}
+	cfg.Socket = socket
 	return q.wrap(q.configure(cfg, false))
 }
 

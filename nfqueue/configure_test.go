@@ -368,11 +368,31 @@ func TestGrantedHasTheDefaults(t *testing.T) {
 	if g.Queue != 7 || g.CopyRange != 65531 || g.MaxLen != 16384 || g.Batch != 64 || g.FlushAfter != 100*time.Microsecond || g.MaxHeld != 16384 {
 		t.Errorf("granted is %+v", g)
 	}
-	if err := q.Configure(nfqueue.Config{Queue: 7, Socket: nfnl.Config{ReadBuffer: 12345}}); err != nil {
-		t.Fatal(err)
+}
+
+// The socket stays what it is, and who wants another is told so.
+func TestConfigureCannotChangeTheSocket(t *testing.T) {
+	opened := nfnl.Config{NetNS: 3, ReadBuffer: 12345} // which OpenConn makes no use of
+	q, k := open(t, nfqueue.Config{Socket: opened})
+	r := record(k)
+	for says, socket := range map[string]nfnl.Config{
+		"Config.Socket.NetNS is 4":           {NetNS: 4},
+		"Config.Socket.ReadBuffer is 123456": {ReadBuffer: 123456},
+	} {
+		if err := q.Configure(nfqueue.Config{Queue: 7, Socket: socket, CopyRange: 9}); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want %q", err, says)
+		}
 	}
-	if after := q.Granted().Socket; after != g.Socket {
-		t.Errorf("the socket became %+v, was %+v", after, g.Socket)
+	if sent := r.take(); len(sent) > 0 {
+		t.Errorf("the kernel was sent %x", sent)
+	}
+	for _, socket := range []nfnl.Config{{}, opened, {NetNS: 3}, q.Granted().Socket} {
+		if err := q.Configure(nfqueue.Config{Queue: 7, Socket: socket}); err != nil {
+			t.Errorf("%+v: %v", socket, err)
+		}
+		if after := q.Granted().Socket; after != opened {
+			t.Errorf("the socket became %+v, was %+v", after, opened)
+		}
 	}
 }
 
