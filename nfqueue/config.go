@@ -72,7 +72,9 @@ type Config struct {
 	// Fallback answers a packet that would be left without an answer: one that
 	// could not be parsed, whose handler panicked, or whose verdict was refused.
 	// It may have a mark or a priority but no payload, no change of the link
-	// layer, and cannot be Hold. The zero Fallback drops.
+	// layer, and cannot be Hold. Nor can it be what may bring the packet back for
+	// ever: Repeat needs a mark, which a rule before the queue rule has to let
+	// through, and Requeue another queue. The zero Fallback drops.
 	Fallback Verdict
 
 	// FlushAfter is how long a verdict may wait for the handler to decide on the
@@ -178,6 +180,10 @@ func (c Config) check() error {
 		return fmt.Errorf("nfqueue: Config.BusyPoll is %v, not between 0 and %v", c.BusyPoll, maxBusyPoll)
 	case c.Fallback.action == ActionHold:
 		return fmt.Errorf("nfqueue: Config.Fallback is Hold, which leaves the packet without an answer")
+	case c.Fallback.action == ActionRepeat && !c.Fallback.has(changeMark):
+		return fmt.Errorf("nfqueue: Config.Fallback is repeat without a mark, which brings the packet back again and again")
+	case c.Fallback.action == ActionRequeue && c.Fallback.queue == c.Queue:
+		return fmt.Errorf("nfqueue: Config.Fallback is %v, the queue itself, which brings the packet back again and again", c.Fallback)
 	case c.Fallback.change&^(changeMark|changePriority) != 0:
 		return fmt.Errorf("nfqueue: Config.Fallback is %v, which does not fit every packet", c.Fallback)
 	}

@@ -68,6 +68,9 @@ var wrong = map[string]nfqueue.Config{
 	"Config.BusyPoll is -1ns":                {BusyPoll: -1},
 	"Config.BusyPoll is 10.000001ms":         {BusyPoll: 10*time.Millisecond + 1},
 	"Config.Fallback is Hold":                {Fallback: nfqueue.Hold()},
+	"Config.Fallback is repeat without":      {Fallback: nfqueue.Repeat().WithPriority(1)},
+	"Config.Fallback is requeue to 7":        {Queue: 7, Fallback: nfqueue.Requeue(7).WithMark(1)},
+	"Config.Fallback is requeue to 7 or":     {Queue: 7, Fallback: nfqueue.RequeueOrAccept(7)},
 	"Config.Fallback is accept, payload":     {Fallback: nfqueue.Accept().WithPayload(nil)},
 	"Config.Fallback is accept, link head":   {Fallback: nfqueue.Accept().WithLinkHeader(nil)},
 	"Config.Socket.ReadBuffer is -1":         {Socket: nfnl.Config{ReadBuffer: -1}},
@@ -98,6 +101,7 @@ func TestConfigAtItsLimits(t *testing.T) {
 		{CopyRange: 65531},
 		{Batch: 256, BusyPoll: 10 * time.Millisecond, FlushAfter: time.Hour, MaxLen: 1<<32 - 1},
 		{Batch: 1, Fallback: nfqueue.RequeueOrAccept(9).WithMark(1).WithPriority(2)},
+		{Fallback: nfqueue.Repeat().WithMark(0)},
 	} {
 		open(t, cfg)
 	}
