@@ -18,6 +18,10 @@ import (
 // Batches that begin later, and Adopt stays as it was. Groups cannot change, nor
 // Socket, whose fields must be zero or what they were at Open. After an error
 // everything is as it was. It needs the privilege that Open does.
+//
+// cfg is the whole of it: a field that is zero, such as OnError, becomes the
+// default. To change one field keep your own Config, change that in it, and give
+// it all.
 func (r *Reader) Configure(cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
@@ -54,7 +58,9 @@ func (r *Reader) sameGroups(groups []uint16) error {
 // Granted returns the configuration in force: with the defaults filled in and,
 // if Config.BestEffort is set, without what the kernel lacks. With Config.Adopt
 // it is what OpenConn was given, until Configure changes it. For the kernel's
-// default BufferSize it has the least that can be asked for.
+// default BufferSize it has the least that can be asked for. It is for looking
+// at: as the start of a Config for Configure it would keep defaults that depend
+// on other fields, such as CopyRange on MetadataOnly and Batch on Threshold.
 func (r *Reader) Granted() Config {
 	c := *r.cfg()
 	c.Groups = slices.Clone(c.Groups)

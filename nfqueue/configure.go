@@ -15,6 +15,10 @@ import (
 // queued already keep their copy range and fields. Batch applies to Runs that
 // start later. Queue cannot change, nor Socket, whose fields must be zero or what
 // they were at Open. After an error everything is as it was.
+//
+// cfg is the whole of it: a field that is zero, such as OnError or Fallback,
+// becomes the default. To change one field keep your own Config, change that in
+// it, and give it all.
 func (q *Queue) Configure(cfg Config) error {
 	if err := cfg.check(); err != nil {
 		return err
@@ -33,7 +37,9 @@ func (q *Queue) Configure(cfg Config) error {
 }
 
 // Granted returns the configuration in force: with the defaults filled in and,
-// if Config.BestEffort is set, without what the kernel lacks.
+// if Config.BestEffort is set, without what the kernel lacks. It is for looking
+// at: as the start of a Config for Configure it would keep defaults that depend
+// on other fields, such as CopyRange on MetadataOnly and MaxHeld on MaxLen.
 func (q *Queue) Granted() Config { return *q.cfg() }
 
 // configure makes the kernel take cfg, or as much of it as Config.BestEffort

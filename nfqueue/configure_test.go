@@ -370,6 +370,29 @@ func TestGrantedHasTheDefaults(t *testing.T) {
 	}
 }
 
+// One field changes if the rest of the Config is what it was.
+func TestOneFieldIsChangedInOnesOwnConfig(t *testing.T) {
+	told := newTold()
+	cfg := nfqueue.Config{Fallback: fallback, OnError: told.onError, Socket: nfnl.Config{ReadBuffer: 12345}}
+	q, k := open(t, cfg)
+	cfg.Queue = 7
+	for _, change := range []func(){
+		func() { cfg.MaxLen = 30000 },
+		func() { cfg.MetadataOnly = true },
+	} {
+		change()
+		if err := q.Configure(cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if g := q.Granted(); !g.MetadataOnly || g.CopyRange != 0 || g.MaxLen != 30000 || g.MaxHeld != 30000 {
+		t.Errorf("granted is %+v", g)
+	}
+	start(t, q, always(nfqueue.Accept().WithPayload(udpPacket("x")))) // refused
+	wantVerdict(t, k, k.Enqueue(packet("x")), fallback)
+	told.next(t, nfqueue.ErrTruncated)
+}
+
 // The socket stays what it is, and who wants another is told so.
 func TestConfigureCannotChangeTheSocket(t *testing.T) {
 	opened := nfnl.Config{NetNS: 3, ReadBuffer: 12345} // which OpenConn makes no use of

@@ -90,6 +90,32 @@ func ExampleRepeat() {
 	}))
 }
 
+// To change one field, keep the Config that the queue was opened with. It may be
+// done in the handler, as here.
+func ExampleQueue_Configure() {
+	cfg := nfqueue.Config{
+		Queue:    7,
+		OnError:  func(err error) { slog.Warn("nfqueue", "error", err) },
+		Fallback: nfqueue.Accept(),
+	}
+	q, err := nfqueue.Open(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer q.Close()
+
+	packets := 0
+	log.Fatal(q.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
+		if packets++; packets == 1000 {
+			cfg.MetadataOnly = true // seen enough; OnError and Fallback stay
+			if err := q.Configure(cfg); err != nil {
+				slog.Warn("configure", "error", err)
+			}
+		}
+		return nfqueue.Accept()
+	}))
+}
+
 // A program with a loop of its own decides when to receive, and what to do
 // between.
 func ExampleQueue_Receive() {
