@@ -160,6 +160,7 @@ func (c Config) withDefaults() Config {
 	if c.Collect == 0 {
 		c.Collect = defaultCollect
 	}
+	c.Collect = (c.Collect + collectUnit - 1) / collectUnit * collectUnit
 	if c.Batch == 0 {
 		c.Batch = max(packetsAtOnce/int(min(c.Threshold, packetsAtOnce)), minBatch)
 	}

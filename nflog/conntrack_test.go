@@ -6,6 +6,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/nflog"
@@ -163,6 +164,11 @@ func TestGrantedTellsTheDefaults(t *testing.T) {
 	}
 	if err := r.Configure(g); err != nil || r.Granted().BufferSize != g.BufferSize {
 		t.Errorf("%v; granted a buffer of %d, then of %d", err, g.BufferSize, r.Granted().BufferSize)
+	}
+	for collect, want := range map[time.Duration]time.Duration{1: 10 * time.Millisecond, 20 * time.Millisecond: 20 * time.Millisecond, 20*time.Millisecond + 1: 30 * time.Millisecond} {
+		if err := r.Configure(nflog.Config{Groups: g.Groups, Collect: collect}); err != nil || r.Granted().Collect != want {
+			t.Errorf("%v; asked for %v, granted %v, want %v", err, collect, r.Granted().Collect, want)
+		}
 	}
 	g.Groups[0] = 7
 	if again := r.Granted(); again.Groups[0] != 5 {
