@@ -48,8 +48,8 @@ var shown = []struct {
 		`{"group":0,"seq":0,"family":"netdev","hook":"egress","out":3,"proto":"tcp","src":"192.0.2.1:40000","dst":"192.0.2.2:23","len":40}`,
 		nflog.Packet{Family: nfnl.NetDev, Hook: 1, OutDev: 3, Proto: 0x0800, LinkHeader: frame[:14], Payload: frame}},
 	{"on the way out, cut short", "packet 0 of group 0: netdev egress, out 3, EtherType 0x0800",
-		"p.group=0 p.seq=0 p.family=netdev p.hook=egress p.out=3 p.ethertype=0x0800 p.len=0",
-		`{"group":0,"seq":0,"family":"netdev","hook":"egress","out":3,"ethertype":"0x0800","len":0}`,
+		"p.group=0 p.seq=0 p.family=netdev p.hook=egress p.out=3 p.ethertype=0x0800",
+		`{"group":0,"seq":0,"family":"netdev","hook":"egress","out":3,"ethertype":"0x0800"}`,
 		nflog.Packet{Family: nfnl.NetDev, Hook: 1, OutDev: 3, Proto: 0x0800, LinkHeader: frame[:14], Payload: frame[:10]}},
 	// The sender's link-layer address begins like an IP header.
 	{"an ARP request", "packet 0 of group 0: arp output, out 3, EtherType 0x0806, 54 bytes",
@@ -57,8 +57,8 @@ var shown = []struct {
 		`{"group":0,"seq":0,"family":"arp","hook":"output","out":3,"ethertype":"0x0806","len":54}`,
 		nflog.Packet{Family: nfnl.ARP, Hook: 1, OutDev: 3, Proto: 0x0806, Payload: frame}},
 	{"metadata only, an odd prefix", `packet 0 of group 0, "<\"\xff": ip6 output, out 3, EtherType 0x86dd`,
-		"p.group=0 p.seq=0 p.prefix=\"<\\\"\\xff\" p.family=ip6 p.hook=output p.out=3 p.ethertype=0x86dd p.len=0",
-		`{"group":0,"seq":0,"prefix":"\u003c\"\ufffd","family":"ip6","hook":"output","out":3,"ethertype":"0x86dd","len":0}`,
+		"p.group=0 p.seq=0 p.prefix=\"<\\\"\\xff\" p.family=ip6 p.hook=output p.out=3 p.ethertype=0x86dd",
+		`{"group":0,"seq":0,"prefix":"\u003c\"\ufffd","family":"ip6","hook":"output","out":3,"ethertype":"0x86dd"}`,
 		nflog.Packet{Family: nfnl.IPv6, Hook: nfnl.Output, OutDev: 3, Proto: 0x86dd, Prefix: []byte("<\"\xff")}},
 }
 

@@ -32,7 +32,7 @@ type Summary struct {
 	Payload []byte
 
 	// Len is the packet's length, in bytes. 0 is what the IP header says or else
-	// the length of Payload.
+	// the length of Payload; without one it is not known.
 	Len int
 
 	VLAN     attr.VLAN
@@ -71,8 +71,8 @@ func (s *Summary) String() string {
 
 // Append appends the summary to the attributes of a slog group: family, hook,
 // the interfaces that are known (in, out, physin and physout) and vlan; proto,
-// src and dst if there is an IP header, and else ethertype; len; mark, uid and
-// gid if there are any.
+// src and dst if there is an IP header, and else ethertype; len if it is known;
+// mark, uid and gid if there are any.
 func (s *Summary) Append(attrs []slog.Attr) []slog.Attr {
 	attrs = append(attrs,
 		slog.String("family", s.Family.String()),
@@ -91,7 +91,9 @@ func (s *Summary) Append(attrs []slog.Attr) []slog.Attr {
 	} else {
 		attrs = append(attrs, slog.String("ethertype", fmt.Sprintf("%#04x", s.Proto)))
 	}
-	attrs = append(attrs, slog.Int("len", s.length(f)))
+	if n := s.length(f); n > 0 {
+		attrs = append(attrs, slog.Int("len", n))
+	}
 	if s.Mark != 0 {
 		attrs = append(attrs, slog.Uint64("mark", uint64(s.Mark)))
 	}

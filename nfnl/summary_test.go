@@ -14,7 +14,7 @@ func TestSummaryOfNothing(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	b, err := nfnl.MarshalGroup(slog.GroupValue(s.Append(nil)...))
-	if got, want := string(b), `{"family":"unspec","hook":"prerouting","ethertype":"0x0000","len":0}`; got != want || err != nil {
+	if got, want := string(b), `{"family":"unspec","hook":"prerouting","ethertype":"0x0000"}`; got != want || err != nil {
 		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
 }

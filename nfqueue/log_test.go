@@ -32,8 +32,8 @@ var shown = []struct {
 		`{"id":1,"queue":0,"family":"bridge","hook":"prerouting","in":4,"physin":5,"ethertype":"0x0806","len":3}`,
 		nfqueue.Packet{ID: 1, Family: nfnl.Bridge, InDev: 4, PhysInDev: 5, Proto: 0x0806, Payload: []byte{0, 1, 8}, Len: 3}},
 	{"metadata only", "packet 1 of queue 0: ip6 output, out 3, physout 6, EtherType 0x86dd",
-		"p.id=1 p.queue=0 p.family=ip6 p.hook=output p.out=3 p.physout=6 p.ethertype=0x86dd p.len=0",
-		`{"id":1,"queue":0,"family":"ip6","hook":"output","out":3,"physout":6,"ethertype":"0x86dd","len":0}`,
+		"p.id=1 p.queue=0 p.family=ip6 p.hook=output p.out=3 p.physout=6 p.ethertype=0x86dd",
+		`{"id":1,"queue":0,"family":"ip6","hook":"output","out":3,"physout":6,"ethertype":"0x86dd"}`,
 		nfqueue.Packet{ID: 1, Family: nfnl.IPv6, Hook: nfnl.Output, OutDev: 3, PhysOutDev: 6, Proto: 0x86dd}},
 	{"all of it", "packet 1 of queue 0: bridge forward, 802.1Q id 42, udp 192.0.2.1:4660 > 192.0.2.2:9, 28 bytes",
 		`p.id=1 p.queue=0 p.time=2009-02-13T23:31:30.123Z p.family=bridge p.hook=forward p.vlan="802.1Q id 42" ` +
