@@ -44,11 +44,12 @@ var errNoBatch = errors.New("nfnl: the Batch was not made by NewBatch, with a fu
 // NewBatch returns a Batch for n datagrams of up to size bytes each, at least
 // one. Memory is touched only as packets need it.
 //
-// Every message that is not the answer to a Request goes to take, in the order
-// in which the kernel sent it; across all the batches of a Conn, one call at a
-// time. The message is valid until the next Receive with the same Batch. With
-// an error, which wraps ErrMalformed, comes as much of the message as could be
-// read. take must not call methods of the Conn that receive, nor Request.
+// Every message that is not the answer to a Request goes to take, unless the
+// function of TakeRuns has it, in the order in which the kernel sent it; across
+// all the batches of a Conn, one call at a time. The message is valid until the
+// next Receive with the same Batch. With an error, which wraps ErrMalformed,
+// comes as much of the message as could be read. take must not call methods of
+// the Conn that receive, nor Request.
 func NewBatch(n, size int, take func(m Message, err error)) *Batch {
 	b := &Batch{take: take, slots: make([]slot, max(n, 1))}
 	b.resize(size)
