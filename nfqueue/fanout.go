@@ -57,7 +57,10 @@ func (qs *Queues) Queue(i int) *Queue { return qs.queues[i] }
 //
 // If h or OnError panics, Run ends all queues and then panics with a *PanicError
 // in the goroutine that called it, which can recover. If h ends its goroutine, as
-// testing's FailNow does, Run ends that of its caller.
+// testing's FailNow does, Run ends that of its caller. Either way Run first waits
+// for the handlers of other queues that are under way: while one of them blocks,
+// nothing tells of the panic. A handler that may block returns Hold instead, or
+// recovers by itself.
 func (qs *Queues) Run(ctx context.Context, h Handler) error {
 	if len(qs.queues) == 0 {
 		return errNoQueues

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -98,6 +99,32 @@ func TestPanicInOneOfSeveralQueuesIsTheCallers(t *testing.T) {
 	}
 	if e := wait(t, ended); !errors.Is(e.err, net.ErrClosed) {
 		t.Errorf("a second Run: %+v", e)
+	}
+}
+
+func TestPanicWaitsForTheHandlersOfOtherQueues(t *testing.T) {
+	qs, k := openSeveral(t, nfqueue.Config{Fallback: fallback}, 2)
+	blocked, release := make(chan struct{}), make(chan struct{})
+	ended := runAll(qs, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if p.Queue == 8 {
+			panic("oops")
+		}
+		close(blocked)
+		<-release
+		return nfqueue.Accept()
+	})
+	slow := k[0].Enqueue(packet("slow"))
+	wait(t, blocked)
+	wantVerdict(t, k[1], k[1].Enqueue(packet("bad")), fallback)
+	select {
+	case e := <-ended:
+		t.Errorf("Run left a handler behind: %+v", e)
+	case <-time.After(10 * time.Millisecond):
+	}
+	close(release)
+	wantVerdict(t, k[0], slow, nfqueue.Accept())
+	if p, ok := wait(t, ended).recovered.(*nfqueue.PanicError); !ok || p.Value != "oops" {
+		t.Errorf("recovered %v", p)
 	}
 }
 
