@@ -122,6 +122,8 @@
 //     *nfnl.OverrunError when the next packet comes, and Stats.Lost and
 //     Stats.Bypassed count them exactly. A smaller Config.CopyRange makes the
 //     buffer last longer; so does Config.Socket.ReadBuffer.
+//   - The kernel has no memory for the message: dropped, also with FailOpen, and
+//     nothing counts them.
 //   - A device goes down, or anybody deletes a base chain in the network
 //     namespace, as firewalls do when they load new rules: the kernel drops what
 //     is queued. The verdict then comes too late; OnError gets [ErrPacketGone],
