@@ -99,10 +99,10 @@ func (e *Expectation) Check() error {
 		return fmt.Errorf("field Helper has %d bytes, above %d", len(e.Helper), maxHelperName)
 	case len(e.Function) > maxFunctionName:
 		return fmt.Errorf("field Function has %d bytes, above %d", len(e.Function), maxFunctionName)
-	case e.Function != "" && !e.NAT.To.IsValid():
+	case e.Function != "" && e.NAT == (ExpectationNAT{}):
 		return errors.New("field Function needs NAT.To")
-	case e.NAT.Reply && !e.NAT.To.IsValid():
-		return errors.New("field NAT.Reply needs NAT.To")
+	case e.NAT != (ExpectationNAT{}) && !e.NAT.To.IsValid():
+		return errors.New("field NAT has no address in To")
 	}
 	return nil
 }

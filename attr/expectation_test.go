@@ -113,7 +113,7 @@ func TestExpectationsThatCannotBeUsed(t *testing.T) {
 		"Helper has 16 bytes, above 15": func(e *attr.Expectation) { e.Helper = strings.Repeat("x", 16) },
 		"Function has 64 bytes":         func(e *attr.Expectation) { e.Function = strings.Repeat("x", 64) },
 		"Function needs NAT.To":         func(e *attr.Expectation) { e.Function = "nat-follow-master" },
-		"NAT.Reply needs NAT.To":        func(e *attr.Expectation) { e.NAT.Reply = true },
+		"NAT has no address in To":      func(e *attr.Expectation) { e.NAT.Reply = true },
 	} {
 		e := attr.Expectation{Tuple: tuple(6, "192.0.2.2:20", "192.0.2.1:1001"), Mask: mask4, Helper: strings.Repeat("x", 15)}
 		if err := e.Check(); err != nil {
