@@ -34,6 +34,7 @@ type Queue struct {
 	lastID  uint32
 	counted bool
 
+	closed    atomic.Bool  // by Close
 	receivers atomic.Int32 // Runs, and batches between Receive and Send
 	strays    atomic.Bool  // packets may wait that nobody here knows of, from before Open or for want of an answer
 }
@@ -165,7 +166,12 @@ func (q *Queue) SyscallConn() (syscall.RawConn, error) { return q.conn.SyscallCo
 // Close gives the queue back. Everything that waits returns net.ErrClosed. The
 // kernel drops the packets that have no verdict yet; to decide on them, take
 // the rule away and call Drain before. Closing again does nothing.
+//
+// In a handler that goes for the packets that came with its own too, also those
+// decided already whose verdicts are not sent: no handler is called any more. To
+// end Run and lose nothing, cancel its context.
 func (q *Queue) Close() error {
+	q.closed.Store(true)
 	q.waiting.close()
 	q.proc.close()
 	return q.conn.Close()

@@ -56,6 +56,9 @@ func (b *Batch) handle(h Handler) error {
 	for i := range b.Packets {
 		v := h(&b.Packets[i])
 		b.decide(&v)
+		if b.q.closed.Load() {
+			break // no verdict goes anywhere
+		}
 	}
 	return b.end()
 }

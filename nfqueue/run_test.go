@@ -14,6 +14,27 @@ import (
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
+// The other packets of the batch are the kernel's, which drops them.
+func TestCloseInAHandlerIsItsLastCall(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	for range 20 {
+		k.Enqueue(packet("x"))
+	}
+	calls := 0
+	err := q.Run(t.Context(), func(p *nfqueue.Packet) nfqueue.Verdict {
+		if calls++; calls == 3 {
+			q.Close()
+		}
+		return nfqueue.Accept()
+	})
+	if !errors.Is(err, net.ErrClosed) || calls != 3 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+	if s := q.Stats(); s.Packets != 20 || s.Fallbacks != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 func TestVerdictsReachTheKernelAsGiven(t *testing.T) {
 	raw := []byte("twenty bytes at least")
 	verdicts := []nfqueue.Verdict{
