@@ -31,7 +31,8 @@ func AppendConntrackLabels(b []byte, labels, mask ConntrackLabels) []byte {
 }
 
 // AppendConntrackTimeout adds to the nest of a verdict for how long to keep the
-// connection if no other packet comes, in whole seconds, rounded up.
+// connection if no other packet comes, in whole seconds, rounded up. A d below 0
+// is taken for 0.
 func AppendConntrackTimeout(b []byte, d time.Duration) []byte {
 	seconds := int64(d / time.Second)
 	if d%time.Second > 0 {

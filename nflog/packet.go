@@ -67,9 +67,10 @@ type Packet struct {
 	Mark uint32
 
 	// HasOwner says that the packet belongs to a local socket: at the hooks output
-	// and postrouting to the one that sent it, and at input, of TCP and UDP, often
-	// to the one that will get it. UID and GID are those of the process that opened
-	// it, in the user namespace of the program that opened the group.
+	// and postrouting to the one that sent it, at input, of TCP and UDP, often to the
+	// one that will get it, and at ingress of a veth device to the one that sent it
+	// into the other end. UID and GID are those of the process that opened it, in the
+	// user namespace of the program that opened the group.
 	HasOwner bool
 	UID, GID uint32
 

@@ -23,7 +23,7 @@
 //		}
 //		defer q.Close()
 //		err = q.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
-//			if p.Len > 512 {
+//			if p.Len > 28+512 { // after the headers of IPv4 and UDP
 //				return nfqueue.Drop()
 //			}
 //			return nfqueue.Accept()

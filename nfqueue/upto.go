@@ -56,7 +56,9 @@ func (v *Verdict) appendUpTo(b []byte, t *Ticket, n int) []byte {
 // SetVerdictUpTo decides on every packet without a verdict up to and including
 // the one with the ID: on held ones, on those that a handler has or is yet to
 // get, whose verdict is then ignored, and on those not received yet. v can have a
-// mark and a priority, but nothing that fits only some of them.
+// mark and a priority, but nothing that fits only some of them. There need be no
+// packet with the ID, nor any up to it: nothing happens then, and that is no
+// error.
 func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 	if !v.fitsAny() {
 		return fmt.Errorf("nfqueue %d: packets up to %d: %v is no verdict for many packets", q.number, id, v)
