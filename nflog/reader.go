@@ -103,6 +103,9 @@ func (r *Reader) SyscallConn() (syscall.RawConn, error) { return r.conn.SyscallC
 // the kernel has collected, and what a loop has left behind, is lost; cancel the
 // context of a loop over Packets to get it. Closing again does nothing.
 func (r *Reader) Close() error {
+	if r == nil {
+		return nil // as after an Open that failed
+	}
 	err := r.conn.Close() // first, for it ends the Request that may hold the lock
 	r.mu.Lock()
 	defer r.mu.Unlock()

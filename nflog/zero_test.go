@@ -10,6 +10,13 @@ import (
 	"github.com/nfpacket/nfpacket/nflog"
 )
 
+// A deferred Close may come before the error of Open was looked at.
+func TestNilIsClosedAlready(t *testing.T) {
+	if err := (*nflog.Reader)(nil).Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestZeroReaderIsClosed(t *testing.T) {
 	r := new(nflog.Reader)
 	last := func(ctx context.Context) (err error) {

@@ -14,6 +14,9 @@ import (
 // To read logs from it needs no privilege. Verdicts and requests need
 // CAP_NET_ADMIN over the socket's namespace all the same, each time.
 func FileConn(f *os.File) (*Conn, error) {
+	if f == nil { // as os.NewFile returns it for what is no descriptor
+		return nil, fmt.Errorf("nfnl: use a nil file as a netfilter socket: %w", os.ErrInvalid)
+	}
 	t, portID, err := fileSocket(f)
 	if err != nil {
 		return nil, fmt.Errorf("nfnl: use %s as a netfilter socket: %w", f.Name(), err)

@@ -124,6 +124,9 @@ func TestFileConnOfSomethingElse(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if _, err := FileConn(nil); !errors.Is(err, os.ErrInvalid) {
+		t.Errorf("no file at all: %v", err)
+	}
 	if _, err := plain.WriteString("still open"); err != nil {
 		t.Error(err)
 	}

@@ -182,6 +182,9 @@ func (qs *Queues) Drain(v Verdict) error {
 
 // Close closes all queues. Closing again does nothing.
 func (qs *Queues) Close() error {
+	if qs == nil {
+		return nil // as after an OpenRange that failed
+	}
 	var errs []error
 	for _, q := range qs.queues {
 		errs = append(errs, q.Close())

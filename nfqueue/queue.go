@@ -171,6 +171,9 @@ func (q *Queue) SyscallConn() (syscall.RawConn, error) { return q.conn.SyscallCo
 // decided already whose verdicts are not sent: no handler is called any more. To
 // end Run and lose nothing, cancel its context.
 func (q *Queue) Close() error {
+	if q == nil {
+		return nil // as after an Open that failed
+	}
 	q.closed.Store(true)
 	q.waiting.close()
 	q.proc.close()

@@ -45,6 +45,13 @@ func TestZeroQueueIsClosed(t *testing.T) {
 	}
 }
 
+// A deferred Close may come before the error of Open was looked at.
+func TestNilIsClosedAlready(t *testing.T) {
+	if err := errors.Join((*nfqueue.Queue)(nil).Close(), (*nfqueue.Queues)(nil).Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestZeroQueuesAreNone(t *testing.T) {
 	qs := new(nfqueue.Queues)
 	for name, err := range map[string]error{
