@@ -7,12 +7,8 @@ import (
 	"fmt"
 )
 
-// The header of an attribute, struct nlattr of linux/netlink.h.
-const (
-	headerLen = 4      // NLA_HDRLEN
-	typeMask  = 0x3fff // NLA_TYPE_MASK
-	nested    = 0x8000 // NLA_F_NESTED
-)
+// nested is NLA_F_NESTED of linux/netlink.h.
+const nested = 0x8000
 
 // ErrMalformed is wrapped by every decoding error.
 var ErrMalformed = errors.New("malformed attribute")
@@ -50,15 +46,15 @@ func NewDecoder(b []byte) Decoder {
 // list and after the first error; Err tells which.
 func (d *Decoder) Next() bool {
 	b := d.rest
-	if len(b) < headerLen {
+	if len(b) < HeaderLen {
 		return d.stop()
 	}
 	n := int(binary.NativeEndian.Uint16(b))
-	d.typ = binary.NativeEndian.Uint16(b[2:]) & typeMask
-	if n < headerLen || n > len(b) {
+	d.typ = binary.NativeEndian.Uint16(b[2:]) & TypeMask
+	if n < HeaderLen || n > len(b) {
 		return d.overrun(n)
 	}
-	d.value = b[headerLen:n:n]
+	d.value = b[HeaderLen:n:n]
 	// The last attribute of a message may come without its padding:
 	// nfqnl_build_packet_message leaves it off the payload.
 	d.rest = b[min(align(n), len(b)):]

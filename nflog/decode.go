@@ -7,27 +7,12 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// The header of an attribute, struct nlattr of linux/netlink.h: 16 bits each for
-// its length and its type.
-const (
-	attrHeaderLen = 4      // NLA_HDRLEN
-	attrTypeMask  = 0x3fff // NLA_TYPE_MASK
-)
-
 // packetHeaderLen is the length of struct nfulnl_msg_packet_hdr without its
 // padding.
 const packetHeaderLen = 3
 
-// leastLen returns how long an attribute must at least be, in bytes.
-func leastLen(typ uint16) int {
-	if int(typ) < len(leastValue) {
-		return attrHeaderLen + int(leastValue[typ])
-	}
-	return attrHeaderLen
-}
-
-// leastValue has the length that the value of an attribute must have, in bytes.
-var leastValue = [...]uint8{
+// lengths is of the attributes that have a length.
+var lengths = attr.Lengths{
 	attrPacketHeader:  packetHeaderLen,
 	attrMark:          4,
 	attrTimestamp:     16,
@@ -86,67 +71,67 @@ func (p *Packet) decode(b []byte) (has found, err error) {
 // It does without an attr.Decoder, which would take twice as long: an index into
 // the list stays in a register. Attributes of 8 bytes, the 32-bit values, have a
 // branch of their own, for a processor that guesses it right need not wait for
-// one length to find the next.
+// one length to find the next. And it is one long function for all to stay there.
 //
 //	 0           2      3         4
 //	+-----------+------+---------+
 //	| EtherType | hook | padding |    struct nfulnl_msg_packet_hdr
 //	+-----------+------+---------+
 func (p *Packet) walk(b []byte, at int, has found) (found, error) {
-	for next := at; at <= len(b)-attrHeaderLen; at = next {
+	for next := at; at <= len(b)-attr.HeaderLen; at = next {
 		n := int(binary.NativeEndian.Uint16(b[at:]))
-		typ := binary.NativeEndian.Uint16(b[at+2:]) & attrTypeMask
+		typ := binary.NativeEndian.Uint16(b[at+2:]) & attr.TypeMask
 		if n == 8 && at <= len(b)-8 {
 			next = at + 8
-		} else if n >= attrHeaderLen && n <= len(b)-at && n >= leastLen(typ) {
+		} else if n >= attr.HeaderLen && n <= len(b)-at && n >= lengths.Least(typ) {
 			next = at + align(n)
 		} else {
-			return has, wrong(b)
+			return has, lengths.Check(b)
 		}
 		switch typ {
 		case attrPacketHeader:
-			p.Proto, p.Hook = be16(b, at), nfnl.Hook(b[at+6])
+			p.Proto, p.Hook = attr.Uint16At(b, at), nfnl.Hook(b[at+6])
 			has |= foundHeader
 		case attrPrefix:
-			p.Prefix = text(value(b, at, n))
+			p.Prefix = text(attr.ValueAt(b, at, n))
 		case attrInDev:
-			p.InDev = int(be32(b, at))
+			p.InDev = int(attr.Uint32At(b, at))
 		case attrPhysInDev:
-			p.PhysInDev = int(be32(b, at))
+			p.PhysInDev = int(attr.Uint32At(b, at))
 		case attrOutDev:
-			p.OutDev = int(be32(b, at))
+			p.OutDev = int(attr.Uint32At(b, at))
 		case attrPhysOutDev:
-			p.PhysOutDev = int(be32(b, at))
+			p.PhysOutDev = int(attr.Uint32At(b, at))
 		case attrMark:
-			p.Mark = be32(b, at)
+			p.Mark = attr.Uint32At(b, at)
 		case attrHardwareAddr:
-			p.HardwareAddr = attr.HardwareAddr(value(b, at, n))
+			p.HardwareAddr = attr.HardwareAddr(attr.ValueAt(b, at, n))
 		case attrHardwareType:
-			p.HardwareType = be16(b, at)
+			p.HardwareType = attr.Uint16At(b, at)
 		case attrHardwareLen:
-			p.HardwareLen = be16(b, at)
+			p.HardwareLen = attr.Uint16At(b, at)
 		case attrHardwareHeader:
-			p.HardwareHeader = value(b, at, n)
+			p.HardwareHeader = attr.ValueAt(b, at, n)
 		case attrTimestamp:
-			if n < leastLen(attrTimestamp) {
-				return has, wrong(b)
+			if n < lengths.Least(attrTimestamp) {
+				return has, lengths.Check(b)
 			}
-			p.Time = attr.Time(value(b, at, n))
+			p.Time = attr.Time(attr.ValueAt(b, at, n))
 		case attrUID:
-			p.UID, p.HasOwner = be32(b, at), true
+			p.UID, p.HasOwner = attr.Uint32At(b, at), true
 		case attrGID:
-			p.GID = be32(b, at)
+			p.GID = attr.Uint32At(b, at)
 		case attrSeq:
-			p.Seq = be32(b, at)
+			p.Seq = attr.Uint32At(b, at)
 			has |= foundSeq
 		case attrGlobalSeq:
-			p.GlobalSeq = be32(b, at)
+			p.GlobalSeq = attr.Uint32At(b, at)
 		case attrConntrack:
-			if n > attrHeaderLen { // else there is nothing to know
-				p.conntrack = value(b, at, n)
+			if n > attr.HeaderLen { // else there is nothing to know
+				p.conntrack = attr.ValueAt(b, at, n)
 			}
 		case attrConntrackInfo:
-			p.ConntrackInfo = attr.ConntrackInfo(be32(b, at))
+			p.ConntrackInfo = attr.ConntrackInfo(attr.Uint32At(b, at))
 		case attrVLAN:
 			d := attr.NewDecoder(b[at:])
 			d.Next()
@@ -155,13 +140,13 @@ func (p *Packet) walk(b []byte, at int, has found) (found, error) {
 				return has, err
 			}
 		case attrLinkHeader:
-			p.LinkHeader = value(b, at, n)
+			p.LinkHeader = attr.ValueAt(b, at, n)
 		case attrPayload:
-			p.Payload = value(b, at, n)
+			p.Payload = attr.ValueAt(b, at, n)
 		}
 	}
 	if at < len(b) {
-		return has, wrong(b)
+		return has, lengths.Check(b)
 	}
 	return has, nil
 }
@@ -173,26 +158,4 @@ func text(v []byte) []byte {
 		return v[:n:n]
 	}
 	return v
-}
-
-// value returns the value of the attribute of n bytes at b[at].
-func value(b []byte, at, n int) []byte { return b[at+attrHeaderLen : at+n : at+n] }
-
-// be16 and be32 return the value of the attribute at b[at] as an integer.
-
-func be16(b []byte, at int) uint16 {
-	return binary.BigEndian.Uint16(b[at+attrHeaderLen : at+attrHeaderLen+2])
-}
-func be32(b []byte, at int) uint32 {
-	return binary.BigEndian.Uint32(b[at+attrHeaderLen : at+attrHeaderLen+4])
-}
-
-// wrong returns what is wrong with the attributes in b, nil if they only end in
-// the padding of something else.
-func wrong(b []byte) error {
-	d := attr.NewDecoder(b)
-	for d.Next() {
-		d.Fixed(leastLen(d.Type()) - attrHeaderLen)
-	}
-	return d.Err()
 }
