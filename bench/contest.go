@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -73,7 +74,7 @@ func (h *harness) hold(c contest) outcome {
 			s, err := c.run(h, h.profiled(e, c.name, n))
 			if err != nil {
 				o.fail(e, err)
-				h.log("%s, %s: %v", c.name, e.name, err)
+				log.Printf("%s, %s: %v", c.name, e.name, err)
 				continue
 			}
 			r[e.name] = s

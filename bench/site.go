@@ -134,28 +134,44 @@ func (s *site) send(ports []int, count, size int) error {
 func (s *site) fill(ports []int, count, size int) error {
 	each := count / len(ports)
 	for _, port := range ports {
-		queue := port - queuePort
-		// A datagram may get lost on its way to the rule.
-		for range 4 {
-			k, err := kernelQueue(queue)
-			if err != nil {
-				return err
-			}
-			if k.socketDrops > 0 {
-				return fmt.Errorf("only %d of %d packets fit into the receive buffer: run as root of the host", k.waiting, each)
-			}
-			if k.waiting == each {
-				break
-			}
-			if err := s.send([]int{port}, each-k.waiting, size); err != nil {
-				return err
-			}
-		}
-		if k, err := kernelQueue(queue); err != nil || k.waiting != each {
-			return fmt.Errorf("%d packets wait in queue %d, not %d (%v)", k.waiting, queue, each, err)
+		if err := s.fillOne(port, each, size); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// fillOne makes n packets wait in the queue that belongs to the port. A datagram
+// may get lost on its way to the rule, and is then sent again.
+func (s *site) fillOne(port, n, size int) error {
+	queue := port - queuePort
+	k, err := kernelQueue(queue)
+	for tries := 0; err == nil && k.waiting != n; tries++ {
+		switch {
+		case k.socketDrops > 0:
+			return fmt.Errorf("only %d of %d packets fit into the receive buffer: run as root of the host", k.waiting, n)
+		case k.waiting > n || tries == 4:
+			return fmt.Errorf("%d packets wait in queue %d, not %d", k.waiting, queue, n)
+		}
+		if err = s.send([]int{port}, n-k.waiting, size); err == nil {
+			k, err = awaitWaiting(queue, n)
+		}
+	}
+	return err
+}
+
+// awaitWaiting waits until n packets wait in a queue, or no more come: on a busy
+// processor they may be late.
+func awaitWaiting(queue, n int) (k queueState, err error) {
+	for last, since := -1, time.Now(); ; time.Sleep(time.Millisecond) {
+		k, err = kernelQueue(queue)
+		if err != nil || k.waiting >= n || time.Since(since) > 200*time.Millisecond {
+			return k, err
+		}
+		if k.waiting != last {
+			last, since = k.waiting, time.Now()
+		}
+	}
 }
 
 // awaitEmpty waits until nothing waits in queue 0.

@@ -87,7 +87,9 @@ const changeableStatus = attr.StatusSeenReply | attr.StatusAssured | attr.Status
 // All four bits are set or cleared, so what status lacks is cleared. StatusSeenReply
 // and StatusAssured cannot be: if the connection has one that status lacks, also
 // one that it got since the packet was queued, then this change is lost, and with
-// it new labels and a new mark in the same verdict. A new timeout is not.
+// it new labels and a new mark in the same verdict. A new timeout is not. The
+// kernel sets that first: where StatusFixedTimeout is taken away, it has to wait
+// for a later verdict, or all changes of this one are lost.
 func (v Verdict) WithConntrackStatus(status attr.ConntrackStatus) Verdict {
 	v.conntrack.status, v.change = status&changeableStatus, v.change|changeConntrackStatus
 	return v

@@ -5,7 +5,8 @@ import "fmt"
 // Drain gives v to all packets that wait, whether held or not yet received.
 // Take the rule away first, or they keep coming: Drain ends after as many as
 // the queue can hold. Packets that a handler has meanwhile, or that a parked
-// Run is about to get, are left to it.
+// Run is about to get, are left to it, and those whose verdict could not be sent
+// to SetVerdictUpTo.
 func (q *Queue) Drain(v Verdict) error {
 	if !v.fitsAny() {
 		return fmt.Errorf("nfqueue %d: drain: %v is no verdict for many packets", q.number, v)

@@ -1,6 +1,7 @@
 package nfqueue
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -59,10 +60,14 @@ func (e *expiry) pop() {
 	}
 }
 
-// keep takes away the deadlines for which stands is false.
+// keep takes away the deadlines for which stands is false, and all but one of
+// those that are there several times: a packet that is listed again has two.
 func (e *expiry) keep(stands func(deadline) bool) {
 	*e = slices.DeleteFunc(*e, func(d deadline) bool { return !stands(d) })
-	slices.SortFunc(*e, func(a, b deadline) int { return a.until.Compare(b.until) }) // a sorted list is a heap
+	slices.SortFunc(*e, func(a, b deadline) int { // a sorted list is a heap
+		return cmp.Or(a.until.Compare(b.until), cmp.Compare(a.id, b.id))
+	})
+	*e = slices.Compact(*e)
 }
 
 // stands reports whether a deadline is still a held packet's.

@@ -54,11 +54,11 @@ func (b *Batch) handle(h Handler) error {
 		b.startTimer()
 	}
 	for i := range b.Packets {
-		v := h(&b.Packets[i])
-		b.decide(&v)
 		if b.q.closed.Load() {
 			break // no verdict goes anywhere
 		}
+		v := h(&b.Packets[i])
+		b.decide(&v)
 	}
 	return b.end()
 }

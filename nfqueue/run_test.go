@@ -35,6 +35,21 @@ func TestCloseInAHandlerIsItsLastCall(t *testing.T) {
 	}
 }
 
+func TestCloseInOnErrorIsFollowedByNoCall(t *testing.T) {
+	var q *nfqueue.Queue
+	q, k := open(t, nfqueue.Config{OnError: func(error) { q.Close() }})
+	k.Enqueue(packet("before"))
+	k.Lose(1) // OnError is told of, when the next packet comes
+	k.Enqueue(packet("behind"))
+	err := q.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
+		t.Errorf("the handler got %q", data(p.Payload))
+		return nfqueue.Accept()
+	})
+	if !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 func TestVerdictsReachTheKernelAsGiven(t *testing.T) {
 	raw := []byte("twenty bytes at least")
 	verdicts := []nfqueue.Verdict{
