@@ -37,7 +37,8 @@ func (p *packet) decode(b []byte) error {
 	return d.Err()
 }
 
-// BenchmarkDecoder walks the eight attributes of an ordinary queued packet.
+// BenchmarkDecoder walks the eight attributes of an ordinary queued packet. It has
+// a budget of 100 ns.
 func BenchmarkDecoder(b *testing.B) {
 	var in []byte
 	in = attr.AppendBytes(in, 1, []byte{0, 0, 0, 1, 8, 0, 2})

@@ -9,7 +9,8 @@ import (
 )
 
 // BenchmarkDecode decodes records as rules at the hooks output and input make
-// them, and one with everything a record can have.
+// them, and one with everything a record can have. Those of the hooks have a
+// budget of 55 ns.
 func BenchmarkDecode(b *testing.B) {
 	for _, c := range []struct {
 		name string
