@@ -33,8 +33,10 @@ func tread() (f footprint) {
 	return f
 }
 
+// heading returns what String's columns are.
 func (footprint) heading() string { return "resident      heap  fds  goroutines" }
 
+// String returns f as a row of columns.
 func (f footprint) String() string {
 	return fmt.Sprintf("%5.1f MB  %5.1f MB  %3d  %10d", float64(f.resident)/1e6, float64(f.heap)/1e6, f.descriptors, f.goroutines)
 }

@@ -156,6 +156,7 @@ func (s *site) settle() {
 	}
 }
 
+// heading returns what the columns of counts are.
 func (*site) heading() string {
 	return "     packets      records  lost, queue  lost, socket    lost, log  connections"
 }
