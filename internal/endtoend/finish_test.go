@@ -1,0 +1,458 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"golang.org/x/sys/unix"
+)
+
+// A kind is a kind of datagram.
+type kind struct {
+	name    string
+	v       ipVersion
+	options []sockopt           // of the sender
+	headers int                 // length of what the kernel then puts before the body
+	sent    func(b []byte) bool // whether a packet is of this kind
+	covered uint32              // bytes of the body that the checksum of UDP-Lite covers; 0 for UDP
+	setup   func(t *testing.T, n *lab.Net)
+	send    func(t *testing.T, n *lab.Net) // for what a socket doesn't send
+}
+
+type sockopt struct {
+	level, name int
+	value       string
+}
+
+// Socket options of UDP-Lite, of linux/udp.h.
+const (
+	sendCoverage    = 10 // UDPLITE_SEND_CSCOV
+	receiveCoverage = 11 // UDPLITE_RECV_CSCOV
+)
+
+func kinds() []kind {
+	const padding = "\x00\x00\x01\x04\x00\x00\x00\x00"
+	const ipv4Options = "\x01" + "\x07\x07\x04\x00\x00\x00\x00" + "\x44\x08\x05\x00\x00\x00\x00\x00" // no-op, record route, timestamp
+	// A segment routing header by way of an address. In the place of its first
+	// segment, which is the last on the way, the kernel puts the destination.
+	by := middle.As16()
+	route := "\x00\x04\x04\x01\x01\x00\x00\x00" + strings.Repeat("\x00", 16) + string(by[:])
+
+	extension := func(name string, number byte, headers int, options ...sockopt) kind {
+		return kind{name: name, v: ipv6, options: options, headers: 48 + headers, sent: func(b []byte) bool { return b[6] == number }}
+	}
+	routed := extension("segment routing", unix.IPPROTO_ROUTING, 40, sockopt{unix.IPPROTO_IPV6, unix.IPV6_RTHDR, route})
+	routed.setup = routeThroughMiddle
+	whole := extension("fragment header on a whole datagram", unix.IPPROTO_FRAGMENT, 8)
+	whole.send = sendWholeFragment
+	hopByHop := sockopt{unix.IPPROTO_IPV6, unix.IPV6_HOPOPTS, padding}
+	destination := sockopt{unix.IPPROTO_IPV6, unix.IPV6_DSTOPTS, padding}
+	lite := func(v ipVersion, covered uint32) kind {
+		cover := sockopt{unix.IPPROTO_UDPLITE, sendCoverage, number(8 + covered)}
+		return kind{name: "UDP-Lite, " + v.name, v: v, options: []sockopt{cover}, headers: v.headers, covered: covered,
+			sent: func(b []byte) bool { return binary.BigEndian.Uint16(b[v.headers-4:]) == uint16(8+covered) }}
+	}
+	return []kind{
+		{name: "UDP without a checksum", v: ipv4, headers: 28,
+			options: []sockopt{{unix.SOL_SOCKET, unix.SO_NO_CHECK, number(1)}},
+			sent:    func(b []byte) bool { return b[26] == 0 && b[27] == 0 }},
+		{name: "IPv4 options", v: ipv4, headers: 28 + 16,
+			options: []sockopt{{unix.IPPROTO_IP, unix.IP_OPTIONS, ipv4Options}},
+			sent:    func(b []byte) bool { return b[0] == 0x49 && b[21] == 7 && b[28] == 0x44 }},
+		extension("hop-by-hop options", unix.IPPROTO_HOPOPTS, 8, hopByHop),
+		extension("destination options", unix.IPPROTO_DSTOPTS, 8, destination),
+		extension("both options", unix.IPPROTO_HOPOPTS, 16, destination, hopByHop),
+		routed,
+		whole,
+		lite(ipv4, 2),
+		lite(ipv6, 2),
+	}
+}
+
+// middle is another address of the loopback device, on the way of a route.
+var middle = netip.MustParseAddr("2001:db8::2")
+
+// routeThroughMiddle gives n that address, and lets packets be routed by it.
+func routeThroughMiddle(t *testing.T, n *lab.Net) {
+	t.Helper()
+	for _, device := range []string{"all", "lo"} {
+		must(t, n.Sysctl("net/ipv6/conf/"+device+"/seg6_enabled", "1"))
+	}
+	must(t, n.AddAddr("lo", netip.PrefixFrom(middle, 128)))
+	// Its routes appear a little later: one to the device, one to the machine.
+	await(t, "two routes to "+middle.String(), func() bool {
+		routes, err := procNet(n, "ipv6_route")
+		must(t, err)
+		return strings.Count(string(routes), fmt.Sprintf("%x 80 ", middle.AsSlice())) == 2
+	})
+}
+
+// sendWholeFragment sends a datagram whose only fragment it is.
+func sendWholeFragment(t *testing.T, n *lab.Net) {
+	t.Helper()
+	to := netip.IPv6Loopback()
+	b := udpPacket(t, to, to, "before")
+	b = slices.Insert(b, 40, b[6], 0, 0, 0, 1, 2, 3, 4)
+	b[6] = unix.IPPROTO_FRAGMENT
+	must(t, nfqueue.Finish(b))
+	inject(t, n, to, b)
+}
+
+// number returns the value of a socket option that is an int.
+func number(n uint32) string {
+	return string(binary.NativeEndian.AppendUint32(nil, n))
+}
+
+// pair returns a receiver and a sender, or nil where the kernel has no UDP-Lite.
+func (k kind) pair(t *testing.T, n *lab.Net) (to net.PacketConn, from net.Conn) {
+	t.Helper()
+	if k.covered == 0 {
+		to, from = udpPair(t, n, "udp", k.v.address())
+	} else {
+		in, out := socket(t, n, k.v, unix.SOCK_DGRAM, unix.IPPROTO_UDPLITE), socket(t, n, k.v, unix.SOCK_DGRAM, unix.IPPROTO_UDPLITE)
+		if in == nil || out == nil {
+			return nil, nil
+		}
+		must(t, unix.SetsockoptInt(int(in.Fd()), unix.IPPROTO_UDPLITE, receiveCoverage, 8))
+		must(t, unix.Bind(int(in.Fd()), sockaddr(k.v)))
+		must(t, unix.Connect(int(out.Fd()), sockaddr(k.v)))
+		var err error
+		to, err = net.FilePacketConn(in)
+		must(t, err)
+		t.Cleanup(func() { to.Close() })
+		from, err = net.FileConn(out)
+		must(t, err)
+		t.Cleanup(func() { from.Close() })
+	}
+	for _, o := range k.options {
+		setOption(t, from, o)
+	}
+	return to, from
+}
+
+// setOption sets an option of c's socket.
+func setOption(t *testing.T, c net.Conn, o sockopt) {
+	t.Helper()
+	raw, err := c.(syscall.Conn).SyscallConn()
+	must(t, err)
+	must(t, raw.Control(func(fd uintptr) { err = unix.SetsockoptString(int(fd), o.level, o.name, o.value) }))
+	must(t, err)
+}
+
+// socket returns a blocking socket, or nil where the kernel lacks its protocol.
+func socket(t *testing.T, n *lab.Net, v ipVersion, typ, protocol int) *os.File {
+	t.Helper()
+	family := unix.AF_INET
+	if v.family == lab.IPv6 {
+		family = unix.AF_INET6
+	}
+	var fd int
+	err := n.Do(func() (err error) {
+		fd, err = unix.Socket(family, typ|unix.SOCK_CLOEXEC, protocol)
+		return err
+	})
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
+		t.Logf("not checked: a socket of protocol %d: %v", protocol, err)
+		return nil
+	}
+	must(t, err)
+	f := os.NewFile(uintptr(fd), "socket")
+	t.Cleanup(func() { f.Close() })
+	// Also for accept and connect.
+	timeout := unix.NsecToTimeval(patience.Nanoseconds())
+	must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout))
+	must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &timeout))
+	return f
+}
+
+// sockaddr returns the address where the receivers of tests listen.
+func sockaddr(v ipVersion) unix.Sockaddr {
+	if v.family == lab.IPv6 {
+		return &unix.SockaddrInet6{Port: 9999, Addr: netip.IPv6Loopback().As16()}
+	}
+	return &unix.SockaddrInet4{Port: 9999, Addr: [4]byte{127, 0, 0, 1}}
+}
+
+// wrong returns how many datagrams of the kind were refused for their checksum.
+func (k kind) wrong(t *testing.T, n *lab.Net) int {
+	t.Helper()
+	switch {
+	case k.covered == 0:
+		return checksumErrors(t, n, k.v)
+	case k.v.family == lab.IPv6:
+		return snmp6(t, n, "UdpLite6InCsumErrors")
+	}
+	return snmp(t, n, "UdpLite:", "InCsumErrors")
+}
+
+// spoilt sends b finished, but for a bit of a byte, counted from its end.
+func spoilt(t *testing.T, b []byte, i int) nfqueue.Verdict {
+	if err := nfqueue.Finish(b); err != nil {
+		t.Error(err)
+	}
+	b[len(b)-i] ^= 1
+	return nfqueue.Accept().WithRawPayload(b)
+}
+
+// Every kind of datagram is received with another body. That its receiver would
+// have noticed a wrong checksum is shown by one that it does not receive.
+func TestRewrittenDatagramOfEveryKindArrives(t *testing.T) {
+	if !canRewrite(t) {
+		return
+	}
+	for _, k := range kinds() {
+		t.Run(k.name, func(t *testing.T) {
+			n := newNet(t)
+			if k.setup != nil {
+				k.setup(t, n)
+			}
+			q := openQueue(t, n, nfqueue.Config{})
+			to, from := k.pair(t, n)
+			if to == nil {
+				return
+			}
+			protocol := lab.L4(unix.IPPROTO_UDP)
+			if k.covered > 0 {
+				protocol = lab.L4(unix.IPPROTO_UDPLITE)
+			}
+			addRule(t, n, k.v.family, lab.Output, protocol, lab.DstPort(9999), lab.Queue(0))
+			k.exchange(t, n, q, to, from)
+		})
+	}
+}
+
+// exchange sends datagrams past q.
+func (k kind) exchange(t *testing.T, n *lab.Net, q *nfqueue.Queue, to net.PacketConn, from net.Conn) {
+	type job struct {
+		body  string
+		spoil int // which byte of the finished packet, from its end, if any
+	}
+	jobs := make(chan job, 1)
+	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if len(p.Payload) != k.headers+len("before") || !k.sent(p.Payload) {
+			t.Errorf("the kernel sent something else: % x", p.Payload)
+			return nfqueue.Accept()
+		}
+		j := <-jobs
+		b := append(p.Payload[:k.headers:k.headers], j.body...)
+		if j.spoil > 0 {
+			return spoilt(t, b, j.spoil)
+		}
+		return nfqueue.Accept().WithPayload(b)
+	})
+	pass := func(body string, spoil int) {
+		jobs <- job{body, spoil}
+		if k.send != nil {
+			k.send(t, n)
+			return
+		}
+		send(t, from, "before")
+	}
+	for _, size := range []int{2, 3, 4, 5, 17, 1400, 9000} {
+		pass(letters(size), 0)
+		wantReceived(t, to, letters(size))
+	}
+	if k.covered > 0 {
+		pass("spoilt", 1)
+		wantReceived(t, to, "spoilu")
+	}
+	if errs := k.wrong(t, n); errs != 0 {
+		t.Errorf("%d wrong checksums", errs)
+	}
+	pass("wrong", len("wrong"))
+	if k.v.family == lab.IPv4 {
+		pass("wrong", k.headers+len("wrong")-4) // in the IP header, its ID
+	}
+	pass("right", 0)
+	wantReceived(t, to, "right")
+	if errs := k.wrong(t, n); errs != 1 {
+		t.Errorf("%d wrong checksums, want 1", errs)
+	}
+	if k.v.family == lab.IPv4 {
+		if errs := snmp(t, n, "Ip:", "InHdrErrors"); errs != 1 {
+			t.Errorf("%d wrong IP headers, want 1", errs)
+		}
+	}
+}
+
+// Fragments have their transport checksum left alone: it is right if the rewrite
+// of all of them keeps the sum, as swapping 16-bit words does.
+func TestRewrittenFragmentsAreReassembled(t *testing.T) {
+	if !canRewrite(t) {
+		return
+	}
+	eachVersion(t, func(t *testing.T, v ipVersion) {
+		a, b, _, addrB := wire(t, v)
+		q := openQueue(t, b, nfqueue.Config{})
+		rule := addRule(t, b, v.family, lab.Prerouting, lab.L4(unix.IPPROTO_UDP), lab.Queue(0))
+		runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+			header, offset := 20, binary.BigEndian.Uint16(p.Payload[6:])&0x1fff
+			if v.family == lab.IPv6 {
+				header, offset = 40+8, binary.BigEndian.Uint16(p.Payload[42:])&0xfff8
+			}
+			body := p.Payload[header:]
+			if offset == 0 {
+				body = body[8:] // the UDP header
+			}
+			spoil := bytes.Contains(body, []byte("spoil"))
+			for w := range slices.Chunk(body, 4) {
+				w[0], w[1], w[2], w[3] = w[2], w[3], w[0], w[1]
+			}
+			if spoil {
+				body[0] ^= 1
+			}
+			return nfqueue.Accept().WithPayload(p.Payload)
+		})
+		address := netip.AddrPortFrom(addrB, 9999).String()
+		to, err := b.ListenPacket("udp", address)
+		must(t, err)
+		defer to.Close()
+		from, err := a.Dial("udp", address)
+		must(t, err)
+		defer from.Close()
+
+		send(t, from, strings.Repeat("spoil...", 500), strings.Repeat("cdab", 1000))
+		wantReceived(t, to, strings.Repeat("abcd", 1000))
+		wantPackets(t, rule, 2*3)
+		if n := checksumErrors(t, b, v); n != 1 {
+			t.Errorf("%d wrong checksums, want 1", n)
+		}
+		if s := q.Stats(); s.Refused != 0 {
+			t.Errorf("%d verdicts refused", s.Refused)
+		}
+	})
+}
+
+// Connection tracking checks the CRC of SCTP, with or without a receiver.
+func TestRewrittenSCTPIsValidToConnectionTracking(t *testing.T) {
+	if !canRewrite(t) {
+		return
+	}
+	eachVersion(t, func(t *testing.T, v ipVersion) {
+		a, b, _, addrB := wire(t, v)
+		dropInvalid(t, b)
+		network := map[lab.Family]string{lab.IPv4: "ip4:132", lab.IPv6: "ip6:132"}[v.family]
+		to, err := b.ListenPacket(network, addrB.String())
+		must(t, err)
+		defer to.Close()
+		from, err := a.Dial(network, addrB.String())
+		must(t, err)
+		defer from.Close()
+		q := openQueue(t, a, nfqueue.Config{})
+		addRule(t, a, v.family, lab.Output, lab.L4(unix.IPPROTO_SCTP), lab.Queue(0))
+		bodies := make(chan string, 1)
+		runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+			b := append(p.Payload[:v.headers-8:v.headers-8], sctpInit(<-bodies)...)
+			if bytes.HasSuffix(b, []byte("wrong")) {
+				return spoilt(t, b, 1)
+			}
+			return nfqueue.Accept().WithPayload(b)
+		})
+		for _, size := range []int{16, 17, 18, 19, 20, 1000, 1400} {
+			for _, body := range []string{letters(size) + "wrong", letters(size)} {
+				bodies <- body
+				send(t, from, sctpInit(letters(16)))
+			}
+			got, want := receive(t, to), sctpInit(letters(size))
+			if got[:8] != want[:8] || got[12:] != want[12:] {
+				t.Errorf("received % x, want % x", got, want)
+			}
+		}
+	})
+}
+
+// sctpInit returns an SCTP packet with an INIT chunk, and zeros for its CRC.
+func sctpInit(body string) string {
+	b := []byte{0x30, 0x39, 0x27, 0x0f, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0}
+	b = binary.BigEndian.AppendUint16(b, uint16(4+len(body)))
+	return string(b) + body
+}
+
+// dropInvalid has n drop what comes in and makes no sense to connection tracking.
+func dropInvalid(t *testing.T, n *lab.Net) {
+	t.Helper()
+	conn, err := nftables.New(nftables.WithNetNSFd(n.FD()))
+	must(t, err)
+	table := conn.AddTable(&nftables.Table{Name: "invalid", Family: nftables.TableFamilyINet})
+	chain := conn.AddChain(&nftables.Chain{Name: "in", Table: table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityFilter})
+	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+		&expr.Ct{Key: expr.CtKeySTATE, Register: unix.NFT_REG_1},
+		&expr.Bitwise{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: 4,
+			Mask: []byte(number(expr.CtStateBitINVALID)), Xor: make([]byte, 4)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: unix.NFT_REG_1, Data: make([]byte, 4)},
+		&expr.Verdict{Kind: expr.VerdictDrop},
+	}})
+	must(t, conn.Flush())
+}
+
+const sctpData = 0 // the type of a chunk
+
+// The CRC of a local SCTP sender is pending when the packet is queued.
+func TestRewrittenSCTPIsReceived(t *testing.T) {
+	if !canRewrite(t) {
+		return
+	}
+	eachVersion(t, func(t *testing.T, v ipVersion) {
+		n := newNet(t)
+		l := socket(t, n, v, unix.SOCK_STREAM, unix.IPPROTO_SCTP)
+		if l == nil {
+			return
+		}
+		for _, timeout := range []string{"rto_min", "rto_initial"} { // until what is lost is sent again
+			must(t, n.Sysctl("net/sctp/"+timeout, "10"))
+		}
+		c := socket(t, n, v, unix.SOCK_STREAM, unix.IPPROTO_SCTP)
+		q := openQueue(t, n, nfqueue.Config{})
+		addRule(t, n, v.family, lab.Output, lab.L4(unix.IPPROTO_SCTP), lab.Queue(0))
+		times := 0
+		runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+			chunk := p.Payload[v.headers-8+12:]
+			if chunk[0] == sctpData {
+				if !p.ChecksumPending {
+					t.Error("the CRC is not pending")
+				}
+				copy(chunk[16:], bytes.ToUpper(chunk[16:]))
+				if times++; times == 1 {
+					return spoilt(t, p.Payload, 1)
+				}
+			}
+			return nfqueue.Accept().WithPayload(p.Payload)
+		})
+		must(t, unix.Bind(int(l.Fd()), sockaddr(v)))
+		must(t, unix.Listen(int(l.Fd()), 1))
+		must(t, unix.Connect(int(c.Fd()), sockaddr(v)))
+		fd, _, err := unix.Accept(int(l.Fd()))
+		must(t, err)
+		defer unix.Close(fd)
+		_, err = unix.Write(int(c.Fd()), []byte("a message"))
+		must(t, err)
+		b := make([]byte, 64)
+		size, err := unix.Read(fd, b)
+		must(t, err)
+		if got := string(b[:size]); got != "A MESSAGE" {
+			t.Errorf("received %q", got)
+		}
+		counters, err := procNet(n, "sctp/snmp")
+		must(t, err)
+		fields := strings.Fields(string(counters))
+		if i := slices.Index(fields, "SctpChecksumErrors"); i < 0 || fields[i+1] != "1" {
+			t.Errorf("want 1 wrong checksum:\n%s", counters)
+		}
+	})
+}

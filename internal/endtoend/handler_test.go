@@ -1,0 +1,119 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// A handler that ends in the middle of a batch takes nothing with it: what it
+// has decided is done, the rest gets the fallback, and the queue goes on.
+func TestHandlerThatEndsLeavesNothingInTheKernel(t *testing.T) {
+	for name, end := range map[string]struct {
+		end       func()
+		recovered any
+	}{
+		"panic":          {func() { panic("out of the handler") }, "out of the handler"},
+		"runtime.Goexit": {runtime.Goexit, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLane(t, ipv4, lab.Input, nfqueue.Config{Fallback: nfqueue.Accept().WithMark(9)})
+			later, err := l.net.Chain(lab.IPv4, lab.Input, 10)
+			must(t, err)
+			marked, err := later.Add(lab.UDP(9999), lab.Mark(9))
+			must(t, err)
+			sendNumbered(t, l, 5)
+
+			ended := make(chan any, 1)
+			go func() {
+				defer func() { ended <- recover() }()
+				calls := 0
+				l.queue.Run(context.Background(), func(*nfqueue.Packet) nfqueue.Verdict {
+					if calls++; calls == 3 {
+						end.end()
+					}
+					return nfqueue.Accept()
+				})
+			}()
+			if got := next(t, ended); got != end.recovered {
+				t.Errorf("recovered %v, want %v", got, end.recovered)
+			}
+			wantReceived(t, l.to, "0", "1", "2", "3", "4")
+			wantPackets(t, marked, 3)
+			if k, ok := kernelStats(t, l.queue); ok && k.Waiting != 0 {
+				t.Errorf("%d packets wait in the kernel", k.Waiting)
+			}
+			if n := l.queue.Stats().Fallbacks; n != 3 {
+				t.Errorf("%d fallbacks, want 3", n)
+			}
+
+			runQueue(t, l.queue, accept)
+			send(t, l.from, "again")
+			wantReceived(t, l.to, "again")
+		})
+	}
+}
+
+// While a handler blocks, what it has decided before is on its way.
+func TestSlowHandlerHoldsNoDecidedPacketsUp(t *testing.T) {
+	const packets = 4
+	l := newLane(t, ipv4, lab.Input, nfqueue.Config{})
+	sendNumbered(t, l, packets) // one batch
+	arrived := make(chan struct{})
+	n := 0
+	runQueue(t, l.queue, func(*nfqueue.Packet) nfqueue.Verdict {
+		if n++; n > 1 {
+			<-arrived
+		}
+		return nfqueue.Accept()
+	})
+	defer close(arrived)
+	for i := range packets {
+		wantReceived(t, l.to, fmt.Sprint(i))
+		if i < packets-1 {
+			arrived <- struct{}{}
+		}
+	}
+}
+
+// A handler that blocks delays the packets that came with it, unless somebody
+// else decides on them, and those that come later, unless another Run takes
+// them. None is lost.
+func TestBlockedHandlerDelaysOnlyWhatIsBehindIt(t *testing.T) {
+	const together, later = 3, 100
+	l := newLane(t, ipv4, lab.Input, nfqueue.Config{})
+	sendNumbered(t, l, together) // one batch
+	blocked, release := make(chan uint32, together), make(chan struct{})
+	runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
+		blocked <- p.ID
+		<-release
+		return nfqueue.Accept()
+	})
+	first := next(t, blocked)
+
+	for range later {
+		send(t, l.from, "later")
+	}
+	if k, ok := kernelStats(t, l.queue); ok && k.Waiting != together+later {
+		t.Errorf("%d packets wait, want %d", k.Waiting, together+later)
+	}
+	must(t, l.queue.SetVerdict(first+2, nfqueue.Accept()))
+	wantReceived(t, l.to, "2")
+	stop := runQueue(t, l.queue, accept) // takes what is still on the socket
+	for range later {
+		wantReceived(t, l.to, "later")
+	}
+	stop()
+
+	close(release)
+	wantReceived(t, l.to, "0", "1")
+	if s := l.queue.Stats(); s.Packets != together+later || s.Lost+s.Gone+s.Fallbacks != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}

@@ -1,0 +1,54 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"net"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// The devices of packets have names, in the namespace in which they are, though
+// the program is in another one; and new names when they are given some.
+func TestDevicesOfPacketsHaveNames(t *testing.T) {
+	a, b, _, addr := wire(t, ipv4)
+	conn, err := nfnl.Dial(nfnl.Config{NetNS: b.FD()})
+	must(t, err)
+	q, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 5})
+	must(t, err)
+	defer q.Close()
+	links, err := conn.Links()
+	must(t, err)
+	defer links.Close()
+	r := openLog(t, b, nflog.Config{Groups: []uint16{5}})
+	addRule(t, b, lab.IPv4, lab.Prerouting, lab.UDP(9999), lab.Log(5, "", 0, 0), lab.Queue(5))
+	to, err := b.ListenPacket("udp", net.JoinHostPort(addr.String(), "9999"))
+	must(t, err)
+	defer to.Close()
+	from, err := a.Dial("udp", net.JoinHostPort(addr.String(), "9999"))
+	must(t, err)
+	defer from.Close()
+	devices := make(chan int, 2)
+	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		devices <- p.InDev
+		return nfqueue.Accept()
+	})
+	send(t, from, "x")
+	wantReceived(t, to, "x")
+	in := next(t, devices)
+	if got := links.Name(in); got != "eth0" {
+		t.Errorf("a packet came in by %q, device %d", got, in)
+	}
+	if p := logged(t, r, 1)[0]; links.Name(p.InDev) != "eth0" || links.Name(p.OutDev) != "" {
+		t.Errorf("logged in by %q, out by %q", links.Name(p.InDev), links.Name(p.OutDev))
+	}
+	must(t, b.Down("eth0")) // kernels before 6.2 want that
+	must(t, b.Rename("eth0", "uplink"))
+	await(t, "the new name", func() bool { return links.Name(in) == "uplink" })
+	must(t, b.DelLink("uplink"))
+	await(t, "the end of the device", func() bool { return links.Name(in) == "" })
+}

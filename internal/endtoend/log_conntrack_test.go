@@ -1,0 +1,93 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// openTrackingLog opens group 5 with every number and connections. It returns
+// nil where the kernel has no connections for a log, having made sure that it
+// is told so.
+func openTrackingLog(t *testing.T, n *lab.Net) *nflog.Reader {
+	t.Helper()
+	cfg := nflog.Config{Groups: []uint16{5}, Threshold: 1, GlobalSequence: true, Conntrack: true, Socket: nfnl.Config{NetNS: n.FD()}}
+	r, err := nflog.Open(cfg)
+	if err == nil {
+		t.Cleanup(func() { r.Close() })
+		return r
+	}
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "Config.Conntrack") {
+		t.Fatalf("Open: %v, want one that matches errors.ErrUnsupported and names the field", err)
+	}
+	cfg.Conntrack = false
+	r = openLog(t, n, cfg) // the group was not left bound
+	cfg.Conntrack = true
+	if err := r.Configure(cfg); !errors.Is(err, errors.ErrUnsupported) || r.Granted().Conntrack {
+		t.Errorf("Configure: %v, granted %+v", err, r.Granted())
+	}
+	cfg.BestEffort = true
+	must(t, r.Configure(cfg))
+	must(t, r.Close())
+	r = openLog(t, n, cfg)
+	if g := r.Granted(); g.Conntrack || !g.GlobalSequence {
+		t.Errorf("granted %+v", g)
+	}
+	must(t, r.Close())
+	return nil
+}
+
+// TestLogTellsOfConnections has all flags together, which another library
+// refused.
+func TestLogTellsOfConnections(t *testing.T) {
+	eachVersion(t, func(t *testing.T, v ipVersion) {
+		n := newNet(t)
+		r := openTrackingLog(t, n)
+		if r == nil {
+			return
+		}
+		addRule(t, n, v.family, lab.Output, lab.UDP(9999), lab.Tracked(lab.New), lab.Log(5, "", 0, 0))
+		_, from := udpPair(t, n, "udp", v.address())
+		send(t, from, "0", "1")
+		all := logged(t, r, 2)
+		v.wantNumbers(t, all, 0, 2)
+		src, dst := netip.MustParseAddrPort(from.LocalAddr().String()), netip.MustParseAddrPort(v.address())
+		var first attr.Conntrack
+		for i, p := range all {
+			c, err := p.Conntrack()
+			must(t, err)
+			if p.Seq != uint32(i) || p.GlobalSeq != uint32(i+1) || p.ConntrackInfo != attr.InfoNew {
+				t.Errorf("packet %d: numbers %d and %d, %v", i, p.Seq, p.GlobalSeq, p.ConntrackInfo)
+			}
+			if c.Original.Protocol != 17 || c.Original.Src != src || c.Original.Dst != dst || c.Reply.Src != dst || c.ID == 0 {
+				t.Errorf("packet %d: connection %+v", i, c)
+			}
+			if i == 0 {
+				first = c
+			} else if c.ID != first.ID {
+				t.Errorf("connection %#x, then %#x", first.ID, c.ID)
+			}
+		}
+
+		// The flag can be taken back, which leaves the numbers as they are.
+		cfg := r.Granted()
+		cfg.Conntrack = false
+		must(t, r.Configure(cfg))
+		send(t, from, "2")
+		p := logged(t, r, 1)[0]
+		if _, err := p.Conntrack(); err != nflog.ErrUntracked || p.ConntrackInfo != attr.InfoUntracked || p.Seq != 2 || p.GlobalSeq != 3 {
+			t.Errorf("%v, %v, numbers %d and %d", err, p.ConntrackInfo, p.Seq, p.GlobalSeq)
+		}
+		if s := r.Stats(); s.Lost != 0 || s.Malformed != 0 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}

@@ -1,0 +1,65 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// TestPacketsNameTheirInterfaces has packets come in by a device whose name
+// only its own namespace knows, and then has another.
+func TestPacketsNameTheirInterfaces(t *testing.T) {
+	a, b, _, addr := wire(t, ipv4)
+	addRule(t, b, lab.IPv4, lab.Input, lab.UDP(9999), lab.Log(5, "", 0, 1), lab.Queue(7))
+	r := openLog(t, b, nflog.Config{Groups: []uint16{5}})
+	q := openQueue(t, b, nfqueue.Config{Queue: 7})
+	var tables []*nfnl.Links
+	for _, open := range []func() (*nfnl.Links, error){r.Links, q.Links} {
+		l, err := open()
+		if errors.Is(err, os.ErrPermission) {
+			t.Skip("no way into the socket's namespace:", err)
+		}
+		must(t, err)
+		defer l.Close()
+		tables = append(tables, l)
+	}
+	ofQueue := make(chan string, 1)
+	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		ofQueue <- fmt.Sprint(p.Named(tables[1]))
+		return nfqueue.Accept()
+	})
+	c, err := a.Dial("udp", net.JoinHostPort(addr.String(), "9999"))
+	must(t, err)
+	defer c.Close()
+	send(t, c, "x")
+	if s := fmt.Sprint(logged(t, r, 1)[0].Named(tables[0])); !strings.Contains(s, "ip input, in eth0, udp ") {
+		t.Errorf("logged: %s", s)
+	}
+	if s := next(t, ofQueue); !strings.Contains(s, "ip input, in eth0, udp ") {
+		t.Errorf("queued: %s", s)
+	}
+}
+
+func TestLinksOfAClosedSocket(t *testing.T) {
+	n := newNet(t)
+	r := openLog(t, n, nflog.Config{Groups: []uint16{5}})
+	must(t, r.Close())
+	if _, err := r.Links(); !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), "nflog 5") {
+		t.Errorf("error %v", err)
+	}
+	q := openQueue(t, n, nfqueue.Config{Queue: 7})
+	must(t, q.Close())
+	if _, err := q.Links(); !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), "nfqueue 7") {
+		t.Errorf("error %v", err)
+	}
+}

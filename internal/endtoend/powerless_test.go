@@ -1,0 +1,225 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"golang.org/x/sys/unix"
+)
+
+// startPowerless starts a helper in the namespace that has no capability, and
+// cannot get any.
+func startPowerless(t *testing.T, n *lab.Net, role string, files ...*os.File) *helper {
+	t.Helper()
+	started := make(chan *helper, 1)
+	go func() {
+		defer close(started)
+		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		if err := dropBoundingSet(); err != nil {
+			t.Error("drop the bounding set:", err)
+			return
+		}
+		h, err := startHelper(t, n, role, nil, files...)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		started <- h
+	}()
+	h := next(t, started)
+	if h == nil {
+		t.FailNow()
+	}
+	return h
+}
+
+// dropBoundingSet takes from the calling thread what a program that it starts
+// could have of capabilities. Its own stay as they are.
+func dropBoundingSet() error {
+	for c := uintptr(0); ; c++ {
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if errors.Is(err, unix.EINVAL) && c > 0 {
+			return nil // there are no more
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// useWithoutPrivilege makes calls with no capability, the log at descriptor 3,
+// and tells what came of each: ok, permission, or the error.
+func useWithoutPrivilege() error {
+	here, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		return err
+	}
+	r, err := adoptLog(os.NewFile(3, "log"))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	from, err := net.Dial("udp", ipv4.address())
+	if err != nil {
+		return err
+	}
+	tell := func(name string, call func() error) {
+		err := call()
+		switch {
+		case err == nil:
+			fmt.Println(name + ": ok")
+		case errors.Is(err, os.ErrPermission):
+			fmt.Println(name + ": permission")
+		default:
+			fmt.Println(name+":", err)
+		}
+	}
+	tell("nfnl.Dial", func() error {
+		c, err := nfnl.Dial(nfnl.Config{})
+		if err == nil {
+			err = c.Close()
+		}
+		return err
+	})
+	tell("nfnl.Config.NetNS", func() error {
+		_, err := nfnl.Dial(nfnl.Config{NetNS: int(here.Fd())})
+		return err
+	})
+	tell("nfqueue.Open", func() error { _, err := nfqueue.Open(nfqueue.Config{Queue: 4}); return err })
+	tell("nflog.Open", func() error { _, err := nflog.Open(nflog.Config{Groups: []uint16{4}}); return err })
+	tell("Reader.Receive", func() error {
+		if _, err := from.Write([]byte("x")); err != nil {
+			return err
+		}
+		return r.Receive(r.NewBatch())
+	})
+	tell("Reader.Packets", func() error {
+		if _, err := from.Write([]byte("x")); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		packets, err := collectUntil(ctx, r)
+		if len(packets) != 1 || !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("%d packets, %w", len(packets), err)
+		}
+		return nil
+	})
+	tell("Reader.Links", func() error {
+		l, err := r.Links()
+		if err == nil {
+			err = l.Close()
+		}
+		return err
+	})
+	tell("Reader.Configure", func() error { return r.Configure(nflog.Config{Groups: []uint16{0, 3}, CopyRange: 9}) })
+	tell("Reader.SetNamespaceLogger", func() error { return r.SetNamespaceLogger(nfnl.IPv4) })
+	tell("Reader.Close", r.Close)
+	return nil
+}
+
+// adoptLog reads group 3 from a socket that somebody else has bound.
+func adoptLog(f *os.File) (*nflog.Reader, error) {
+	conn, err := nfnl.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	return nflog.OpenConn(conn, nflog.Config{Groups: []uint16{0, 3}, Adopt: true})
+}
+
+// A program without a single capability is refused what needs one, and nothing
+// else. SECURITY.md has the same list.
+func TestPrivilegeOfEachCall(t *testing.T) {
+	n := newNet(t)
+	binder, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
+	must(t, err)
+	defer binder.Close()
+	for _, group := range []uint16{0, 3} {
+		bind, err := nflog.Config{Threshold: 1}.Bind(group)
+		must(t, err)
+		must(t, binder.Request(bind))
+	}
+	addRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Log(3, "", 0, 1))
+	udpPair(t, n, "udp", ipv4.address()) // somebody has to listen
+	h := startPowerless(t, n, "powerless", handOver(t, binder))
+	for _, want := range []string{
+		"nfnl.Dial: ok",
+		"nfnl.Config.NetNS: permission",
+		"nfqueue.Open: permission",
+		"nflog.Open: permission",
+		"Reader.Receive: ok",
+		"Reader.Packets: ok",
+		"Reader.Links: ok",
+		"Reader.Configure: permission",
+		"Reader.SetNamespaceLogger: permission",
+		"Reader.Close: ok",
+	} {
+		if got := h.next(t); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// A queue that was opened with the privilege decides nothing without it. The
+// kernel's refusal comes with the next Receive, and the packets wait on.
+func TestVerdictsNeedThePrivilegeEachTime(t *testing.T) {
+	l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
+	hold, tickets := holder()
+	stop := runQueue(t, l.queue, hold)
+	send(t, l.from, "1", "2", "3")
+	held := take(t, l.queue, tickets, 3)
+	stop()
+	send(t, l.from, "4", "5")
+	_, listed := kernelStats(t, l.queue)
+	must(t, withoutCapabilities(t, func() error {
+		b := l.queue.NewBatch()
+		if err := l.queue.Receive(b); err != nil || len(b.Packets) != 2 {
+			t.Errorf("Receive: %v, %d packets", err, len(b.Packets))
+		}
+		for _, c := range []struct {
+			name string
+			call func() error
+		}{
+			{"Send", func() error { return l.queue.Send(b) }},
+			{"Ticket.SetVerdict", func() error { return held[0].SetVerdict(nfqueue.Accept()) }},
+			{"Queue.SetVerdict", func() error { return l.queue.SetVerdict(held[1].ID(), nfqueue.Accept()) }},
+			{"SetVerdictUpTo", func() error { return l.queue.SetVerdictUpTo(held[2].ID(), nfqueue.Accept()) }},
+		} {
+			if err := c.call(); err != nil {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			wantError(t, "TryReceive after "+c.name, l.queue.TryReceive(b), os.ErrPermission)
+		}
+		wantError(t, "Configure", l.queue.Configure(nfqueue.Config{MaxLen: 1}), os.ErrPermission)
+		l.queue.Stats()
+		if k, err := l.queue.KernelStats(); listed && (err != nil || k.Waiting != 5) {
+			t.Errorf("KernelStats: %v, %d packets wait, want all 5", err, k.Waiting)
+		}
+		return nil
+	}))
+	must(t, l.queue.SetVerdictUpTo(5, nfqueue.Accept())) // with the privilege
+	wantReceived(t, l.to, "1", "2", "3", "4", "5")
+}
+
+// Reading a log needs nothing once it is open, of all a process may have had.
+func TestLogIsReadWithoutAnyCapability(t *testing.T) {
+	const packets = 100
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 10})
+	l.send(t, 0, packets)
+	all := loggedWithoutCapabilities(t, l.reader, packets)
+	ipv4.wantNumbers(t, all, 0, packets)
+	if s := l.reader.Stats(); s.Packets != packets || s.Lost != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}

@@ -1,0 +1,73 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// A device that gets another name keeps its index, and packets that came in by
+// it go on waiting. Rules that name the device no longer see it.
+func TestRenamedDeviceLosesNothing(t *testing.T) {
+	a, b, _, addr := wire(t, ipv4)
+	byName := addRule(t, b, lab.IPv4, lab.Prerouting, lab.In("eth0"), lab.UDP(9999))
+	addRule(t, b, lab.IPv4, lab.Input, lab.UDP(9999), lab.Log(5, "", 0, 1), lab.Queue(7))
+	r := openLog(t, b, nflog.Config{Groups: []uint16{5}, Threshold: 1})
+	q := openQueue(t, b, nfqueue.Config{Queue: 7})
+	pc, err := b.ListenPacket("udp", netip.AddrPortFrom(addr, 9999).String())
+	must(t, err)
+	defer pc.Close()
+	from, err := a.Dial("udp", net.JoinHostPort(addr.String(), "9999"))
+	must(t, err)
+	defer from.Close()
+	index, err := b.Index("eth0")
+	must(t, err)
+
+	hold, tickets := holder()
+	runQueue(t, q, hold)
+	send(t, from, "before")
+	held := take(t, q, tickets, 1)[0]
+	kept := renameDevice(t, b, "eth0", "wan0")
+	must(t, held.SetVerdict(nfqueue.Accept()))
+	if kept {
+		wantReceived(t, pc, "before")
+	} else {
+		await(t, "the packet is gone", func() bool { return q.Stats().Gone == 1 })
+	}
+
+	send(t, from, "after")
+	must(t, take(t, q, tickets, 1)[0].SetVerdict(nfqueue.Accept()))
+	wantReceived(t, pc, "after")
+	records := logged(t, r, 2)
+	if records[0].InDev != index || records[1].InDev != index {
+		t.Errorf("logged by devices %d and %d, want %d", records[0].InDev, records[1].InDev, index)
+	}
+	wantPackets(t, byName, 1)
+	if s, l := q.Stats(), r.Stats(); s.Packets != 2 || s.Lost+s.Refused != 0 || l.Packets != 2 || l.Lost != 0 {
+		t.Errorf("stats of the queue %+v, of the log %+v", s, l)
+	}
+}
+
+// renameDevice renames a device, and reports whether it stayed up: kernels
+// before 6.2 rename only those that are down.
+func renameDevice(t *testing.T, n *lab.Net, from, to string) (stayedUp bool) {
+	t.Helper()
+	err := n.Rename(from, to)
+	if !errors.Is(err, syscall.EBUSY) {
+		must(t, err)
+		return true
+	}
+	t.Logf("the device has to go down for it: %v", err)
+	must(t, n.Down(from))
+	must(t, n.Rename(from, to))
+	must(t, n.Up(to))
+	return false
+}

@@ -1,0 +1,223 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// openBoth tries to open queue 3 and group 3 of n.
+func openBoth(n *lab.Net) (queue, group error) {
+	socket := nfnl.Config{NetNS: n.FD()}
+	q, queue := nfqueue.Open(nfqueue.Config{Queue: 3, Socket: socket})
+	if queue == nil {
+		q.Close()
+	}
+	r, group := nflog.Open(nflog.Config{Groups: []uint16{3}, Socket: socket})
+	if group == nil {
+		r.Close()
+	}
+	return queue, group
+}
+
+// canSeeOwners reports whether the kernel shows who has queues and groups; why
+// not goes to the test's log.
+func canSeeOwners(t *testing.T, n *lab.Net) bool {
+	t.Helper()
+	conn, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
+	must(t, err)
+	defer conn.Close()
+	for _, list := range []string{"nfnetlink_queue", "nfnetlink_log"} {
+		f, err := conn.OpenProc("netfilter/" + list)
+		if errors.Is(err, os.ErrPermission) {
+			t.Logf("not checked: %v", err)
+			return false
+		}
+		must(t, err)
+		must(t, f.Close())
+	}
+	return true
+}
+
+// wantSays fails the test unless err has all the words.
+func wantSays(t *testing.T, err error, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if err == nil || !strings.Contains(err.Error(), w) {
+			t.Errorf("%v: it does not say %q", err, w)
+		}
+	}
+}
+
+// Who gets in the way is named: the port ID, the program and the process.
+func TestErrorNamesTheProgramThatHasIt(t *testing.T) {
+	comm, err := os.ReadFile("/proc/self/comm")
+	must(t, err)
+	program := strconv.Quote(strings.TrimSpace(string(comm)))
+	for name, c := range map[string]struct {
+		occupy  func(t *testing.T, n *lab.Net) (process int)
+		program string
+		advice  string
+	}{
+		"this one": {func(t *testing.T, n *lab.Net) int {
+			openQueue(t, n, nfqueue.Config{Queue: 3})
+			openLog(t, n, nflog.Config{Groups: []uint16{3}})
+			return os.Getpid()
+		}, program, "this program has it open already"},
+		"another one": {func(t *testing.T, n *lab.Net) int {
+			h, err := startHelper(t, n, "taker", nil)
+			must(t, err)
+			if got := h.next(t); got != "ready" {
+				t.Fatalf("the helper says %q", got)
+			}
+			return h.Process.Pid
+		}, `"exe"`, "stop that program"}, // as which it was started
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNet(t)
+			process := c.occupy(t, n)
+			queue, group := openBoth(n)
+			if !errors.Is(queue, nfqueue.ErrTaken) || !errors.Is(queue, os.ErrPermission) {
+				t.Errorf("queue: %v, want ErrTaken and os.ErrPermission", queue)
+			}
+			if !errors.Is(group, nflog.ErrTaken) || !errors.Is(group, os.ErrPermission) {
+				t.Errorf("group: %v, want ErrTaken and os.ErrPermission", group)
+			}
+			if !canSeeOwners(t, n) {
+				return
+			}
+			for _, err := range []error{queue, group} {
+				wantSays(t, err, "port ID ", "program "+c.program, "process "+strconv.Itoa(process), c.advice)
+			}
+		})
+	}
+}
+
+// Root in a user namespace that does not own the network namespace is nobody there.
+func TestWrongUserNamespaceIsAMissingCapability(t *testing.T) {
+	n := newNet(t)
+	h := startConfined(t, n, "stranger", 0)
+	if h == nil {
+		return
+	}
+	for i, got := range strings.Split(h.next(t), "|") {
+		if !strings.HasPrefix(got, "permission true, taken false: ") || !strings.Contains(got, "CAP_NET_ADMIN over the network namespace, which the user namespace of this program does not own") {
+			t.Errorf("number %d: %s", i, got)
+		}
+	}
+}
+
+func TestMissingCapabilityIsNamedByBoth(t *testing.T) {
+	n := newNet(t)
+	var queue, group error
+	must(t, withoutNetAdmin(t, n, func() error {
+		_, queue = nfqueue.Open(nfqueue.Config{Queue: 3})
+		_, group = nflog.Open(nflog.Config{Groups: []uint16{3}})
+		return nil
+	}))
+	for _, err := range []error{queue, group} {
+		wantError(t, "Open", err, os.ErrPermission)
+		wantSays(t, err, "3", "CAP_NET_ADMIN", "--cap-add NET_ADMIN")
+	}
+}
+
+// What the kernel lacks is refused by the name of the field, and BestEffort does
+// without it.
+func TestBestEffortIsGrantedWhatThereIs(t *testing.T) {
+	n := newNet(t)
+	has := func(cfg nfqueue.Config) bool {
+		cfg.Socket.NetNS = n.FD()
+		q, err := nfqueue.Open(cfg)
+		if err != nil {
+			wantError(t, "Open", err, errors.ErrUnsupported)
+			field := "Config.Conntrack asks"
+			if cfg.SecurityContext {
+				field = "Config.SecurityContext asks"
+			}
+			wantSays(t, err, field, "BestEffort")
+			return false
+		}
+		must(t, q.Close())
+		return true
+	}
+	conntrack, context := has(nfqueue.Config{Conntrack: true}), has(nfqueue.Config{SecurityContext: true})
+	t.Logf("this kernel has conntrack %v, security contexts %v", conntrack, context)
+	wish := nfqueue.Config{Conntrack: true, ConntrackVerdicts: true, SecurityContext: true, Owner: true, BestEffort: true}
+	l := newLane(t, ipv4, lab.Output, wish)
+	check := func() {
+		t.Helper()
+		if g := l.queue.Granted(); g.Conntrack != conntrack || g.ConntrackVerdicts != conntrack || g.SecurityContext != context || !g.Owner {
+			t.Errorf("granted is %+v", g)
+		}
+	}
+	check()
+	owners := make(chan bool, 2)
+	runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
+		owners <- p.HasOwner
+		return nfqueue.Accept()
+	})
+	send(t, l.from, "a")
+	wantReceived(t, l.to, "a")
+	must(t, l.queue.Configure(nfqueue.Config{}))
+	send(t, l.from, "b")
+	wantReceived(t, l.to, "b")
+	if first, second := next(t, owners), next(t, owners); !first || second {
+		t.Errorf("owners are told %v, then %v, want true, then false", first, second)
+	}
+	must(t, l.queue.Configure(wish))
+	check()
+}
+
+func TestUnknownFlagIsNamed(t *testing.T) {
+	n := newNet(t)
+	_, err := nfqueue.Open(nfqueue.Config{Flags: 1 << 30, BestEffort: true, Socket: nfnl.Config{NetNS: n.FD()}})
+	if !errors.Is(err, syscall.EOPNOTSUPP) && !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("Open: %v", err)
+	}
+	wantSays(t, err, "queue 0", "what Config.Flags asks for")
+
+	q := openQueue(t, n, nfqueue.Config{CopyRange: 99})
+	wantSays(t, q.Configure(nfqueue.Config{Flags: 1 << 30}), "queue 0", "Flags")
+	if g := q.Granted(); g.CopyRange != 99 || g.Flags != 0 {
+		t.Errorf("granted is %+v", g)
+	}
+	if k, ok := kernelStats(t, q); ok && k.CopyRange != 99 {
+		t.Errorf("the kernel has %+v", k)
+	}
+}
+
+func TestNetNSThatIsNone(t *testing.T) {
+	newNet(t)
+	notNS, err := os.Open(os.DevNull)
+	must(t, err)
+	defer notNS.Close()
+	otherKind, err := os.Open("/proc/self/ns/uts")
+	must(t, err)
+	defer otherKind.Close()
+	for name, c := range map[string]struct {
+		fd   int
+		want error
+	}{
+		"a file":                    {int(notNS.Fd()), syscall.EINVAL},
+		"a namespace, but of names": {int(otherKind.Fd()), syscall.EINVAL},
+		"not open":                  {1 << 20, syscall.EBADF},
+	} {
+		socket := nfnl.Config{NetNS: c.fd}
+		_, queue := nfqueue.Open(nfqueue.Config{Queue: 3, Socket: socket})
+		_, group := nflog.Open(nflog.Config{Groups: []uint16{3}, Socket: socket})
+		for _, err := range []error{queue, group} {
+			wantError(t, name, err, c.want)
+			wantSays(t, err, "3", "NetNS is "+strconv.Itoa(c.fd))
+		}
+	}
+}
