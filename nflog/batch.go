@@ -1,7 +1,6 @@
 package nflog
 
 import (
-	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -95,13 +94,13 @@ func (b *buffer) takePacket(g *group, m *nfnl.Message, err error) {
 func (b *buffer) takeRun(msgs []byte) (rest []byte, taken int) {
 	g := b.r.last
 	for {
-		n := packetLen(msgs, g.number)
+		n := nfnl.LenOf(msgs, typePacket, g.number)
 		if n == 0 {
 			break
 		}
 		p := b.room()
-		p.clear(g.number, nfnl.Family(msgs[familyAt]))
-		has, err := p.decode(msgs[packetMessageLen:n:n])
+		p.clear(g.number, nfnl.FamilyOf(msgs))
+		has, err := p.decode(msgs[nfnl.HeadLen:n:n])
 		if err != nil {
 			break
 		}
@@ -114,21 +113,6 @@ func (b *buffer) takeRun(msgs []byte) (rest []byte, taken int) {
 	}
 	b.taken += taken
 	return msgs, taken
-}
-
-// packetLen returns how long the packet message of the group is that msgs begins
-// with. It returns 0 if there is none, or not all of it.
-func packetLen(msgs []byte, group uint16) int {
-	if len(msgs) < packetMessageLen ||
-		nfnl.Type(binary.NativeEndian.Uint16(msgs[typeAt:])) != typePacket ||
-		binary.BigEndian.Uint16(msgs[groupAt:]) != group {
-		return 0
-	}
-	n := binary.NativeEndian.Uint32(msgs)
-	if n < packetMessageLen || uint64(n) > uint64(len(msgs)) {
-		return 0
-	}
-	return int(n)
 }
 
 // room returns the place for the next packet, which is one of b's once it is

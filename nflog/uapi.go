@@ -11,15 +11,6 @@ const (
 	typeConfig = nfnl.Type(nfnl.SubsystemLog<<8 | 1) // NFULNL_MSG_CONFIG
 )
 
-// Where a message has what (struct nlmsghdr of linux/netlink.h, behind it struct
-// nfgenmsg of linux/netfilter/nfnetlink.h), in bytes. The length comes first.
-const (
-	typeAt           = 4  // nlmsg_type
-	familyAt         = 16 // nfgen_family
-	groupAt          = 18 // res_id
-	packetMessageLen = 20 // both of them; attributes follow
-)
-
 // Attributes of packets.
 const (
 	attrPacketHeader   = 1  // NFULA_PACKET_HDR: 16-bit EtherType, 8-bit hook

@@ -53,6 +53,7 @@ func (q *Queue) NewBatch() *Batch {
 		early:    make([]bool, 0, n),
 	}
 	b.raw = nfnl.NewBatch(n, int(q.cfg().CopyRange)+metadataRoom, b.take)
+	b.raw.TakeRuns(b.takeRun)
 	return b
 }
 
@@ -94,8 +95,10 @@ func (b *Batch) begin() {
 	for i := range b.Packets {
 		p := &b.Packets[i]
 		p.check()
-		p.ticket = p.makeTicket()
-		b.tickets[i] = p.ticket
+		p.ticket.set(p)
+	}
+	for i := range b.Packets {
+		b.tickets[i] = b.Packets[i].ticket
 	}
 	b.early = slices.Grow(b.early[:0], n)[:n]
 	clear(b.early)
@@ -126,7 +129,7 @@ func (b *Batch) decideNext(v *Verdict) (refused error) {
 	case v.action == ActionHold:
 		refused = b.hold(t, v)
 	case v.fitsAny() && b.alone && b.q.waiting.unsettled.Load() == 0:
-		b.join(v.plain, t.id)
+		b.join(&v.plain, t.id)
 	default:
 		b.endRun()
 		if v.has(changeExpectation) {

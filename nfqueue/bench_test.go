@@ -66,3 +66,30 @@ func BenchmarkDecodeUnverified(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkBatch is all that happens to a packet between the system calls, in a
+// batch of 64 that get the same verdict.
+func BenchmarkBatch(b *testing.B) {
+	q, _ := open(b, nfqueue.Config{})
+	batch := q.NewBatch()
+	var msgs [][]byte
+	for id := range uint32(64) {
+		msgs = append(msgs, inputMessage(id+1))
+	}
+	for _, k := range verdictKinds[:2] {
+		b.Run(k.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; i < b.N; i += len(msgs) {
+				if err := batch.Replay(msgs, func(*nfqueue.Packet) nfqueue.Verdict { return k.v }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// inputMessage is a packet as the kernel has it at the hook input.
+func inputMessage(id uint32) []byte {
+	return packetMessage(id, tlv(5, "00000002"), tlv(9, "0006 0000 020000000001 0000"), tlv(4, "0000000065f00000 0000000000000007"),
+		tlv(14, "00000003"), tlv(10, udpPacket(string(make([]byte, 36)))))
+}

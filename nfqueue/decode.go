@@ -29,12 +29,13 @@ var lengths = attr.Lengths{
 	attrClassID:       4,
 }
 
-// decode is Decode; found says whether p.ID could be read.
-func (p *Packet) decode(m *nfnl.Message) (found bool, err error) {
-	q := p.q
-	*p = Packet{}
-	p.q, p.Queue, p.Family, p.ConntrackInfo = q, m.Resource, m.Family, attr.InfoUntracked
-	found, err = p.read(m.Attrs)
+// decode sets p to the packet with the attributes; found says whether p.ID could
+// be read. What queue p is of it leaves alone.
+func (p *Packet) decode(family nfnl.Family, attrs []byte) (found bool, err error) {
+	q, n := p.q, p.Queue
+	*p = Packet{} // a literal with values would be made elsewhere and copied
+	p.q, p.Queue, p.Family, p.ConntrackInfo = q, n, family, attr.InfoUntracked
+	found, err = p.read(attrs)
 	p.Len = max(p.Len, len(p.Payload))
 	return found, err
 }

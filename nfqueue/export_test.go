@@ -21,3 +21,25 @@ func (q *Queue) Receivers() int { return int(q.receivers.Load()) }
 
 // Restrict says what q's kernel lets a payload change.
 func (q *Queue) Restrict(r restriction) { q.restriction = r }
+
+// Replay does what Run does with datagrams of the kernel, one packet in each, all
+// but the system calls.
+func (b *Batch) Replay(msgs [][]byte, h Handler) error {
+	b.count(1)
+	b.clear()
+	for _, m := range msgs {
+		b.takeRun(m)
+	}
+	if err := b.q.settle(b); err != nil {
+		return err
+	}
+	for i := range b.Packets {
+		v := h(&b.Packets[i])
+		b.decide(&v)
+	}
+	b.mu.Lock()
+	b.endRun()
+	b.out = b.out[:0]
+	b.mu.Unlock()
+	return b.end()
+}

@@ -92,7 +92,8 @@ type Packet struct {
 // attr.ErrMalformed or nfnl.ErrMalformed; p.ID is then set all the same if it
 // could be read, and else 0.
 func (p *Packet) Decode(m nfnl.Message) error {
-	found, err := p.decode(&m)
+	p.Queue = m.Resource
+	found, err := p.decode(m.Family, m.Attrs)
 	if !found && err == nil {
 		return errNoHeader
 	}

@@ -71,36 +71,62 @@ func (b *Batch) take(m nfnl.Message, err error) {
 	b.news.malformed = append(b.news.malformed, err)
 }
 
+// takeRun takes the packet that msgs, a datagram, begins with, unless anything is
+// wrong with it: take deals with that. It is there for speed.
+func (b *Batch) takeRun(msgs []byte) (rest []byte, taken int) {
+	n := nfnl.LenOf(msgs, typePacket, b.q.number)
+	if n == 0 {
+		return msgs, 0
+	}
+	p := b.room()
+	found, err := p.decode(nfnl.FamilyOf(msgs), msgs[nfnl.HeadLen:n:n])
+	if !found || err != nil {
+		return msgs, 0
+	}
+	b.add(p)
+	b.news.seen++
+	return msgs[min((n+3)&^3, len(msgs)):], 1
+}
+
 // takePacket adds a packet, or notes that it needs the fallback.
 func (b *Batch) takePacket(m *nfnl.Message, err error) {
-	n := len(b.Packets)
-	if n < cap(b.Packets) {
-		b.Packets = b.Packets[:n+1]
-	} else {
-		b.Packets = append(b.Packets, Packet{})
-	}
-	p := &b.Packets[n]
-	p.q = b.q
-	found, wrong := p.decode(m)
-	if found {
-		b.news.lost += uint64(b.q.gap(p.ID))
-	}
+	p := b.room()
+	found, wrong := p.decode(m.Family, m.Attrs)
 	if err == nil {
 		err = wrong
 	}
-	if found && err == nil {
+	switch {
+	case found && err == nil:
+		b.add(p)
 		return
-	}
-	b.Packets = b.Packets[:n]
-	if found {
+	case found:
 		b.news.answer = append(b.news.answer, p.ID)
-	} else {
+		b.news.lost += uint64(b.q.gap(p.ID))
+	default:
 		b.q.strays.Store(true)
 		if err == nil {
 			err = errNoHeader
 		}
 	}
 	b.news.malformed = append(b.news.malformed, err)
+}
+
+// room returns the place for the next packet, which is one of b's once it is
+// added.
+func (b *Batch) room() *Packet {
+	n := len(b.Packets)
+	if n == cap(b.Packets) {
+		b.Packets = append(b.Packets, Packet{})[:n]
+	}
+	p := &b.Packets[:n+1][n]
+	p.q, p.Queue = b.q, b.q.number
+	return p
+}
+
+// add adds the packet in the place that room returned.
+func (b *Batch) add(p *Packet) {
+	b.Packets = b.Packets[:len(b.Packets)+1]
+	b.news.lost += uint64(b.q.gap(p.ID))
 }
 
 // gap counts the IDs between the last packet and this one: the kernel gives

@@ -39,38 +39,42 @@ const (
 func (p *Packet) Ticket() Ticket {
 	t := p.ticket
 	if t.q == nil {
-		t = p.makeTicket()
+		t.set(p)
 	}
 	t.noteHelper(p)
 	return t
 }
 
-// makeTicket makes a ticket of p as it came.
-func (p *Packet) makeTicket() Ticket {
-	t := Ticket{q: p.q, id: p.ID, length: uint32(p.Len), queue: p.Queue, proto: p.Proto,
-		linkLen: uint16(len(p.LinkHeader)), family: p.Family, hook: p.Hook}
-	if p.q != nil {
-		if p.q.cannotTrack(p) {
-			t.flags |= ticketUntracked
-		}
-		if p.q.restriction == sameHeaders {
-			t.shape = shapeOf(p.Family, p.Payload)
-		}
+// set makes t the ticket of p as it came. It sets field by field: a copy of a
+// whole Ticket would wait for the stores of its parts.
+func (t *Ticket) set(p *Packet) {
+	t.q, t.id, t.length, t.queue, t.proto = p.q, p.ID, uint32(p.Len), p.Queue, p.Proto
+	t.linkLen, t.family, t.hook = uint16(len(p.LinkHeader)), p.Family, p.Hook
+	t.flags, t.shape = p.ticketFlags(), noShape
+	if p.q != nil && p.q.restriction == sameHeaders {
+		t.shape = shapeOf(p.Family, p.Payload)
 	}
+}
+
+// ticketFlags returns what of p is known as flags.
+func (p *Packet) ticketFlags() (f ticketFlags) {
 	// With Config.MetadataOnly nothing of the packet is there to be rewritten.
 	if p.Truncated() || len(p.Payload) == 0 {
-		t.flags |= ticketTruncated
+		f |= ticketTruncated
 	}
 	if p.GSO {
-		t.flags |= ticketGSO
+		f |= ticketGSO
 	}
 	if p.ChecksumPending {
-		t.flags |= ticketPending
+		f |= ticketPending
 	}
 	if p.corrupt {
-		t.flags |= ticketCorrupt
+		f |= ticketCorrupt
 	}
-	return t
+	if p.q != nil && p.q.cannotTrack(p) {
+		f |= ticketUntracked
+	}
+	return f
 }
 
 // ID returns the packet's ID.

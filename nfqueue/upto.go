@@ -24,11 +24,15 @@ type run struct {
 func (q *Queue) alone() bool { return !q.strays.Load() && q.receivers.Load() == 1 }
 
 // join gives v to the packet as part of a run. The lock is held.
-func (b *Batch) join(v plain, id uint32) {
-	if b.run.n > 0 && b.run.v != v {
+func (b *Batch) join(v *plain, id uint32) {
+	if b.run.n > 0 && b.run.v != *v {
 		b.endRun()
 	}
-	b.run = run{v, id, b.run.n + 1}
+	if b.run.n == 0 {
+		b.run.v = *v
+	}
+	b.run.last = id
+	b.run.n++
 }
 
 // endRun adds the verdicts of the run to out. The lock is held.
