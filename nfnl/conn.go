@@ -136,15 +136,15 @@ func (c *Conn) Send(msgs []byte) error {
 	return c.check(c.t.send(msgs, false))
 }
 
-// SendShort is Send for a message that the kernel is done with in microseconds,
-// such as the verdict on one packet. Go's scheduler is not told of the system
-// call, which would take as long again; so while it lasts the garbage collector
-// has to wait for it.
-func (c *Conn) SendShort(msg []byte) error {
+// SendShort is Send for messages that the kernel is done with in some 100
+// microseconds, such as the verdicts on a few packets of usual size. Go's scheduler
+// is not told of the system call: to be told it may have to be woken. So the garbage
+// collector has to wait for it.
+func (c *Conn) SendShort(msgs []byte) error {
 	if c.isClosed() {
 		return net.ErrClosed
 	}
-	return c.check(c.t.send(msg, true))
+	return c.check(c.t.send(msgs, true))
 }
 
 // SetReadDeadline is net.Conn's: from t on, Receive fails with

@@ -29,6 +29,7 @@ type Batch struct {
 	mu      sync.Mutex // guards what follows, against the timer and tickets
 	packets []Packet   // all of them: users may cut Packets
 	tickets []Ticket   // of the packets, as they came: handlers may edit those
+	load    load       // of the packets
 	open    bool       // some packets may have no verdict yet
 	next    int        // the first of those whose handler has not returned
 	early   []bool     // packets whose ticket was answered before that
@@ -97,8 +98,11 @@ func (b *Batch) begin() {
 		p.check()
 		p.ticket.set(p)
 	}
+	b.load = load{}
 	for i := range b.Packets {
-		b.tickets[i] = b.Packets[i].ticket
+		t := &b.tickets[i]
+		*t = b.Packets[i].ticket
+		b.load.add(t)
 	}
 	b.early = slices.Grow(b.early[:0], n)[:n]
 	clear(b.early)

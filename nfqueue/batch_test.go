@@ -2,6 +2,7 @@ package nfqueue_test
 
 import (
 	"errors"
+	"math"
 	"net"
 	"os"
 	"slices"
@@ -321,20 +322,31 @@ func TestDrainNeedsAVerdictThatFitsAll(t *testing.T) {
 // A system call that the scheduler does not know of stops the garbage collector
 // for as long as it takes.
 func TestOnlyShortVerdictsAreSentByAShortCall(t *testing.T) {
+	many := func(n int, p nfqueue.Packet) (ps []nfqueue.Packet) {
+		for range n {
+			ps = append(ps, p)
+		}
+		return ps
+	}
+	small, full := nfqueue.Packet{Len: 60}, nfqueue.Packet{Len: 1500}
 	for name, c := range map[string]struct {
-		packet nfqueue.Packet
-		msg    int
-		short  bool
+		packets []nfqueue.Packet
+		msg     int
+		short   bool
 	}{
-		"a small packet":   {nfqueue.Packet{Len: 60}, 32, true},
-		"a page":           {nfqueue.Packet{Len: 4096}, 4096, true},
-		"a long rewrite":   {nfqueue.Packet{Len: 60}, 4097, false},
-		"a long packet":    {nfqueue.Packet{Len: 4097}, 32, false},
-		"a small GSO one":  {nfqueue.Packet{Len: 3000, GSO: true}, 32, false},
-		"a large GSO one":  {nfqueue.Packet{Len: 65535, GSO: true}, 65535, false},
-		"longer than long": {nfqueue.Packet{Len: 1 << 20}, 32, false},
+		"a small packet":               {many(1, small), 32, true},
+		"a batch of small packets":     {many(64, small), 32, true},
+		"a batch of full packets":      {many(64, full), 32, true},
+		"a batch of rewritten packets": {many(64, full), 64 * 1536, false},
+		"more packets than are usual":  {many(65, small), 32, false},
+		"as much as is short":          {many(1, nfqueue.Packet{Len: 128<<10 - 32}), 32, true},
+		"more":                         {many(1, nfqueue.Packet{Len: 128<<10 - 31}), 32, false},
+		"a small GSO packet":           {many(1, nfqueue.Packet{Len: 3000, GSO: true}), 32, false},
+		"a GSO packet among many":      {append(many(1, nfqueue.Packet{Len: 3000, GSO: true}), many(9, small)...), 32, false},
+		"a length that no packet has":  {many(1, nfqueue.Packet{Len: math.MaxInt32}), 32, false},
+		"many that no packet has":      {many(64, nfqueue.Packet{Len: math.MaxInt32}), 32, false},
 	} {
-		if short := c.packet.Ticket().Short(make([]byte, c.msg)); short != c.short {
+		if short := nfqueue.Short(make([]byte, c.msg), c.packets...); short != c.short {
 			t.Errorf("%s: short is %v", name, short)
 		}
 	}

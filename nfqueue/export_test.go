@@ -12,9 +12,16 @@ const (
 	NoRewrite   = noRewrite
 )
 
-// Short reports whether msg, with the verdict on t's packet, is sent by a system
+// Short reports whether msg, with verdicts on the packets, is sent by a system
 // call that Go's scheduler does not know of.
-func (t Ticket) Short(msg []byte) bool { return t.short(msg) }
+func Short(msg []byte, packets ...Packet) bool {
+	var l load
+	for _, p := range packets {
+		t := p.Ticket()
+		l.add(&t)
+	}
+	return l.short(msg)
+}
 
 // Receivers returns how many may have packets without a verdict.
 func (q *Queue) Receivers() int { return int(q.receivers.Load()) }

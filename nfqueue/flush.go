@@ -40,31 +40,43 @@ func (b *Batch) flush() {
 }
 
 // send sends out.
-func (b *Batch) send() error {
-	if len(b.tickets) == 1 {
-		return b.q.sendOne(&b.tickets[0], b.out)
+func (b *Batch) send() error { return b.q.send(b.out, &b.load) }
+
+// send sends verdicts on packets that are l.
+func (q *Queue) send(msgs []byte, l *load) error {
+	if l.short(msgs) {
+		return q.conn.SendShort(msgs)
 	}
-	return b.q.conn.Send(b.out)
+	return q.conn.Send(msgs)
 }
 
-// sendOne sends the verdict on one packet.
-func (q *Queue) sendOne(t *Ticket, msg []byte) error {
-	if t.short(msg) {
-		return q.conn.SendShort(msg)
-	}
-	return q.conn.Send(msg)
+// A load is of packets whose verdicts are sent with one call. What is left of
+// their way is part of that call.
+type load struct {
+	packets int
+	bytes   uint64
+	gso     bool // one of them is yet to be cut
 }
 
-// short reports whether the kernel is done with a verdict in microseconds. It
-// takes little longer than the packet's way, unless there is much to copy, or a
-// GSO packet to be cut on that way.
-func (t *Ticket) short(msg []byte) bool {
-	return len(msg) <= shortSend && t.length <= shortSend && t.flags&ticketGSO == 0
+// add adds t's packet.
+func (l *load) add(t *Ticket) {
+	l.packets++
+	l.bytes += uint64(t.length)
+	l.gso = l.gso || t.flags&ticketGSO != 0
 }
 
-// shortSend is how long a verdict and its packet are at most for a short call, in
-// bytes: most devices have longer ones only as GSO.
-const shortSend = 4 << 10
+// Up to these the kernel is done in about the time that it takes to receive a
+// batch, which is not announced to Go's scheduler either.
+const (
+	shortPackets = defaultBatch
+	shortBytes   = 128 << 10 // of the packets and their verdicts
+)
+
+// short reports whether the kernel is not long about it, and so whether the
+// garbage collector can wait.
+func (l *load) short(msgs []byte) bool {
+	return !l.gso && l.packets <= shortPackets && l.bytes+uint64(len(msgs)) <= shortBytes
+}
 
 // startTimer bounds how long verdicts wait for the other handlers.
 func (b *Batch) startTimer() {

@@ -129,7 +129,9 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	defer q.buffers.Put(msg)
 	b, refused := q.appendVerdict((*msg)[:0], &t, &v)
 	*msg = b
-	if err := q.sendOne(&t, b); err != nil {
+	var l load
+	l.add(&t)
+	if err := q.send(b, &l); err != nil {
 		q.waiting.restore(p)
 		return fmt.Errorf("nfqueue %d: packet %d: %w", q.number, t.id, err)
 	}
