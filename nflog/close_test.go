@@ -39,8 +39,60 @@ func TestCloseEndsTheLoop(t *testing.T) {
 				r.Close()
 			}
 		}
-		if got != "ab" || !errors.Is(last, net.ErrClosed) {
+		if got != "a" || !errors.Is(last, net.ErrClosed) {
 			t.Errorf("got %q and %v", got, last)
+		}
+		if s, err := all(t.Context(), r); s != "" || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("then %q and %v", s, err)
+		}
+		wantStats(t, r, 2, 0, 0)
+	})
+	t.Run("in the body, by another goroutine", func(t *testing.T) {
+		r, k := open(t, nflog.Config{})
+		k.Log(packets("ab")...)
+		k.Log(packets("cd")...)
+		var got string
+		var last error
+		for p, err := range r.Packets(t.Context()) {
+			if last = err; err == nil {
+				got += string(p.Payload)
+				background(t, r.Close)()
+			}
+		}
+		if got != "a" || !errors.Is(last, net.ErrClosed) {
+			t.Errorf("got %q and %v", got, last)
+		}
+	})
+	t.Run("in the body, once it is cancelled", func(t *testing.T) {
+		r, k := open(t, nflog.Config{})
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		k.Log(packets("ab")...)
+		k.Collect(packets("cd")...)
+		var got string
+		var last error
+		for p, err := range r.Packets(ctx) {
+			if last = err; err != nil {
+				break
+			}
+			cancel(errCause)
+			if got += string(p.Payload); len(got) == 3 {
+				r.Close()
+			}
+		}
+		if got != "abc" || last != errCause {
+			t.Errorf("got %q and %v", got, last)
+		}
+	})
+	t.Run("in OnError", func(t *testing.T) {
+		var r *nflog.Reader
+		opened, k := open(t, nflog.Config{OnError: func(error) { r.Close() }})
+		r = opened
+		k.Log(packets("a")...)
+		k.Lose(5, 1)
+		k.Log(packets("bc")...)
+		if s, err := all(t.Context(), r); s != "" || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %q and %v", s, err)
 		}
 	})
 	t.Run("in a body that is left", func(t *testing.T) {

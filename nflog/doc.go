@@ -94,7 +94,8 @@
 // what the kernel had collected, and ends with context.Cause. To lose nothing:
 // take the rule away, cancel the context, let the loop end, then Close. A loop
 // that is left otherwise leaves the groups bound, and what it has not seen to the
-// next. [Reader.Close] makes everything that waits return net.ErrClosed.
+// next. [Reader.Close] makes everything that waits return net.ErrClosed, and no
+// body begins any more.
 //
 // # Privileges
 //

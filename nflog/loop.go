@@ -81,9 +81,10 @@ func (l *loop) run() {
 	}
 }
 
-// hand yields the packets in the buffer. It returns false if the body was left.
+// hand yields the packets in the buffer, up to Close: what comes after that is
+// for the caller to find out. It returns false if the body was left.
 func (l *loop) hand() bool {
-	for l.buf.next < len(l.buf.packets) {
+	for l.buf.next < len(l.buf.packets) && !l.r.closed.Load() {
 		p := &l.buf.packets[l.buf.next]
 		l.buf.next++
 		if !l.yield(p, nil) {

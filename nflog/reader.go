@@ -23,13 +23,14 @@ type Reader struct {
 
 	last *group // of the last packet received; guarded by the Conn, like a group's numbers
 
+	closed atomic.Bool // by Close
+
 	mu         sync.Mutex // guards what follows; never held while a loop's body or OnError runs
 	bound      bool
 	collecting int       // cancelled loops that read what the old binding has left
 	users      int       // loops and calls of Receive, for whom the groups must stay bound
 	left       []*buffer // with packets that loops have left behind
 	idle       []*buffer // for loops to come
-	closed     bool
 }
 
 // cfg returns the configuration in force.
@@ -102,14 +103,19 @@ func (r *Reader) SyscallConn() (syscall.RawConn, error) { return r.conn.SyscallC
 // Close gives the groups back. Everything that waits returns net.ErrClosed. What
 // the kernel has collected, and what a loop has left behind, is lost; cancel the
 // context of a loop over Packets to get it. Closing again does nothing.
+//
+// In the body of a loop that goes for the packets that came with its own too,
+// though Stats has counted them: no body begins any more, and the loop ends with
+// net.ErrClosed.
 func (r *Reader) Close() error {
 	if r == nil {
 		return nil // as after an Open that failed
 	}
+	r.closed.Store(true)
 	err := r.conn.Close() // first, for it ends the Request that may hold the lock
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed, r.left, r.idle = true, nil, nil
+	r.left, r.idle = nil, nil
 	return err
 }
 

@@ -93,7 +93,7 @@ func (r *Reader) giveUp(b *buffer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case r.closed:
+	case r.closed.Load():
 	case len(b.rest()) > 0:
 		r.left = append(r.left, b)
 	default:

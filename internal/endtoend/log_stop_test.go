@@ -5,6 +5,7 @@ package endtoend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -51,6 +52,35 @@ func TestCloseEndsABlockedReader(t *testing.T) {
 	wantError(t, "second loop", next(t, second), net.ErrClosed)
 	must(t, l.reader.Close())
 	wantError(t, "Receive", l.reader.Receive(l.reader.NewBatch()), net.ErrClosed)
+}
+
+// Whatever came with the packet in whose body the log is closed: no other body
+// begins.
+func TestCloseInTheBodyEndsTheLoop(t *testing.T) {
+	for _, threshold := range []uint32{1, 0, 1000} {
+		for name, closeIn := range map[string]func(close func() error) error{
+			"here":                 func(close func() error) error { return close() },
+			"by another goroutine": func(close func() error) error { return <-background(close) },
+		} {
+			t.Run(fmt.Sprintf("threshold %d, %s", threshold, name), func(t *testing.T) {
+				l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: threshold})
+				l.send(t, 0, 2000)
+				calls := 0
+				var last error
+				for _, err := range l.reader.Packets(context.Background()) {
+					if last = err; err == nil {
+						calls++
+						must(t, closeIn(l.reader.Close))
+					}
+				}
+				wantError(t, "loop", last, net.ErrClosed)
+				if calls != 1 {
+					t.Errorf("%d packets came, want the one in whose body the log was closed", calls)
+				}
+				openLog(t, l.net, nflog.Config{Groups: []uint16{5}}) // the kernel has it back
+			})
+		}
+	}
 }
 
 func TestLogDeadlineEndsReceiving(t *testing.T) {
