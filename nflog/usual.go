@@ -13,9 +13,10 @@ import (
 //
 // What one packet of a rule has, the next has too, so a processor guesses all of
 // these branches. It need not wait for a length, which is a constant here, to
-// find the next attribute.
+// find the next attribute. Of an attribute that is b's last, walk takes care: that
+// something follows spares each slice below the case that nothing does.
 func (p *Packet) usual(b []byte) (has found, rest []byte) {
-	if len(b) >= 8 && is(b, attrPacketHeader, 8) {
+	if len(b) > 8 && is(b, usualPacketHeader) {
 		p.Proto, p.Hook = attr.Uint16At(b, 0), nfnl.Hook(b[6])
 		has |= foundHeader
 		b = b[8:]
@@ -24,35 +25,35 @@ func (p *Packet) usual(b []byte) (has found, rest []byte) {
 		p.Prefix = text(attr.ValueAt(b, 0, n))
 		b = b[align(n):]
 	}
-	if len(b) >= 8 && is(b, attrInDev, 8) {
+	if len(b) > 8 && is(b, usualInDev) {
 		p.InDev = int(attr.Uint32At(b, 0))
 		b = b[8:]
 	}
-	if len(b) >= 8 && is(b, attrPhysInDev, 8) {
+	if len(b) > 8 && is(b, usualPhysInDev) {
 		p.PhysInDev = int(attr.Uint32At(b, 0))
 		b = b[8:]
 	}
-	if len(b) >= 8 && is(b, attrOutDev, 8) {
+	if len(b) > 8 && is(b, usualOutDev) {
 		p.OutDev = int(attr.Uint32At(b, 0))
 		b = b[8:]
 	}
-	if len(b) >= 8 && is(b, attrPhysOutDev, 8) {
+	if len(b) > 8 && is(b, usualPhysOutDev) {
 		p.PhysOutDev = int(attr.Uint32At(b, 0))
 		b = b[8:]
 	}
-	if len(b) >= 8 && is(b, attrMark, 8) {
+	if len(b) > 8 && is(b, usualMark) {
 		p.Mark = attr.Uint32At(b, 0)
 		b = b[8:]
 	}
-	if len(b) >= 16 && is(b, attrHardwareAddr, 16) {
+	if len(b) > 16 && is(b, usualHardwareAddr) {
 		p.HardwareAddr = attr.HardwareAddr(attr.ValueAt(b, 0, 16))
 		b = b[16:]
 	}
-	if len(b) >= 8 && is(b, attrHardwareType, 6) {
+	if len(b) > 8 && is(b, usualHardwareType) {
 		p.HardwareType = attr.Uint16At(b, 0)
 		b = b[8:]
 	}
-	if len(b) >= 8 && is(b, attrHardwareLen, 6) {
+	if len(b) > 8 && is(b, usualHardwareLen) {
 		p.HardwareLen = attr.Uint16At(b, 0)
 		b = b[8:]
 	}
@@ -60,24 +61,24 @@ func (p *Packet) usual(b []byte) (has found, rest []byte) {
 		p.HardwareHeader = attr.ValueAt(b, 0, n)
 		b = b[align(n):]
 	}
-	if len(b) >= 20 && is(b, attrTimestamp, 20) {
+	if len(b) > 20 && is(b, usualTimestamp) {
 		p.Time = attr.Time(attr.ValueAt(b, 0, 20))
 		b = b[20:]
 	}
-	if len(b) >= 8 && is(b, attrUID, 8) {
+	if len(b) > 8 && is(b, usualUID) {
 		p.UID, p.HasOwner = attr.Uint32At(b, 0), true
 		b = b[8:]
 	}
-	if len(b) >= 8 && is(b, attrGID, 8) {
+	if len(b) > 8 && is(b, usualGID) {
 		p.GID = attr.Uint32At(b, 0)
 		b = b[8:]
 	}
-	if len(b) >= 8 && is(b, attrSeq, 8) {
+	if len(b) > 8 && is(b, usualSeq) {
 		p.Seq = attr.Uint32At(b, 0)
 		has |= foundSeq
 		b = b[8:]
 	}
-	if len(b) >= 8 && is(b, attrGlobalSeq, 8) {
+	if len(b) > 8 && is(b, usualGlobalSeq) {
 		p.GlobalSeq = attr.Uint32At(b, 0)
 		b = b[8:]
 	}
@@ -88,10 +89,34 @@ func (p *Packet) usual(b []byte) (has found, rest []byte) {
 	return has, b
 }
 
-// is reports whether b begins with an attribute of that type and length.
-func is(b []byte, typ, n uint16) bool {
-	return binary.NativeEndian.Uint16(b[2:]) == typ && binary.NativeEndian.Uint16(b) == n
+// The headers of attributes of the usual length, of type and length at once.
+var (
+	usualPacketHeader = header(attrPacketHeader, 8)
+	usualInDev        = header(attrInDev, 8)
+	usualPhysInDev    = header(attrPhysInDev, 8)
+	usualOutDev       = header(attrOutDev, 8)
+	usualPhysOutDev   = header(attrPhysOutDev, 8)
+	usualMark         = header(attrMark, 8)
+	usualHardwareAddr = header(attrHardwareAddr, 16)
+	usualHardwareType = header(attrHardwareType, 6)
+	usualHardwareLen  = header(attrHardwareLen, 6)
+	usualTimestamp    = header(attrTimestamp, 20)
+	usualUID          = header(attrUID, 8)
+	usualGID          = header(attrGID, 8)
+	usualSeq          = header(attrSeq, 8)
+	usualGlobalSeq    = header(attrGlobalSeq, 8)
+)
+
+// header returns the first four bytes of an attribute in host byte order.
+func header(typ, n uint16) uint32 {
+	var b [attr.HeaderLen]byte
+	binary.NativeEndian.PutUint16(b[:], n)
+	binary.NativeEndian.PutUint16(b[2:], typ)
+	return binary.NativeEndian.Uint32(b[:])
 }
+
+// is reports whether b begins with that header.
+func is(b []byte, header uint32) bool { return binary.NativeEndian.Uint32(b) == header }
 
 // length returns the length of the attribute that b begins with, 0 if it is of
 // another type or not whole.
