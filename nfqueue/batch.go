@@ -108,8 +108,8 @@ func (b *Batch) begin() {
 	clear(b.early)
 	b.open, b.next, b.late = true, 0, false
 	b.alone = b.q.alone()
-	b.mu.Unlock()
 	b.q.waiting.add(b)
+	b.mu.Unlock()
 }
 
 // decide takes the verdict on the next packet, and reports one that is refused.

@@ -2,6 +2,7 @@ package nfqueue
 
 import (
 	"fmt"
+	"iter"
 	"net"
 	"slices"
 
@@ -63,13 +64,17 @@ func (v *Verdict) appendUpTo(b []byte, t *Ticket, n int) []byte {
 // mark and a priority, but nothing that fits only some of them. There need be no
 // packet with the ID, nor any up to it: nothing happens then, and that is no
 // error.
+//
+// The kernel goes from the oldest packet on and stops at the first with a later
+// ID. IDs wrap: the 2^31-1 behind an ID are later, all others are not.
 func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 	if !v.fitsAny() {
 		return fmt.Errorf("nfqueue %d: packets up to %d: %v is no verdict for many packets", q.number, id, v)
 	}
 	q.answering.Lock()
 	defer q.answering.Unlock()
-	claimed, err := q.waiting.claimUpTo(id)
+	r := reach{w: &q.waiting, last: id}
+	claimed, err := q.waiting.claimUpTo(&r)
 	if err != nil {
 		return q.wrap(err)
 	}
@@ -78,12 +83,35 @@ func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 		return q.wrap(fmt.Errorf("packets up to %d: %w", id, err))
 	}
 	// Also what was received, and held, while this one was under way.
-	q.waiting.sent(len(claimed) + len(q.waiting.takeUpTo(id)))
+	q.waiting.sent(len(claimed) + len(q.waiting.takeUpTo(&r)))
 	return nil
 }
 
-// claimUpTo takes all packets up to an ID off the list.
-func (w *waiting) claimUpTo(last uint32) ([]heldPacket, error) {
+// A reach is how far the kernel goes with a verdict up to an ID: from the oldest
+// packet to the first that comes after the ID (nfqnl_recv_verdict_batch). Behind
+// that one there may be packets that do not, for IDs wrap.
+type reach struct {
+	w       *waiting
+	last    uint32 // the ID
+	stop    uint32 // of the packet to stop at
+	stopped bool   // there is such a packet
+}
+
+// see looks at a packet that waits: it may be the one to stop at.
+func (r *reach) see(id uint32) {
+	if after(id, r.last) && (!r.stopped || r.w.older(id, r.stop)) {
+		r.stop, r.stopped = id, true
+	}
+}
+
+// has reports whether the packet, which waits, gets the verdict. All must have
+// been seen.
+func (r *reach) has(id uint32) bool {
+	return !after(id, r.last) && (!r.stopped || r.w.older(id, r.stop))
+}
+
+// claimUpTo takes the packets that r reaches off the list.
+func (w *waiting) claimUpTo(r *reach) ([]heldPacket, error) {
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
@@ -91,24 +119,59 @@ func (w *waiting) claimUpTo(last uint32) ([]heldPacket, error) {
 	}
 	batches := slices.Clone(w.batches)
 	w.mu.Unlock()
+	// Held ones last: a handler may have returned Hold in the meantime.
+	for _, b := range batches {
+		b.show(r)
+	}
+	w.show(r)
 	var claimed []heldPacket
 	for _, b := range batches {
-		claimed = b.claimUpTo(claimed, last)
+		claimed = b.claimUpTo(claimed, r)
 	}
-	// Held ones last: a handler may have returned Hold in the meantime.
-	return append(claimed, w.takeUpTo(last)...), nil
+	return append(claimed, w.takeUpTo(r)...), nil
+}
+
+// show lets r see the held packets.
+func (w *waiting) show(r *reach) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id := range w.held {
+		r.see(id)
+	}
+}
+
+// takeUpTo takes the held packets that r reaches off the list.
+func (w *waiting) takeUpTo(r *reach) (taken []heldPacket) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id := range w.held {
+		if r.has(id) {
+			p, _ := w.unlist(id)
+			taken = append(taken, p)
+		}
+	}
+	return taken
+}
+
+// show lets r see the packets that wait for their handlers.
+func (b *Batch) show(r *reach) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.undecided() {
+		r.see(b.tickets[i].id)
+	}
 }
 
 // claimUpTo takes packets from their handlers. Verdicts that were decided before
 // are sent before.
-func (b *Batch) claimUpTo(claimed []heldPacket, last uint32) []heldPacket {
+func (b *Batch) claimUpTo(claimed []heldPacket, r *reach) []heldPacket {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.open {
 		b.flush()
 	}
-	for i := b.next; b.open && i < len(b.tickets); i++ {
-		if t := &b.tickets[i]; !b.early[i] && !after(t.id, last) {
+	for i := range b.undecided() {
+		if t := &b.tickets[i]; r.has(t.id) {
 			b.early[i] = true
 			b.q.waiting.unsettled.Add(1)
 			claimed = append(claimed, t.held())
@@ -117,5 +180,17 @@ func (b *Batch) claimUpTo(claimed []heldPacket, last uint32) []heldPacket {
 	return claimed
 }
 
-// after reports whether a came after b, though IDs wrap.
-func after(a, b uint32) bool { return int32(a-b) > 0 }
+// undecided iterates over the places of the packets that have no verdict, from
+// their handler or by their ticket. The lock is held.
+func (b *Batch) undecided() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := b.next; b.open && i < len(b.tickets); i++ {
+			if !b.early[i] && !yield(i) {
+				return
+			}
+		}
+	}
+}
+
+// after is the kernel's nfq_id_after.
+func after(id, last uint32) bool { return int32(id-last) > 0 }

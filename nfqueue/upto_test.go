@@ -409,6 +409,82 @@ func TestVerdictUpToAcrossTheWrapOfIDs(t *testing.T) {
 	}
 }
 
+// The kernel goes from the oldest packet on and stops at the first that is after
+// the ID, which is not the same as all that are not after it. What is off our
+// lists is what it took.
+func TestVerdictUpToStopsWhereTheKernelDoes(t *testing.T) {
+	const half = 1 << 31
+	for _, c := range []struct {
+		waiting []uint32
+		upTo    uint32
+		left    int
+	}{
+		{[]uint32{1, 2, 3, 4, 5}, 0, 5},
+		{[]uint32{1, 2, 3, 4, 5}, 5, 0},
+		{[]uint32{1, 2, 3, 4, 5}, half + 1, 0},
+		{[]uint32{1, 2, 3, 4, 5}, half + 2, 5},
+		{[]uint32{1, 2, 3, 4, 5}, half + 3, 5}, // 3 to 5 are not after it
+		{[]uint32{1, 2, 3, 4, 5}, half + 5, 5},
+		{[]uint32{1, 2, 3, 4, 5}, 1<<32 - 1, 5},
+		{[]uint32{half - 2, half - 1, half, half + 1}, 0, 4}, // the last two are not after it
+		{[]uint32{5, half + 100}, 0, 2},
+		{[]uint32{5, half + 100}, 5, 0},
+		{[]uint32{5, half + 100}, 100, 0},
+		{[]uint32{5, half + 100}, 101, 1},
+		{[]uint32{5, half + 100}, half + 4, 1},
+		{[]uint32{5, half + 100}, half + 50, 2},
+		{[]uint32{5, half - 1, 1<<32 - 2, 3}, 4, 4}, // the IDs have almost come round
+		{[]uint32{5, half - 1, 1<<32 - 2, 3}, half + 3, 2},
+	} {
+		for _, held := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%d up to %d, held %v", c.waiting, c.upTo, held), func(t *testing.T) {
+				q, k := open(t, nfqueue.Config{})
+				last := c.waiting[0] - 1
+				for _, id := range c.waiting {
+					decideOn(t, q, k, last+(id-last)/2, nfqueue.Accept()) // others come between
+					if last = id; held {
+						decideOn(t, q, k, id, nfqueue.Hold())
+						continue
+					}
+					k.SetNextID(id)
+					k.Enqueue(packet("x"))
+					if err := q.Receive(q.NewBatch()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := q.SetVerdictUpTo(c.upTo, nfqueue.Accept()); err != nil {
+					t.Fatal(err)
+				}
+				left := k.Waiting()
+				if len(left) != c.left {
+					t.Errorf("%d are left, want %d", left, c.left)
+				}
+				for _, id := range c.waiting {
+					err := q.SetVerdict(id, nfqueue.Accept())
+					if slices.Contains(left, id) != (err == nil) || err != nil && !errors.Is(err, nfqueue.ErrDecided) {
+						t.Errorf("verdict on %d when %d are left: %v", id, left, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// decideOn brings a packet with the ID, and gives v to it.
+func decideOn(t testing.TB, q *nfqueue.Queue, k *nfqueuetest.Kernel, id uint32, v nfqueue.Verdict) {
+	t.Helper()
+	k.SetNextID(id)
+	k.Enqueue(packet("x"))
+	b := q.NewBatch()
+	if err := q.Receive(b); err != nil {
+		t.Fatal(err)
+	}
+	b.Verdicts[0] = v
+	if err := q.Send(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestVerdictUpToDecidesOnWhatAHandlerHas(t *testing.T) {
 	q, k := open(t, nfqueue.Config{FlushAfter: time.Hour})
 	for range 4 {

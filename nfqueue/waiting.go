@@ -1,6 +1,7 @@
 package nfqueue
 
 import (
+	"cmp"
 	"maps"
 	"net"
 	"slices"
@@ -19,6 +20,8 @@ type waiting struct {
 	// to all packets up to an ID.
 	unsettled atomic.Int64
 
+	newest atomic.Uint32 // ID of the last packet that was listed; written with the lock
+
 	mu      sync.Mutex
 	held    map[uint32]heldPacket
 	bytes   int // of the held packets
@@ -26,6 +29,7 @@ type waiting struct {
 	timer   *time.Timer // goes off when the first packet expires
 	expire  func()
 	batches []*Batch
+	listed  bool // a batch has been, so that newest is one's
 	closed  bool
 }
 
@@ -105,11 +109,24 @@ func (w *waiting) restore(packets ...heldPacket) {
 // sent says that the verdicts on n packets taken off the list are sent.
 func (w *waiting) sent(n int) { w.unsettled.Add(int64(-n)) }
 
-// add lists the packets of b, as they are now.
+// add lists the packets of b, as they are now. b's lock is held: who sees them
+// must find the newest among them.
 func (w *waiting) add(b *Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	last := b.tickets[len(b.tickets)-1].id
+	if !w.listed || after(last, w.newest.Load()) {
+		w.newest.Store(last) // else another batch has overtaken b
+	}
+	w.listed = true
 	w.batches = append(w.batches, b)
+}
+
+// older reports whether a packet came before another; both are on the list, or
+// have been. The first may be held while IDs come round to it.
+func (w *waiting) older(id, than uint32) bool {
+	newest := w.newest.Load()
+	return newest-id > newest-than
 }
 
 // remove takes b off the list.
@@ -160,7 +177,8 @@ func (w *waiting) claimHeld(id uint32) (heldPacket, *Batch, error) {
 func (w *waiting) ids() []uint32 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.SortedFunc(maps.Keys(w.held), func(a, b uint32) int { return int(int32(a - b)) }) // IDs wrap
+	newest := w.newest.Load()
+	return slices.SortedFunc(maps.Keys(w.held), func(a, b uint32) int { return cmp.Compare(newest-b, newest-a) })
 }
 
 // take takes those of the packets off the list that are held.
@@ -169,19 +187,6 @@ func (w *waiting) take(ids []uint32) (taken []heldPacket) {
 	defer w.mu.Unlock()
 	for _, id := range ids {
 		if p, ok := w.unlist(id); ok {
-			taken = append(taken, p)
-		}
-	}
-	return taken
-}
-
-// takeUpTo takes all held packets up to an ID off the list.
-func (w *waiting) takeUpTo(last uint32) (taken []heldPacket) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for id := range w.held {
-		if !after(id, last) {
-			p, _ := w.unlist(id)
 			taken = append(taken, p)
 		}
 	}

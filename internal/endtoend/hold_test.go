@@ -4,6 +4,7 @@ package endtoend
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -198,6 +199,41 @@ func TestVerdictUpToAPacket(t *testing.T) {
 	}
 	must(t, held[4].SetVerdict(nfqueue.Accept()))
 	wantReceived(t, l.to, "4")
+}
+
+// An ID that is not there may be far ahead, or behind. The kernel goes from the
+// oldest packet on and stops at the first that is after it: what is off our list
+// is what it took.
+func TestVerdictUpToStopsAtTheFirstPacketBehindTheID(t *testing.T) {
+	const packets, half = 5, 1 << 31
+	for _, c := range []struct {
+		ahead uint32 // of the first packet
+		taken int
+	}{
+		{1<<32 - 1, 0}, {0, 1}, {3, 4}, {100, 5}, {half - 1, 5}, {half, 5}, {half + 1, 0}, {half + 2, 0}, {half + 4, 0}, {half + 5, 0},
+	} {
+		t.Run(fmt.Sprint(c.ahead), func(t *testing.T) {
+			l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
+			hold, tickets := holder()
+			runQueue(t, l.queue, hold)
+			sendNumbered(t, l, packets)
+			held := take(t, l.queue, tickets, packets)
+
+			must(t, l.queue.SetVerdictUpTo(held[0].ID()+c.ahead, nfqueue.Accept()))
+			if n := packets - l.queue.Stats().Held; n != c.taken {
+				t.Errorf("%d packets are off the list, want %d", n, c.taken)
+			}
+			if k, ok := kernelStats(t, l.queue); ok && packets-int(k.Waiting) != c.taken {
+				t.Errorf("%d packets wait in the kernel, want %d", k.Waiting, packets-c.taken)
+			}
+			for i, ticket := range held {
+				if i >= c.taken {
+					must(t, ticket.SetVerdict(nfqueue.Accept()))
+				}
+				wantReceived(t, l.to, fmt.Sprint(i))
+			}
+		})
+	}
 }
 
 // Nor what another goroutine has received and not yet decided on.

@@ -28,24 +28,31 @@ func (k *Kernel) decide(m nfnl.Message) error {
 		k.t.Errorf("packet %d: with verdict word %#08x the kernel would skip the hooks that remain", id, word)
 	}
 	if m.Type == typeVerdictBatch {
-		return k.reinject(change(v, m), func(waiting uint32) bool { return int32(waiting-id) <= 0 })
+		return k.reinject(change(v, m), 0, k.upTo(id))
 	}
-	return k.reinject(change(v, m), func(waiting uint32) bool { return waiting == id })
+	i := slices.Index(k.waiting, id)
+	return k.reinject(change(v, m), max(i, 0), i+1)
 }
 
-// reinject notes v as the verdict of the packets that wait and are chosen.
-func (k *Kernel) reinject(v nfqueue.Verdict, chosen func(id uint32) bool) error {
-	before := len(k.waiting)
-	k.waiting = slices.DeleteFunc(k.waiting, func(id uint32) bool {
-		if chosen(id) {
-			k.verdicts[id] = v
-			return true
-		}
-		return false
-	})
-	if len(k.waiting) == before {
+// upTo returns how many packets a verdict up to the ID is for. Like
+// nfqnl_recv_verdict_batch it stops at the first that comes after it.
+func (k *Kernel) upTo(id uint32) int {
+	n := slices.IndexFunc(k.waiting, func(waiting uint32) bool { return int32(waiting-id) > 0 })
+	if n < 0 {
+		return len(k.waiting)
+	}
+	return n
+}
+
+// reinject notes v as the verdict of a row of the packets that wait.
+func (k *Kernel) reinject(v nfqueue.Verdict, first, end int) error {
+	if first == end {
 		return syscall.ENOENT
 	}
+	for _, id := range k.waiting[first:end] {
+		k.verdicts[id] = v
+	}
+	k.waiting = slices.Delete(k.waiting, first, end)
 	close(k.changed)
 	k.changed = make(chan struct{})
 	return nil
