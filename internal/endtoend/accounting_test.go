@@ -3,6 +3,7 @@
 package endtoend
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -28,29 +29,41 @@ func slow() {
 	}
 }
 
+// senders is how many senders a delta has. The kernel chooses one of several
+// queues by the addresses of a packet: from so many, all queues get some.
+const senders = 32
+
 // A delta is a river with many arms: senders whose datagrams pass a rule that
-// counts and queues or logs them, and those that go on another that counts.
+// counts and queues or logs them, and those that go on another that counts. The
+// rules are at the hook output, where a packet has met the first one, with all
+// that follows, when its sender's Write returns.
 type delta struct {
 	in, out *lab.Rule
 	from    []net.Conn
+	sent    uint64
+	rounds  int               // of last packets
+	seen    [16]atomic.Uint64 // how many packets of each round
 }
 
-// newDelta makes the rules, and four senders for each processor.
+// newDelta makes the rules and the senders, each with an address of its own.
 func newDelta(t *testing.T, n *lab.Net, then lab.Term) *delta {
 	t.Helper()
-	d := &delta{in: addRule(t, n, lab.IPv4, lab.Input, lab.UDP(9999), then)}
-	behind, err := n.Chain(lab.IPv4, lab.Input, 100)
+	d := &delta{in: addRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), then)}
+	behind, err := n.Chain(lab.IPv4, lab.Output, 100)
 	must(t, err)
 	d.out, err = behind.Add(lab.UDP(9999))
 	must(t, err)
 	to, err := n.ListenPacket("udp", ipv4.address())
 	must(t, err)
 	t.Cleanup(func() { to.Close() })
-	for range 4 * runtime.NumCPU() {
-		c, err := n.Dial("udp", ipv4.address())
-		must(t, err)
-		t.Cleanup(func() { c.Close() })
-		d.from = append(d.from, c)
+	for i := range senders {
+		must(t, n.Do(func() error {
+			own := &net.UDPAddr{IP: net.IPv4(127, 0, 1, byte(i))}
+			c, err := net.DialUDP("udp", own, to.LocalAddr().(*net.UDPAddr))
+			d.from = append(d.from, c)
+			return err
+		}))
+		t.Cleanup(func() { d.from[i].Close() })
 	}
 	return d
 }
@@ -59,27 +72,59 @@ func newDelta(t *testing.T, n *lab.Net, then lab.Term) *delta {
 // can.
 func (d *delta) flood(t *testing.T, packets int) {
 	t.Helper()
-	var senders sync.WaitGroup
+	var flooders sync.WaitGroup
+	each := packets / runtime.NumCPU()
 	for i := range runtime.NumCPU() {
-		senders.Go(func() {
-			mine := d.from[4*i:][:4]
-			for j := range packets / runtime.NumCPU() {
-				if _, err := mine[j%len(mine)].Write([]byte("flood")); err != nil {
+		flooders.Go(func() {
+			for j := range each {
+				if _, err := d.from[(i+j)%senders].Write([]byte("flood")); err != nil {
 					t.Error(err)
 					return
 				}
 			}
 		})
 	}
-	senders.Wait()
+	flooders.Wait()
+	d.sent += uint64(each * runtime.NumCPU())
 }
 
-// last sends one packet more from each sender, which tells what was lost before.
+// last sends one packet more from each sender, until none of them gets lost. What
+// was lost before them is known then, and nothing is behind them.
 func (d *delta) last(t *testing.T) {
 	t.Helper()
-	for _, c := range d.from {
-		send(t, c, "last")
+	for wait := 50 * time.Millisecond; wait < patience; wait *= 2 {
+		if d.round(t, wait) {
+			return
+		}
 	}
+	t.Fatal("the flood is over, but packets still get lost")
+}
+
+// round sends one packet from each sender, and reports whether all are met in
+// time.
+func (d *delta) round(t *testing.T, wait time.Duration) bool {
+	t.Helper()
+	d.rounds++
+	for _, c := range d.from {
+		send(t, c, "last"+string(rune(d.rounds)))
+		d.sent++
+	}
+	for end := time.Now().Add(wait); d.seen[d.rounds].Load() < senders; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
+}
+
+// meet is told of each packet that a reader sees, and reports whether it is one
+// of a round.
+func (d *delta) meet(payload []byte) bool {
+	round, ok := bytes.CutPrefix(payload[ipv4.headers:], []byte("last"))
+	if ok {
+		d.seen[round[0]].Add(1)
+	}
+	return ok
 }
 
 // packets returns how many packets a rule has counted.
@@ -91,8 +136,9 @@ func packets(t *testing.T, r *lab.Rule) uint64 {
 }
 
 // A judge gives verdicts of all kinds, slowly, and knows how many packets it has
-// dropped.
+// dropped. Packets of a round it accepts.
 type judge struct {
+	delta   *delta
 	dropped atomic.Uint64
 	tickets chan nfqueue.Ticket // held packets, for another goroutine to answer
 	awake   chan struct{}       // closed: until then decide waits
@@ -104,6 +150,9 @@ type judge struct {
 func (j *judge) decide(p *nfqueue.Packet) nfqueue.Verdict {
 	<-j.awake
 	slow()
+	if j.delta.meet(p.Payload) {
+		return nfqueue.Accept()
+	}
 	switch p.ID % 8 {
 	case 0, 1:
 		j.dropped.Add(1)
@@ -156,7 +205,7 @@ func TestQueuedPacketsAreAccountedForUnderOverload(t *testing.T) {
 			n := newNet(t)
 			qs := openRange(t, n, c.cfg, c.queues)
 			d := newDelta(t, n, lab.Queues(0, uint16(c.queues)))
-			j := judge{tickets: make(chan nfqueue.Ticket, 1000), awake: make(chan struct{}), rewrites: canRewrite(t)}
+			j := judge{delta: d, tickets: make(chan nfqueue.Ticket, 1000), awake: make(chan struct{}), rewrites: canRewrite(t)}
 			answered := background(func() error { j.answer(t); return nil })
 			ctx, cancel := context.WithCancel(context.Background())
 			done := background(func() error { return qs.Run(ctx, j.decide) })
@@ -164,40 +213,91 @@ func TestQueuedPacketsAreAccountedForUnderOverload(t *testing.T) {
 			d.flood(t, *floodPackets/2)
 			close(j.awake)
 			d.flood(t, *floodPackets/2)
-			awaitStill(func() uint64 { return qs.Stats().Packets })
 			d.last(t)
-			awaitStill(func() uint64 { return qs.Stats().Packets })
+			flooded := settle(t, &j, qs, c.cfg.FailOpen)
+			flooded.wantOverload(t, c.cfg)
+			if !d.round(t, patience) {
+				t.Error("packets get lost after the flood")
+			}
+			after := settle(t, &j, qs, c.cfg.FailOpen)
+			if after.out != flooded.out+senders || after.missing() != flooded.missing() {
+				t.Errorf("%d packets after the flood: %+v, before them %+v", senders, after, flooded)
+			}
 			cancel()
 			wantError(t, "Run", next(t, done), context.Canceled)
 			close(j.tickets)
 			next(t, answered)
-			wantAccounted(t, d, &j, qs, c.cfg.FailOpen)
+			wantAccounted(t, &j, qs, c.cfg.FailOpen)
 		})
 	}
 }
 
-// wantAccounted checks the sum.
-func wantAccounted(t *testing.T, d *delta, j *judge, qs *nfqueue.Queues, failOpen bool) {
+// A tally is what has become of the packets that came in.
+type tally struct {
+	in, out, dropped uint64
+	nfqueue.Stats
+}
+
+func (j *judge) count(t *testing.T, qs *nfqueue.Queues) tally {
 	t.Helper()
-	in, out, dropped, s := packets(t, d.in), packets(t, d.out), j.dropped.Load(), qs.Stats()
-	full, known := uint64(0), true
+	return tally{packets(t, j.delta.in), packets(t, j.delta.out), j.dropped.Load(), qs.Stats()}
+}
+
+// missing returns how many packets no handler has seen.
+func (c tally) missing() uint64 { return c.in - c.Packets }
+
+// settle waits until the verdict on each packet has been carried out, and returns
+// what became of them. With FailOpen, packets without one pass too.
+func settle(t *testing.T, j *judge, qs *nfqueue.Queues, failOpen bool) (c tally) {
+	t.Helper()
+	await(t, "verdicts on all packets", func() bool {
+		c = j.count(t, qs)
+		decided := c.Packets
+		if failOpen {
+			decided = c.in
+		}
+		return c.Held == 0 && c.out+c.dropped == decided
+	})
+	return c
+}
+
+// wantOverload checks that packets found no room where the queue has little.
+func (c tally) wantOverload(t *testing.T, cfg nfqueue.Config) {
+	t.Helper()
+	atSocket, inQueue := c.Lost, c.missing()-c.Lost
+	if cfg.MaxLen > 0 && inQueue == 0 || cfg.Socket.ReadBuffer > 0 && atSocket == 0 {
+		t.Errorf("%d packets found no room on the socket, %d in the queue: this was no overload", atSocket, inQueue)
+	}
+}
+
+// wantAccounted checks the sum.
+func wantAccounted(t *testing.T, j *judge, qs *nfqueue.Queues, failOpen bool) {
+	t.Helper()
+	c := j.count(t, qs)
+	full, lost, known := uint64(0), uint64(0), true
 	for i := range qs.Len() {
 		k, ok := kernelStats(t, qs.Queue(i))
-		full, known = full+uint64(k.Full), known && ok
+		full, lost, known = full+uint64(k.Full), lost+uint64(k.Lost), known && ok
+		if qs.Queue(i).Stats().Packets == 0 {
+			t.Errorf("queue %d saw no packets", i)
+		}
 	}
 	t.Logf("%d in = %d let through + %d dropped + %d lost at the socket (%d let through all the same) + %d in the full queue",
-		in, out, dropped, s.Lost, s.Bypassed, full)
-	if sum := out + dropped + s.Lost - s.Bypassed + full; known && in != sum {
-		t.Errorf("%d packets came in, but %d are accounted for", in, sum)
+		c.in, c.out, c.dropped, c.Lost, c.Bypassed, full)
+	if c.in != j.delta.sent {
+		t.Errorf("%d packets sent, but %d came in", j.delta.sent, c.in)
 	}
-	if full+s.Lost == 0 && known && !failOpen {
-		t.Error("nothing was lost: this was no overload")
+	if sum := c.out + c.dropped + c.Lost - c.Bypassed + full; known && c.in != sum {
+		t.Errorf("%d packets came in, but %d are accounted for", c.in, sum)
 	}
-	if failOpen != (s.Bypassed == s.Lost) && s.Lost > 0 {
-		t.Errorf("%d of %d lost packets were let through, with FailOpen %v", s.Bypassed, s.Lost, failOpen)
+	if known && !failOpen && lost != c.Lost {
+		t.Errorf("%d lost at the socket, but the kernel says %d", c.Lost, lost)
 	}
-	if s.Malformed+s.Refused+s.Gone+s.Fallbacks > 0 || s.Held > 0 {
-		t.Errorf("stats %+v", s)
+	if failOpen != (c.Bypassed == c.Lost) && c.Lost > 0 {
+		t.Errorf("%d of %d lost packets were let through, with FailOpen %v", c.Bypassed, c.Lost, failOpen)
+	}
+	if c.Malformed+c.Refused+c.Gone+c.Fallbacks > 0 || c.Held > 0 {
+		t.Errorf("stats %+v", c.Stats)
 	}
 }
 
@@ -213,28 +313,34 @@ func TestLoggedPacketsAreAccountedForUnderOverload(t *testing.T) {
 			var read atomic.Uint64
 			awake := make(chan struct{})
 			done := background(func() error {
-				for _, err := range r.Packets(ctx) {
+				for p, err := range r.Packets(ctx) {
 					if err != nil {
 						return err
 					}
 					<-awake
 					slow()
 					read.Add(1)
+					d.meet(p.Payload)
 				}
 				return nil
 			})
 			d.flood(t, *floodPackets/2)
 			close(awake)
 			d.flood(t, *floodPackets/2)
-			awaitStill(read.Load)
 			d.last(t)
-			awaitStill(read.Load)
+			lost := r.Stats().Lost
+			if !d.round(t, patience) || r.Stats().Lost != lost {
+				t.Error("packets get lost after the flood")
+			}
 			cancel()
 			wantError(t, "Packets", next(t, done), context.Canceled)
 
 			in, s := packets(t, d.in), r.Stats()
-			if s.Lost == 0 {
+			if lost == 0 {
 				t.Error("nothing was lost: this was no overload")
+			}
+			if in != d.sent {
+				t.Errorf("%d packets sent, but %d came in", d.sent, in)
 			}
 			t.Logf("%d in = %d read + %d lost", in, read.Load(), s.Lost)
 			if read.Load() != s.Packets || s.Packets+s.Lost != in {
@@ -244,17 +350,5 @@ func TestLoggedPacketsAreAccountedForUnderOverload(t *testing.T) {
 				t.Errorf("%d packets logged, but %d went on", in, out)
 			}
 		})
-	}
-}
-
-// awaitStill waits until a number has not changed for a while.
-func awaitStill(number func() uint64) {
-	for before := number(); ; {
-		time.Sleep(100 * time.Millisecond)
-		now := number()
-		if now == before {
-			return
-		}
-		before = now
 	}
 }
