@@ -35,12 +35,17 @@ func (r *Reader) NewBatch() *Batch { return &Batch{buf: r.newBuffer()} }
 
 // newBuffer returns a buffer for one receive.
 func (r *Reader) newBuffer() *buffer {
-	b := &buffer{r: r}
-	size := slotSize(r.cfg().BufferSize, r.cfg().CopyRange)
-	b.raw = nfnl.NewBatch(r.cfg().Batch, size, func(m nfnl.Message, err error) { b.take(&m, err) })
+	c := r.cfg()
+	b := &buffer{r: r, packets: make([]Packet, 0, min(c.Batch*int(min(c.Threshold, maxRoom)), maxRoom))}
+	size := slotSize(c.BufferSize, c.CopyRange)
+	b.raw = nfnl.NewBatch(c.Batch, size, func(m nfnl.Message, err error) { b.take(&m, err) })
 	b.raw.TakeRuns(b.takeRun)
 	return b
 }
+
+// maxRoom is for how many packets there is room from the beginning, if a receive
+// may bring them.
+const maxRoom = 512
 
 // clear makes room for the next receive.
 func (b *buffer) clear() {
