@@ -23,6 +23,7 @@ import (
 // default. To change one field keep your own Config, change that in it, and give
 // it all.
 func (r *Reader) Configure(cfg Config) error {
+	r = r.orClosed()
 	if err := cfg.check(); err != nil {
 		return err
 	}
@@ -62,7 +63,7 @@ func (r *Reader) sameGroups(groups []uint16) error {
 // at: as the start of a Config for Configure it would keep defaults that depend
 // on other fields, such as CopyRange on MetadataOnly and Batch on Threshold.
 func (r *Reader) Granted() Config {
-	c := *r.cfg()
+	c := *r.orClosed().cfg()
 	c.Groups = slices.Clone(c.Groups)
 	c.BufferSize = max(c.BufferSize, minBufferSize())
 	return c

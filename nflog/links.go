@@ -6,6 +6,7 @@ import "github.com/nfpacket/nfpacket/nfnl"
 // Packet.Named. It costs a goroutine until its own Close, which that of the
 // Reader does not call. See nfnl.Conn.Links for the privilege it needs.
 func (r *Reader) Links() (*nfnl.Links, error) {
+	r = r.orClosed()
 	l, err := r.conn.Links()
 	return l, r.wrap(err)
 }

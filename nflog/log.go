@@ -28,30 +28,40 @@ func (p Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON(
 func (p *Packet) Named(names nfnl.Names) Named { return Named{p, names} }
 
 // A Named is a Packet with names for its interfaces. It is shown as the Packet
-// is, and valid as long as that.
+// is, and valid as long as that. The zero Named is shown as the zero Packet.
 type Named struct {
 	p     *Packet
 	names nfnl.Names
 }
 
+// packet returns the packet, the zero one if there is none.
+func (n Named) packet() *Packet {
+	if n.p == nil {
+		return &Packet{}
+	}
+	return n.p
+}
+
 // String is Packet.String with names.
 func (n Named) String() string {
+	p := n.packet()
 	prefix := ""
-	if len(n.p.Prefix) > 0 {
-		prefix = fmt.Sprintf(", %q", n.p.Prefix)
+	if len(p.Prefix) > 0 {
+		prefix = fmt.Sprintf(", %q", p.Prefix)
 	}
-	return fmt.Sprintf("packet %d of group %d%s: %v", n.p.Seq, n.p.Group, prefix, n.summary())
+	return fmt.Sprintf("packet %d of group %d%s: %v", p.Seq, p.Group, prefix, n.summary())
 }
 
 // LogValue is Packet.LogValue with names.
 func (n Named) LogValue() slog.Value {
+	p := n.packet()
 	attrs := make([]slog.Attr, 0, 18)
-	attrs = append(attrs, slog.Int("group", int(n.p.Group)), slog.Uint64("seq", uint64(n.p.Seq)))
-	if !n.p.Time.IsZero() {
-		attrs = append(attrs, slog.Time("time", n.p.Time))
+	attrs = append(attrs, slog.Int("group", int(p.Group)), slog.Uint64("seq", uint64(p.Seq)))
+	if !p.Time.IsZero() {
+		attrs = append(attrs, slog.Time("time", p.Time))
 	}
-	if len(n.p.Prefix) > 0 {
-		attrs = append(attrs, slog.String("prefix", string(n.p.Prefix)))
+	if len(p.Prefix) > 0 {
+		attrs = append(attrs, slog.String("prefix", string(p.Prefix)))
 	}
 	return slog.GroupValue(n.summary().Append(attrs)...)
 }
@@ -61,7 +71,7 @@ func (n Named) MarshalJSON() ([]byte, error) { return nfnl.MarshalGroup(n.LogVal
 
 // summary returns what a logged packet has in common with a queued one.
 func (n Named) summary() *nfnl.Summary {
-	p := n.p
+	p := n.packet()
 	return &nfnl.Summary{
 		Family: p.Family, Hook: p.Hook, Names: n.names,
 		InDev: p.InDev, OutDev: p.OutDev, PhysInDev: p.PhysInDev, PhysOutDev: p.PhysOutDev,

@@ -29,6 +29,7 @@ import (
 // of its order. The last one that is cancelled unbinds the groups, unless
 // another waits in Receive.
 func (r *Reader) Packets(ctx context.Context) iter.Seq2[*Packet, error] {
+	r = r.orClosed()
 	return func(yield func(*Packet, error) bool) {
 		l := r.newLoop(ctx, yield)
 		defer l.end()

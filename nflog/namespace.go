@@ -25,6 +25,7 @@ import (
 // libraries do the same on opening a group, as PF_BIND. It needs the privilege
 // that Open does, and group 0 among Config.Groups.
 func (r *Reader) SetNamespaceLogger(f nfnl.Family) error {
+	r = r.orClosed()
 	if !slices.Contains(r.cfg().Groups, 0) {
 		return r.wrap(errors.New("what the kernel logs comes to group 0, which Config.Groups does not have"))
 	}
@@ -37,6 +38,7 @@ func (r *Reader) SetNamespaceLogger(f nfnl.Family) error {
 // which a write to the sysctl net.netfilter.nf_log.<number of the family> does.
 // Rules log as ever. Other libraries call it PF_UNBIND.
 func (r *Reader) ClearNamespaceLogger(f nfnl.Family) error {
+	r = r.orClosed()
 	return r.setLogger(f, commandUnbindFamily)
 }
 

@@ -13,8 +13,8 @@ import (
 )
 
 // A Reader reads one or more log groups. Its methods may be called from any
-// goroutine at any time, also from the body of a loop over Packets. The zero
-// Reader is a closed one: get one from Open.
+// goroutine at any time, also from the body of a loop over Packets. Nil and
+// the zero Reader are closed ones: get one from Open.
 type Reader struct {
 	conn   *nfnl.Conn
 	config atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
@@ -35,7 +35,7 @@ type Reader struct {
 
 // cfg returns the configuration in force.
 func (r *Reader) cfg() *Config {
-	if c := r.config.Load(); c != nil {
+	if c := r.orClosed().config.Load(); c != nil {
 		return c
 	}
 	return &noConfig
@@ -43,6 +43,17 @@ func (r *Reader) cfg() *Config {
 
 // noConfig is that of the zero Reader.
 var noConfig Config
+
+// closedReader stands for nil: what there is after an Open that failed.
+var closedReader Reader
+
+// orClosed returns r, or what stands for it if it is nil.
+func (r *Reader) orClosed() *Reader {
+	if r == nil {
+		return &closedReader
+	}
+	return r
+}
 
 // Open binds to the groups. It needs CAP_NET_ADMIN over the network namespace.
 // It returns an error that names the field if cfg is wrong, before the kernel
@@ -95,10 +106,10 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
 
 // SetReadDeadline makes Receive, and a loop over Packets, fail with
 // os.ErrDeadlineExceeded from t on. The zero t takes that back.
-func (r *Reader) SetReadDeadline(t time.Time) error { return r.conn.SetReadDeadline(t) }
+func (r *Reader) SetReadDeadline(t time.Time) error { return r.orClosed().conn.SetReadDeadline(t) }
 
 // SyscallConn is nfnl.Conn's.
-func (r *Reader) SyscallConn() (syscall.RawConn, error) { return r.conn.SyscallConn() }
+func (r *Reader) SyscallConn() (syscall.RawConn, error) { return r.orClosed().conn.SyscallConn() }
 
 // Close gives the groups back. Everything that waits returns net.ErrClosed. What
 // the kernel has collected, and what a loop has left behind, is lost; cancel the
@@ -108,9 +119,7 @@ func (r *Reader) SyscallConn() (syscall.RawConn, error) { return r.conn.SyscallC
 // though Stats has counted them: no body begins any more, and the loop ends with
 // net.ErrClosed.
 func (r *Reader) Close() error {
-	if r == nil {
-		return nil // as after an Open that failed
-	}
+	r = r.orClosed()
 	r.closed.Store(true)
 	err := r.conn.Close() // first, for it ends the Request that may hold the lock
 	r.mu.Lock()

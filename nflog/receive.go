@@ -37,7 +37,8 @@ func (n *news) clear() {
 // unbound, because such a loop was cancelled, Receive binds them again. The
 // error is net.ErrClosed, os.ErrDeadlineExceeded or the socket's.
 func (r *Reader) Receive(b *Batch) error {
-	if b.buf == nil || b.buf.r != r {
+	r = r.orClosed()
+	if !b.of(r) {
 		return r.wrap(errForeignBatch)
 	}
 	r.join()
@@ -50,7 +51,8 @@ func (r *Reader) Receive(b *Batch) error {
 // there, or another goroutine is receiving and will get what comes, b.Packets
 // is empty.
 func (r *Reader) TryReceive(b *Batch) error {
-	if b.buf == nil || b.buf.r != r {
+	r = r.orClosed()
+	if !b.of(r) {
 		return r.wrap(errForeignBatch)
 	}
 	defer b.show()
@@ -59,6 +61,9 @@ func (r *Reader) TryReceive(b *Batch) error {
 	}
 	return r.wrap(r.tryReceive(b.buf))
 }
+
+// of reports whether b is one of r's.
+func (b *Batch) of(r *Reader) bool { return b != nil && b.buf != nil && b.buf.r.orClosed() == r }
 
 // show lets the user see what is in b, also if OnError panics.
 func (b *Batch) show() { b.Packets = b.buf.rest() }

@@ -26,6 +26,7 @@ type counters struct {
 
 // Stats returns counts since Open.
 func (r *Reader) Stats() Stats {
+	r = r.orClosed()
 	c := &r.stats
 	return Stats{
 		Packets:     c.packets.Load(),

@@ -10,15 +10,14 @@ import (
 	"github.com/nfpacket/nfpacket/nflog"
 )
 
-// A deferred Close may come before the error of Open was looked at.
-func TestNilIsClosedAlready(t *testing.T) {
-	if err := (*nflog.Reader)(nil).Close(); err != nil {
-		t.Error(err)
-	}
+func TestZeroReaderIsClosed(t *testing.T) {
+	t.Run("zero", func(t *testing.T) { wantClosed(t, new(nflog.Reader)) })
+	t.Run("nil", func(t *testing.T) { wantClosed(t, nil) })
 }
 
-func TestZeroReaderIsClosed(t *testing.T) {
-	r := new(nflog.Reader)
+// wantClosed fails the test unless everything says that r is closed.
+func wantClosed(t *testing.T, r *nflog.Reader) {
+	t.Helper()
 	last := func(ctx context.Context) (err error) {
 		for _, err = range r.Packets(ctx) {
 		}
@@ -60,10 +59,11 @@ func TestZeroReaderIsClosed(t *testing.T) {
 
 func TestZeroBatchIsOfNoReader(t *testing.T) {
 	r, _ := open(t, nflog.Config{})
-	var b nflog.Batch
-	for name, err := range map[string]error{"Receive": r.Receive(&b), "TryReceive": r.TryReceive(&b)} {
-		if err == nil || errors.Is(err, net.ErrClosed) {
-			t.Errorf("%s: %v", name, err)
+	for kind, b := range map[string]*nflog.Batch{"zero": new(nflog.Batch), "nil": nil} {
+		for name, err := range map[string]error{"Receive": r.Receive(b), "TryReceive": r.TryReceive(b)} {
+			if err == nil || errors.Is(err, net.ErrClosed) {
+				t.Errorf("%s, %s: %v", kind, name, err)
+			}
 		}
 	}
 }

@@ -23,4 +23,8 @@ func (c *Conn) Claim() error {
 }
 
 // Unclaim takes a Claim back, so that somebody else can have c.
-func (c *Conn) Unclaim() { c.claimed.Store(false) }
+func (c *Conn) Unclaim() {
+	if !c.never() {
+		c.claimed.Store(false)
+	}
+}

@@ -9,7 +9,8 @@ import (
 )
 
 // Links names network interfaces by their index, from a table that the kernel
-// keeps current. It costs no system call a packet. The zero Links name none.
+// keeps current. It costs no system call a packet. Nil and the
+// zero Links name none.
 //
 // When the kernel had more news than found room the table is read anew, which
 // takes descriptors: if there are none left, names stay as they were, until
@@ -77,6 +78,9 @@ func (l *Links) follow() {
 // Name returns the name of the interface with an index, or "" if there is none:
 // index 0, which packets have for an interface that is not known, never is.
 func (l *Links) Name(index int) string {
+	if l == nil {
+		return ""
+	}
 	if names := l.names.Load(); names != nil {
 		return (*names)[index]
 	}
@@ -86,7 +90,7 @@ func (l *Links) Name(index int) string {
 // Close ends the goroutine. The names stay as they are then. Closing again does
 // nothing.
 func (l *Links) Close() error {
-	if l.watch == nil {
+	if l == nil || l.watch == nil {
 		return nil
 	}
 	var err error

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// A Peer is the far end of a Pipe: it plays the kernel.
+// A Peer is the far end of a Pipe: it plays the kernel. Nil and the zero Peer are
+// closed ones.
 type Peer struct {
 	deliver func(datagram []byte) error
 	hangUp  func() error
@@ -19,14 +20,22 @@ type Peer struct {
 // waits: what the socket has no room for is held until it has. There are no
 // empty datagrams: nothing happens.
 func (p *Peer) Deliver(datagram []byte) error {
-	if len(datagram) == 0 {
+	switch {
+	case p == nil || p.deliver == nil:
+		return net.ErrClosed
+	case len(datagram) == 0:
 		return nil
 	}
 	return p.deliver(datagram)
 }
 
 // Close hangs up: once the Conn has received what was delivered it fails.
-func (p *Peer) Close() error { return p.hangUp() }
+func (p *Peer) Close() error {
+	if p == nil || p.hangUp == nil {
+		return nil
+	}
+	return p.hangUp()
+}
 
 // Pipe returns a Conn and its far end, for tests; package nfnltest makes a
 // kernel of it. What the Conn sends goes to handle, inside Send, just as the

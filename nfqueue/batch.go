@@ -45,6 +45,7 @@ type Batch struct {
 // NewBatch returns a Batch with room for Config.Batch packets of
 // Config.CopyRange bytes. Memory is touched only as packets need it.
 func (q *Queue) NewBatch() *Batch {
+	q = q.orClosed()
 	n := q.cfg().Batch
 	b := &Batch{
 		q:        q,

@@ -20,6 +20,7 @@ import (
 // becomes the default. To change one field keep your own Config, change that in
 // it, and give it all.
 func (q *Queue) Configure(cfg Config) error {
+	q = q.orClosed()
 	if err := cfg.check(); err != nil {
 		return err
 	}
@@ -40,7 +41,7 @@ func (q *Queue) Configure(cfg Config) error {
 // if Config.BestEffort is set, without what the kernel lacks. It is for looking
 // at: as the start of a Config for Configure it would keep defaults that depend
 // on other fields, such as CopyRange on MetadataOnly and MaxHeld on MaxLen.
-func (q *Queue) Granted() Config { return *q.cfg() }
+func (q *Queue) Granted() Config { return *q.orClosed().cfg() }
 
 // configure makes the kernel take cfg, or as much of it as Config.BestEffort
 // insists on. bind says that the queue is to be bound first.

@@ -8,6 +8,7 @@ import "fmt"
 // Run is about to get, are left to it, and those whose verdict could not be sent
 // to SetVerdictUpTo.
 func (q *Queue) Drain(v Verdict) error {
+	q = q.orClosed()
 	if !v.fitsAny() {
 		return fmt.Errorf("nfqueue %d: drain: %v is no verdict for many packets", q.number, v)
 	}

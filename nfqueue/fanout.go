@@ -13,7 +13,8 @@ import (
 // Queues are several queues with one handler, for a rule that spreads packets:
 // "queue flags fanout to 0-3", or "queue to 0-3", which keeps the packets
 // between two addresses in one queue. Each has a socket and a goroutine of its
-// own, and so shares nothing with the others. The zero Queues are none, and closed.
+// own, and so shares nothing with the others. Nil and the zero
+// Queues are none, and closed.
 type Queues struct {
 	queues      []*Queue
 	configuring sync.Mutex // one at a time
@@ -46,10 +47,24 @@ func OpenRange(cfg Config, n int) (*Queues, error) {
 }
 
 // Len returns how many queues there are.
-func (qs *Queues) Len() int { return len(qs.queues) }
+func (qs *Queues) Len() int { return len(qs.all()) }
 
-// Queue returns the i-th queue, the first of which is number 0.
-func (qs *Queues) Queue(i int) *Queue { return qs.queues[i] }
+// Queue returns the i-th queue, the first of which is number 0. If there is none
+// it returns nil, which is a closed one.
+func (qs *Queues) Queue(i int) *Queue {
+	if i < 0 || i >= qs.Len() {
+		return nil
+	}
+	return qs.queues[i]
+}
+
+// all returns the queues.
+func (qs *Queues) all() []*Queue {
+	if qs == nil {
+		return nil // as after an OpenRange that failed
+	}
+	return qs.queues
+}
 
 // Run runs h on every queue, each in a goroutine of its own: h and
 // Config.OnError are called by several at once. When one queue ends, all do, and
@@ -62,7 +77,7 @@ func (qs *Queues) Queue(i int) *Queue { return qs.queues[i] }
 // nothing tells of the panic. A handler that may block returns Hold instead, or
 // recovers by itself.
 func (qs *Queues) Run(ctx context.Context, h Handler) error {
-	if len(qs.queues) == 0 {
+	if qs.Len() == 0 {
 		return errNoQueues
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -137,7 +152,7 @@ func (q *Queue) runAside(ctx context.Context, h Handler, ended chan<- ending) {
 // changed back. Until it returns, some queues have the old configuration and some
 // the new one.
 func (qs *Queues) Configure(cfg Config) error {
-	if len(qs.queues) == 0 {
+	if qs.Len() == 0 {
 		return errNoQueues
 	}
 	if first := qs.queues[0].number; cfg.Queue != first {
@@ -162,7 +177,7 @@ func (qs *Queues) Configure(cfg Config) error {
 // Stats returns the sum of all queues' counts.
 func (qs *Queues) Stats() Stats {
 	var sum Stats
-	for _, q := range qs.queues {
+	for _, q := range qs.all() {
 		sum.add(q.Stats())
 	}
 	return sum
@@ -170,7 +185,7 @@ func (qs *Queues) Stats() Stats {
 
 // Drain gives v to all packets that wait in any of the queues; see Queue.Drain.
 func (qs *Queues) Drain(v Verdict) error {
-	if len(qs.queues) == 0 {
+	if qs.Len() == 0 {
 		return errNoQueues
 	}
 	var errs []error
@@ -182,11 +197,8 @@ func (qs *Queues) Drain(v Verdict) error {
 
 // Close closes all queues. Closing again does nothing.
 func (qs *Queues) Close() error {
-	if qs == nil {
-		return nil // as after an OpenRange that failed
-	}
 	var errs []error
-	for _, q := range qs.queues {
+	for _, q := range qs.all() {
 		errs = append(errs, q.Close())
 	}
 	return errors.Join(errs...)

@@ -71,6 +71,7 @@ func (p proc) close() {
 // os.ErrPermission where the list cannot be read, as in user namespaces;
 // everything else works without it.
 func (q *Queue) KernelStats() (KernelStats, error) {
+	q = q.orClosed()
 	all, err := q.proc.read()
 	if err != nil {
 		return KernelStats{}, q.wrap(err)

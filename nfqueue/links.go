@@ -6,6 +6,7 @@ import "github.com/nfpacket/nfpacket/nfnl"
 // Packet.Named. It costs a goroutine until its own Close, which that of the
 // Queue does not call. See nfnl.Conn.Links for the privilege it needs.
 func (q *Queue) Links() (*nfnl.Links, error) {
+	q = q.orClosed()
 	l, err := q.conn.Links()
 	return l, q.wrap(err)
 }

@@ -30,23 +30,33 @@ func (p Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON(
 func (p *Packet) Named(names nfnl.Names) Named { return Named{p, names} }
 
 // A Named is a Packet with names for its interfaces. It is shown as the Packet
-// is, and valid as long as that.
+// is, and valid as long as that. The zero Named is shown as the zero Packet.
 type Named struct {
 	p     *Packet
 	names nfnl.Names
 }
 
+// packet returns the packet, the zero one if there is none.
+func (n Named) packet() *Packet {
+	if n.p == nil {
+		return &Packet{}
+	}
+	return n.p
+}
+
 // String is Packet.String with names.
 func (n Named) String() string {
-	return fmt.Sprintf("packet %d of queue %d: %v", n.p.ID, n.p.Queue, n.summary())
+	p := n.packet()
+	return fmt.Sprintf("packet %d of queue %d: %v", p.ID, p.Queue, n.summary())
 }
 
 // LogValue is Packet.LogValue with names.
 func (n Named) LogValue() slog.Value {
+	p := n.packet()
 	attrs := make([]slog.Attr, 0, 17)
-	attrs = append(attrs, slog.Uint64("id", uint64(n.p.ID)), slog.Int("queue", int(n.p.Queue)))
-	if !n.p.Time.IsZero() {
-		attrs = append(attrs, slog.Time("time", n.p.Time))
+	attrs = append(attrs, slog.Uint64("id", uint64(p.ID)), slog.Int("queue", int(p.Queue)))
+	if !p.Time.IsZero() {
+		attrs = append(attrs, slog.Time("time", p.Time))
 	}
 	return slog.GroupValue(n.summary().Append(attrs)...)
 }
@@ -56,7 +66,7 @@ func (n Named) MarshalJSON() ([]byte, error) { return nfnl.MarshalGroup(n.LogVal
 
 // summary returns what a queued packet has in common with a logged one.
 func (n Named) summary() *nfnl.Summary {
-	p := n.p
+	p := n.packet()
 	return &nfnl.Summary{
 		Family: p.Family, Hook: p.Hook, Names: n.names,
 		InDev: p.InDev, OutDev: p.OutDev, PhysInDev: p.PhysInDev, PhysOutDev: p.PhysOutDev,

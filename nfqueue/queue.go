@@ -11,8 +11,8 @@ import (
 )
 
 // A Queue is an open netfilter queue. Its methods may be called from any
-// goroutine at any time, also from handlers. The zero Queue is a closed one: get
-// one from Open.
+// goroutine at any time, also from handlers. Nil and the zero Queue are closed
+// ones: get one from Open.
 type Queue struct {
 	conn        *nfnl.Conn
 	number      uint16
@@ -55,6 +55,17 @@ func (q *Queue) cfg() *Config {
 
 // noConfig is that of the zero Queue.
 var noConfig Config
+
+// closedQueue stands for nil: what there is after an Open that failed.
+var closedQueue Queue
+
+// orClosed returns q, or what stands for it if it is nil.
+func (q *Queue) orClosed() *Queue {
+	if q == nil {
+		return &closedQueue
+	}
+	return q
+}
 
 // Open binds to a queue. It needs CAP_NET_ADMIN over the network namespace. It
 // returns an error that names the field if cfg is wrong, before the kernel is
@@ -120,6 +131,7 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 // why the kernel takes no verdicts any more: without CAP_NET_ADMIN they match
 // os.ErrPermission. With the last of these b may have packets all the same.
 func (q *Queue) Receive(b *Batch) error {
+	q = q.orClosed()
 	if err := q.Send(b); err != nil {
 		return err
 	}
@@ -130,6 +142,7 @@ func (q *Queue) Receive(b *Batch) error {
 // TryReceive is Receive without waiting. If no packet is there, or another
 // goroutine is receiving and will get what comes, b.Packets is empty.
 func (q *Queue) TryReceive(b *Batch) error {
+	q = q.orClosed()
 	if err := q.Send(b); err != nil {
 		return err
 	}
@@ -141,7 +154,8 @@ func (q *Queue) TryReceive(b *Batch) error {
 // the packets are decided; those with Hold wait for SetVerdict. An error means
 // that none of them can be decided any more.
 func (q *Queue) Send(b *Batch) error {
-	if b.q != q {
+	q = q.orClosed()
+	if b == nil || b.q != q {
 		return q.wrap(errForeignBatch)
 	}
 	for b.open && b.next < len(b.tickets) {
@@ -158,10 +172,10 @@ func (q *Queue) Send(b *Batch) error {
 
 // SetReadDeadline makes Receive, and Run, fail with os.ErrDeadlineExceeded from
 // t on. The zero t takes that back.
-func (q *Queue) SetReadDeadline(t time.Time) error { return q.conn.SetReadDeadline(t) }
+func (q *Queue) SetReadDeadline(t time.Time) error { return q.orClosed().conn.SetReadDeadline(t) }
 
 // SyscallConn is nfnl.Conn's.
-func (q *Queue) SyscallConn() (syscall.RawConn, error) { return q.conn.SyscallConn() }
+func (q *Queue) SyscallConn() (syscall.RawConn, error) { return q.orClosed().conn.SyscallConn() }
 
 // Close gives the queue back. Everything that waits returns net.ErrClosed. The
 // kernel drops the packets that have no verdict yet; to decide on them, take
@@ -171,9 +185,7 @@ func (q *Queue) SyscallConn() (syscall.RawConn, error) { return q.conn.SyscallCo
 // decided already whose verdicts are not sent: no handler is called any more. To
 // end Run and lose nothing, cancel its context.
 func (q *Queue) Close() error {
-	if q == nil {
-		return nil // as after an Open that failed
-	}
+	q = q.orClosed()
 	q.closed.Store(true)
 	q.waiting.close()
 	q.proc.close()

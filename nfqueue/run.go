@@ -24,6 +24,7 @@ type Handler func(p *Packet) Verdict
 // Several goroutines may call Run to share the packets of one queue, at the
 // price of their order.
 func (q *Queue) Run(ctx context.Context, h Handler) error {
+	q = q.orClosed()
 	if h == nil {
 		return errNoHandler
 	}

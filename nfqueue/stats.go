@@ -28,6 +28,7 @@ type counters struct {
 
 // Stats returns counts since Open.
 func (q *Queue) Stats() Stats {
+	q = q.orClosed()
 	c := &q.stats
 	held, bytes := q.waiting.count()
 	return Stats{

@@ -97,6 +97,7 @@ func (t Ticket) SetVerdict(v Verdict) error {
 // hand. v cannot have a payload, VLAN tag, link header or expectation: whether
 // those may be used depends on more than the ID.
 func (q *Queue) SetVerdict(id uint32, v Verdict) error {
+	q = q.orClosed()
 	if v.has(changeOne) {
 		return fmt.Errorf("nfqueue %d: packet %d: %v needs the packet's Ticket", q.number, id, v)
 	}

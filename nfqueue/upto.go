@@ -68,6 +68,7 @@ func (v *Verdict) appendUpTo(b []byte, t *Ticket, n int) []byte {
 // The kernel goes from the oldest packet on and stops at the first with a later
 // ID. IDs wrap: the 2^31-1 behind an ID are later, all others are not.
 func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
+	q = q.orClosed()
 	if !v.fitsAny() {
 		return fmt.Errorf("nfqueue %d: packets up to %d: %v is no verdict for many packets", q.number, id, v)
 	}

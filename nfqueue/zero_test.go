@@ -11,7 +11,14 @@ import (
 )
 
 func TestZeroQueueIsClosed(t *testing.T) {
-	q := new(nfqueue.Queue)
+	t.Run("zero", func(t *testing.T) { wantClosed(t, new(nfqueue.Queue)) })
+	t.Run("nil", func(t *testing.T) { wantClosed(t, nil) })
+	t.Run("there is none", func(t *testing.T) { wantClosed(t, new(nfqueue.Queues).Queue(0)) })
+}
+
+// wantClosed fails the test unless everything says that q is closed.
+func wantClosed(t *testing.T, q *nfqueue.Queue) {
+	t.Helper()
 	for name, call := range map[string]func() error{
 		"Run":             func() error { return q.Run(context.Background(), accept) },
 		"Receive":         func() error { return q.Receive(q.NewBatch()) },
@@ -45,15 +52,14 @@ func TestZeroQueueIsClosed(t *testing.T) {
 	}
 }
 
-// A deferred Close may come before the error of Open was looked at.
-func TestNilIsClosedAlready(t *testing.T) {
-	if err := errors.Join((*nfqueue.Queue)(nil).Close(), (*nfqueue.Queues)(nil).Close()); err != nil {
-		t.Error(err)
-	}
+func TestZeroQueuesAreNone(t *testing.T) {
+	t.Run("zero", func(t *testing.T) { wantNone(t, new(nfqueue.Queues)) })
+	t.Run("nil", func(t *testing.T) { wantNone(t, nil) })
 }
 
-func TestZeroQueuesAreNone(t *testing.T) {
-	qs := new(nfqueue.Queues)
+// wantNone fails the test unless qs are no queues.
+func wantNone(t *testing.T, qs *nfqueue.Queues) {
+	t.Helper()
 	for name, err := range map[string]error{
 		"Run":       qs.Run(context.Background(), accept),
 		"Configure": qs.Configure(nfqueue.Config{}),
@@ -73,10 +79,11 @@ func TestZeroQueuesAreNone(t *testing.T) {
 
 func TestZeroBatchIsOfNoQueue(t *testing.T) {
 	q, _ := open(t, nfqueue.Config{})
-	var b nfqueue.Batch
-	for name, err := range map[string]error{"Receive": q.Receive(&b), "TryReceive": q.TryReceive(&b), "Send": q.Send(&b)} {
-		if err == nil || errors.Is(err, net.ErrClosed) {
-			t.Errorf("%s: %v", name, err)
+	for kind, b := range map[string]*nfqueue.Batch{"zero": new(nfqueue.Batch), "nil": nil} {
+		for name, err := range map[string]error{"Receive": q.Receive(b), "TryReceive": q.TryReceive(b), "Send": q.Send(b)} {
+			if err == nil || errors.Is(err, net.ErrClosed) {
+				t.Errorf("%s, %s: %v", kind, name, err)
+			}
 		}
 	}
 }
