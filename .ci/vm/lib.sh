@@ -48,6 +48,13 @@ goarch() {
 # kernels prints the rows of the matrix.
 kernels() { grep -Ev '^[[:space:]]*(#|$)' "$(dirname "${BASH_SOURCE[0]}")/kernels"; }
 
+# emulated prints the names of the processors whose programs QEMU's user emulation
+# runs on the kernel of this machine: both are big-endian, mips has 32 bits.
+emulated() { printf 'user-%s\n' s390x mips; }
+
+# names prints all that can be run by name.
+names() { kernels | awk '{ print $1 }' && emulated; }
+
 # kernel_packages prints the packages of the module in the working directory
 # that have tests of the kernel: those whose tests enter a lab.
 kernel_packages() {
