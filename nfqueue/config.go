@@ -97,8 +97,10 @@ type Config struct {
 	// (*nfnl.OverrunError), verdicts that came too late (ErrPacketGone) or were
 	// refused, and malformed messages. It is called by the goroutine that
 	// receives or decides, between packets, and by a timer's when held packets
-	// expire: so by several at once, and it should not block. Nil ignores them;
-	// Stats counts them all the same.
+	// expire: so by several at once, and it should not block, for the packets
+	// behind wait. Nor should it panic: in Run that is as if the handler did, in
+	// the timer's goroutine it ends the program. Nil ignores them; Stats counts
+	// them all the same.
 	OnError func(error)
 
 	// Socket sets the network namespace and the receive buffer. A ReadBuffer of

@@ -162,11 +162,12 @@
 //
 // Linux 5.10 and later will do. Where it is known that a version would drop a
 // packet without a word, the verdict is refused: see [ErrGSO] and [ErrForbidden].
-// Two things cannot be refused. With Config.Segment, kernels from 6.11 on, and
-// older ones to which the change was added, such as Debian's 6.1, drop a large
-// packet that begins a tracked connection, until that was mended in 6.12.75,
-// 6.18.14, 6.19.4 and 7.0. And before 7.0 a verdict looks for its packet from
-// the oldest on: with thousands held, answer the oldest first.
+// Two things cannot be refused. With Config.Segment, a large packet that begins
+// a tracked connection is dropped by Linux 6.11, 6.12 to 6.12.74, 6.13 to 6.17,
+// 6.18 to 6.18.13 and 6.19 to 6.19.3, and by older ones to which the change was
+// added, such as Debian's 6.1. And in the same, and in all before 6.11, a verdict
+// looks for its packet from the oldest on: with thousands held, answer the oldest
+// first.
 //
 // # Platforms
 //

@@ -232,6 +232,26 @@ func TestPanicInOnErrorLeavesNoPacketBehind(t *testing.T) {
 	wantVerdict(t, k, id, fallback)
 }
 
+// OnError is called where a handler would be.
+func TestBlockedOnErrorDelaysOnlyThePacketsBehindIt(t *testing.T) {
+	blocked, release := make(chan struct{}, 1), make(chan struct{})
+	q, k := open(t, nfqueue.Config{OnError: func(error) {
+		blocked <- struct{}{}
+		<-release
+	}})
+	k.Lose(1)
+	behind := k.Enqueue(packet("x"))
+	start(t, q, accept)
+	wait(t, blocked)
+	start(t, q, accept)
+	wantVerdict(t, k, k.Enqueue(packet("y")), nfqueue.Accept())
+	if left := k.Waiting(); !slices.Equal(left, []uint32{behind}) {
+		t.Errorf("%d wait", left)
+	}
+	close(release)
+	wantVerdict(t, k, behind, nfqueue.Accept())
+}
+
 func TestRunGoesOnAfterAPanic(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	k.Enqueue(packet("x"))

@@ -259,6 +259,50 @@ func TestCloseInAHandlerEndsRun(t *testing.T) {
 	}
 }
 
+// Neither of what ends Run interrupts a handler.
+func TestRunReturnsOnceItsHandlerHas(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(q *nfqueue.Queue, cancel func()) error
+		want error
+		left int
+	}{
+		"cancel": {func(_ *nfqueue.Queue, cancel func()) error { cancel(); return nil }, context.Canceled, 0},
+		"Close":  {func(q *nfqueue.Queue, _ func()) error { return q.Close() }, net.ErrClosed, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, k := open(t, nfqueue.Config{})
+			k.Enqueue(packet("x"))
+			k.Enqueue(packet("y"))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			blocked, release, ended := make(chan struct{}, 2), make(chan struct{}), make(chan error, 1)
+			go func() {
+				ended <- q.Run(ctx, func(*nfqueue.Packet) nfqueue.Verdict {
+					blocked <- struct{}{}
+					<-release
+					return nfqueue.Accept()
+				})
+			}()
+			wait(t, blocked)
+			if err := c.end(q, cancel); err != nil {
+				t.Error(err)
+			}
+			select {
+			case err := <-ended:
+				t.Errorf("Run left its handler behind: %v", err)
+			case <-time.After(10 * time.Millisecond):
+			}
+			close(release)
+			if err := wait(t, ended); !errors.Is(err, c.want) {
+				t.Errorf("Run returned %v", err)
+			}
+			if left := k.Waiting(); len(left) != c.left {
+				t.Errorf("%d wait", left)
+			}
+		})
+	}
+}
+
 func TestClosedQueueSaysSo(t *testing.T) {
 	q, _ := open(t, nfqueue.Config{})
 	if err := errors.Join(q.Close(), q.Close()); err != nil {

@@ -4,12 +4,17 @@ package endtoend
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"os/exec"
 	"runtime"
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nfqueue"
+	"golang.org/x/sys/unix"
 )
 
 // A handler that ends in the middle of a batch takes nothing with it: what it
@@ -58,6 +63,56 @@ func TestHandlerThatEndsLeavesNothingInTheKernel(t *testing.T) {
 			wantReceived(t, l.to, "again")
 		})
 	}
+}
+
+// Held packets expire in a goroutine of a timer's, where nobody can recover. What
+// is told there is that the verdicts cannot be sent.
+func TestPanicInOnErrorOfATimerEndsTheProgram(t *testing.T) {
+	n := newNet(t)
+	h, err := startHelper(t, n, "panicky", nil)
+	must(t, err)
+	if line := h.next(t); line != "ready" {
+		t.Fatal(line)
+	}
+	addRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Queue(3))
+	_, from := udpPair(t, n, "udp", ipv4.address())
+	send(t, from, "held")
+	var exit *exec.ExitError
+	if err := next(t, background(h.Wait)); !errors.As(err, &exit) || exit.ExitCode() != 2 { // the runtime's
+		t.Errorf("the program ended with %v", err)
+	}
+}
+
+// panicInTimer holds a packet for no time, and takes the socket away.
+func panicInTimer() error {
+	q, err := nfqueue.Open(nfqueue.Config{Queue: 3, OnError: func(err error) { panic(err) }})
+	if err != nil {
+		return err
+	}
+	socket, err := q.SyscallConn()
+	if err != nil {
+		return err
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	unix.Dup3(int(null.Fd()), 2, 0) // the trace of the panic is for nobody
+	fmt.Println("ready")
+	b := q.NewBatch()
+	if err := q.Receive(b); err != nil {
+		return err
+	}
+	socket.Control(func(fd uintptr) { err = unix.Dup3(int(null.Fd()), int(fd), unix.O_CLOEXEC) })
+	if err != nil {
+		return err
+	}
+	b.Verdicts[0] = nfqueue.HoldFor(0, nfqueue.Accept())
+	if err := q.Send(b); err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, os.Stdin) // for longer than that takes
+	return err
 }
 
 // While a handler blocks, what it has decided before is on its way.

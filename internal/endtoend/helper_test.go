@@ -37,6 +37,7 @@ var roles = map[string]func() error{
 	"starving":  starve,
 	"powerless": useWithoutPrivilege,
 	"confined":  tellUserNamespace,
+	"panicky":   panicInTimer,
 }
 
 func init() {

@@ -4,6 +4,8 @@ package endtoend
 
 import (
 	"context"
+	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -27,4 +29,29 @@ func TestCollectedPacketsOutliveTheirDevice(t *testing.T) {
 	if s := l.reader.Stats(); s.Lost != 0 {
 		t.Errorf("stats %+v", s)
 	}
+}
+
+func TestCollectedPacketsOutliveADeletedDevice(t *testing.T) {
+	const sent = 10
+	a, b, _, addr := wire(t, ipv4)
+	rule := addRule(t, b, lab.IPv4, lab.Input, lab.UDP(9999), lab.Log(5, "", 0, 0))
+	r := openLog(t, b, nflog.Config{Groups: []uint16{5}, Threshold: 1000, Collect: time.Hour})
+	to, err := b.ListenPacket("udp", netip.AddrPortFrom(addr, 9999).String()) // or a is told of an error
+	must(t, err)
+	defer to.Close()
+	from, err := a.Dial("udp", net.JoinHostPort(addr.String(), "9999"))
+	must(t, err)
+	defer from.Close()
+	l := &logLane{from: from}
+	l.send(t, 0, sent)
+	await(t, "the packets are logged", func() bool {
+		n, err := rule.Packets()
+		return err != nil || n == sent
+	})
+	must(t, b.DelLink("eth0"))
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	packets, err := collectUntil(ctx, r)
+	wantError(t, "loop", err, context.Canceled)
+	ipv4.wantNumbers(t, packets, 0, sent)
 }
