@@ -92,9 +92,10 @@
 //
 // When its context is done a loop over Packets gives the groups back, yields
 // what the kernel had collected, and ends with context.Cause. To lose nothing:
-// take the rule away, cancel the context, let the loop end, then Close. A loop
-// that is left otherwise leaves the groups bound, and what it has not seen to the
-// next. [Reader.Close] makes everything that waits return net.ErrClosed, and no
+// take the rule away, cancel the context, let the loop end, then Close. What rules
+// log after that, until another loop binds the groups, goes nowhere and is counted
+// by nobody. A loop that is left otherwise leaves the groups bound, and what it has
+// not seen to the next. [Reader.Close] makes everything that waits return net.ErrClosed, and no
 // body begins any more.
 //
 // # Privileges

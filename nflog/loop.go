@@ -17,11 +17,13 @@ import (
 // keeps it longer.
 //
 // When ctx is done Packets unbinds the groups and yields what the kernel had
-// collected before it yields the error, so that nothing is lost. The next
-// Packets or Receive binds them again. Where there is no privilege to unbind,
-// and with Config.Adopt, they stay bound, and Packets yields what has come.
+// collected before it yields the error, so that nothing of that is lost. The next
+// Packets or Receive binds them again; what rules log in between goes nowhere, and
+// is counted by nobody. Where there is no privilege to unbind, and with
+// Config.Adopt, they stay bound, and Packets yields what has come.
 //
-// A loop may be left by break, return or a panic: the packets that it has not
+// To lose nothing between two loops leave the first with break, or call Receive
+// with SetReadDeadline: the groups stay bound then. A loop may be left by break, return or a panic: the packets that it has not
 // seen are what the next Packets, Receive or TryReceive yields first, and the
 // groups stay bound. Packets that come meanwhile wait in the receive buffer.
 //

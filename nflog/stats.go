@@ -9,7 +9,9 @@ import (
 
 // Stats are counts since Open. Every packet that the kernel logged is in
 // Packets, Malformed or Lost, or still on its way. If those before a group is
-// unbound or closed were lost, no number that follows tells so.
+// unbound or closed were lost, no number that follows tells so. What rules log
+// while the groups are unbound, as between a loop that was cancelled and the next,
+// the kernel does not log: nothing counts it.
 type Stats struct {
 	Packets   uint64 // received
 	Lost      uint64 // found no room on the socket

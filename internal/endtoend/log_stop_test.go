@@ -132,6 +132,37 @@ func TestCancelLosesNothingThatWasCollected(t *testing.T) {
 	}
 }
 
+// A loop that is cancelled gives the groups back, and what is logged while nobody
+// has them goes nowhere. A loop that is left keeps them.
+func TestPacketsLoggedBetweenLoops(t *testing.T) {
+	t.Run("cancelled", func(t *testing.T) {
+		l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1})
+		l.send(t, 0, 10)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		packets, err := collectUntil(ctx, l.reader)
+		wantError(t, "loop", err, context.Canceled)
+		ipv4.wantNumbers(t, packets, 0, 10)
+
+		l.send(t, 10, 100)
+		must(t, l.reader.SetReadDeadline(time.Now().Add(-time.Second)))
+		wantError(t, "Receive, which binds", l.reader.Receive(l.reader.NewBatch()), os.ErrDeadlineExceeded)
+		must(t, l.reader.SetReadDeadline(time.Time{}))
+		l.send(t, 110, 10)
+		ipv4.wantNumbers(t, logged(t, l.reader, 10), 110, 10)
+		if s := l.reader.Stats(); s.Packets != 20 || s.Lost != 0 || s.SocketDrops != 0 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+	t.Run("left", func(t *testing.T) {
+		l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1})
+		l.send(t, 0, 10)
+		ipv4.wantNumbers(t, logged(t, l.reader, 10), 0, 10)
+		l.send(t, 10, 10)
+		ipv4.wantNumbers(t, logged(t, l.reader, 10), 10, 10)
+	})
+}
+
 // TestCancelUnderFlood counts what comes while loops come and go.
 func TestCancelUnderFlood(t *testing.T) {
 	var told collector
