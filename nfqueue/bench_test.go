@@ -68,7 +68,7 @@ func BenchmarkDecodeUnverified(b *testing.B) {
 }
 
 // BenchmarkBatch is all that happens to a packet between the system calls, in a
-// batch of 64 that get the same verdict.
+// batch of 64 that get the same verdict. It has a budget of 100 ns.
 func BenchmarkBatch(b *testing.B) {
 	q, _ := open(b, nfqueue.Config{})
 	batch := q.NewBatch()
