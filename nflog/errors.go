@@ -9,7 +9,9 @@ import (
 
 var (
 	// ErrTaken is why Open fails when another socket has the group. Such an
-	// error also matches os.ErrPermission, for that is how the kernel says it.
+	// error also matches os.ErrPermission, for that is how the kernel says it. A
+	// program that was killed has the group until it is gone, some milliseconds
+	// later: who is to take its place tries again.
 	ErrTaken = errors.New("another socket has it")
 
 	// ErrUntracked says that a packet came without a connection.

@@ -10,7 +10,9 @@ import (
 
 var (
 	// ErrTaken is why Open fails when another socket has the queue. Such an
-	// error also matches os.ErrPermission, for that is how the kernel says it.
+	// error also matches os.ErrPermission, for that is how the kernel says it. A
+	// program that was killed has the queue until it is gone, some milliseconds
+	// later: who is to take its place tries again.
 	ErrTaken = errors.New("another socket has it")
 
 	// ErrPacketGone says that verdicts came for packets the kernel no longer

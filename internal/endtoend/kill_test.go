@@ -45,8 +45,9 @@ func readLog(r *nflog.Reader) {
 
 // A process that is killed in the middle of its work takes with it the packets
 // that it has not decided on. What comes then goes past if the rule says bypass,
-// and nowhere if it does not. Whoever opens the queue next has it at once.
-func TestKilledProcessIsReplacedAtOnce(t *testing.T) {
+// and nowhere if it does not. Once the process is gone, and not before, another can
+// open the queue.
+func TestKilledProcessIsReplacedOnceItIsGone(t *testing.T) {
 	for name, c := range map[string]struct {
 		flags  []lab.QueueFlag
 		passes bool
@@ -70,7 +71,7 @@ func TestKilledProcessIsReplacedAtOnce(t *testing.T) {
 			wantPackets(t, unmarked, 0)
 
 			must(t, h.Process.Kill())
-			h.Wait() // its sockets are closed with it
+			h.Wait() // for its sockets are closed at its end, which takes a while
 			if c.passes {
 				awaitMore(t, unmarked, 200)
 			}
