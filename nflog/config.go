@@ -69,7 +69,8 @@ type Config struct {
 
 	// Flags are bits of NFULA_CFG_FLAGS that are newer than this package. Those
 	// it knows have fields of their own, or are always set as sequence numbers
-	// are, and are refused here.
+	// are, and are refused here. Linux before 7.2 takes any and ignores what it
+	// does not know: that Open succeeds proves nothing there.
 	Flags uint16
 
 	// Batch is how many datagrams one system call may deliver, each with all

@@ -106,10 +106,17 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
 
 // SetReadDeadline makes Receive, and a loop over Packets, fail with
 // os.ErrDeadlineExceeded from t on. The zero t takes that back.
-func (r *Reader) SetReadDeadline(t time.Time) error { return r.orClosed().conn.SetReadDeadline(t) }
+func (r *Reader) SetReadDeadline(t time.Time) error {
+	r = r.orClosed()
+	return r.wrap(r.conn.SetReadDeadline(t))
+}
 
 // SyscallConn is nfnl.Conn's.
-func (r *Reader) SyscallConn() (syscall.RawConn, error) { return r.orClosed().conn.SyscallConn() }
+func (r *Reader) SyscallConn() (syscall.RawConn, error) {
+	r = r.orClosed()
+	raw, err := r.conn.SyscallConn()
+	return raw, r.wrap(err)
+}
 
 // Close gives the groups back. Everything that waits returns net.ErrClosed. What
 // the kernel has collected, and what a loop has left behind, is lost; cancel the

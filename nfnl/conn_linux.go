@@ -42,11 +42,8 @@ func dial(cfg Config) (transport, uint32, error) {
 	if errors.Is(err, unix.EPROTONOSUPPORT) {
 		return nil, 0, fmt.Errorf("this kernel has no nfnetlink (CONFIG_NETFILTER_NETLINK): %w", err)
 	}
-	if errors.Is(err, unix.EMFILE) {
-		return nil, 0, fmt.Errorf("all descriptors this program may have are in use, raise RLIMIT_NOFILE (ulimit -n): %w", err)
-	}
 	if err != nil {
-		return nil, 0, explainNetNS(err, cfg.NetNS)
+		return nil, 0, explainNetNS(explainDescriptors(err), cfg.NetNS)
 	}
 	s, err := newKernelSocket(nc)
 	if err == nil {

@@ -50,6 +50,14 @@ func (c *Conn) Explain(err error, subsystem uint8, number uint16, taken error) e
 	return err
 }
 
+// explainDescriptors adds to the lack of descriptors what to do about it.
+func explainDescriptors(err error) error {
+	if errors.Is(err, syscall.EMFILE) {
+		return fmt.Errorf("all descriptors this program may have are in use, raise RLIMIT_NOFILE (ulimit -n): %w", err)
+	}
+	return err
+}
+
 // modules are the kernel modules of the subsystems, and the names of their
 // lists in /proc/net/netfilter.
 var modules = map[uint8]string{SubsystemQueue: "nfnetlink_queue", SubsystemLog: "nfnetlink_log"}

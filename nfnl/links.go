@@ -42,7 +42,7 @@ func (c *Conn) Links() (*Links, error) {
 	}
 	w, names, err := watchLinks(c.t)
 	if err != nil {
-		return nil, c.check(err)
+		return nil, c.check(explainDescriptors(err))
 	}
 	return follow(w, names), nil
 }

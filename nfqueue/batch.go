@@ -227,7 +227,7 @@ func (b *Batch) end() error {
 func (b *Batch) abandon() {
 	b.mu.Lock()
 	b.endRun()
-	for ; b.open && b.next < len(b.tickets); b.next++ {
+	for ; b.open && b.next < len(b.tickets) && !b.q.closed.Load(); b.next++ {
 		if !b.early[b.next] {
 			b.out = b.q.appendFallback(b.out, b.tickets[b.next].id)
 		}

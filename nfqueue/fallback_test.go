@@ -252,6 +252,24 @@ func TestBlockedOnErrorDelaysOnlyThePacketsBehindIt(t *testing.T) {
 	wantVerdict(t, k, behind, nfqueue.Accept())
 }
 
+// What can no longer be sent is no fallback.
+func TestPanicAfterCloseCountsNoFallbacks(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	for range 3 {
+		k.Enqueue(packet("x"))
+	}
+	func() {
+		defer func() { recover() }()
+		q.Run(t.Context(), func(*nfqueue.Packet) nfqueue.Verdict {
+			q.Close()
+			panic("oops")
+		})
+	}()
+	if s := q.Stats(); s.Packets != 3 || s.Fallbacks != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 func TestRunGoesOnAfterAPanic(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	k.Enqueue(packet("x"))

@@ -172,10 +172,17 @@ func (q *Queue) Send(b *Batch) error {
 
 // SetReadDeadline makes Receive, and Run, fail with os.ErrDeadlineExceeded from
 // t on. The zero t takes that back.
-func (q *Queue) SetReadDeadline(t time.Time) error { return q.orClosed().conn.SetReadDeadline(t) }
+func (q *Queue) SetReadDeadline(t time.Time) error {
+	q = q.orClosed()
+	return q.wrap(q.conn.SetReadDeadline(t))
+}
 
 // SyscallConn is nfnl.Conn's.
-func (q *Queue) SyscallConn() (syscall.RawConn, error) { return q.orClosed().conn.SyscallConn() }
+func (q *Queue) SyscallConn() (syscall.RawConn, error) {
+	q = q.orClosed()
+	raw, err := q.conn.SyscallConn()
+	return raw, q.wrap(err)
+}
 
 // Close gives the queue back. Everything that waits returns net.ErrClosed. The
 // kernel drops the packets that have no verdict yet; to decide on them, take

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -315,8 +316,10 @@ func TestClosedQueueSaysSo(t *testing.T) {
 		"TryReceive": func() error { return q.TryReceive(b) },
 		"SetVerdict": func() error { return q.SetVerdict(1, nfqueue.Accept()) },
 		"Drain":      func() error { return q.Drain(nfqueue.Drop()) },
+
+		"SetReadDeadline": func() error { return q.SetReadDeadline(time.Now()) },
 	} {
-		if err := f(); !errors.Is(err, net.ErrClosed) {
+		if err := f(); !errors.Is(err, net.ErrClosed) || !strings.HasPrefix(err.Error(), "nfqueue 7: ") {
 			t.Errorf("%s returned %v", name, err)
 		}
 	}

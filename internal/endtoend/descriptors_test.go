@@ -126,7 +126,7 @@ func starve() error {
 	_, group := nflog.Open(nflog.Config{Groups: []uint16{4}})
 	_, links := q.Links()
 	configure := errors.Join(q.Configure(nfqueue.Config{Queue: 3, CopyRange: 100}), r.Configure(nflog.Config{Groups: []uint16{3}, Threshold: 1}))
-	fmt.Printf("%v|%v|%v|%v|%v|%v\n", errors.Is(queue, unix.EMFILE), errors.Is(group, unix.EMFILE), errors.Is(links, unix.EMFILE), queue, group, configure)
+	fmt.Printf("%v|%v|%v|%v|%v|%v|%v\n", errors.Is(queue, unix.EMFILE), errors.Is(group, unix.EMFILE), errors.Is(links, unix.EMFILE), queue, group, links, configure)
 
 	b := r.NewBatch()
 	if err := r.Receive(b); err != nil {
@@ -177,14 +177,15 @@ func TestDescriptorsRunOut(t *testing.T) {
 	h, err := startHelper(t, n, "starving", nil)
 	must(t, err)
 	said := strings.Split(h.next(t), "|")
-	if len(said) != 6 {
+	if len(said) != 7 {
 		t.Fatalf("the helper says %q", said)
 	}
-	if said[0] != "true" || said[1] != "true" || said[2] != "true" || said[5] != "<nil>" {
-		t.Errorf("queue, group and Links match EMFILE: %s, %s, %s; Configure returned %s", said[0], said[1], said[2], said[5])
+	if said[0] != "true" || said[1] != "true" || said[2] != "true" || said[6] != "<nil>" {
+		t.Errorf("queue, group and Links match EMFILE: %s, %s, %s; Configure returned %s", said[0], said[1], said[2], said[6])
 	}
 	wantSays(t, errors.New(said[3]), "queue 4", "too many open files", "RLIMIT_NOFILE")
 	wantSays(t, errors.New(said[4]), "group 4", "too many open files", "RLIMIT_NOFILE")
+	wantSays(t, errors.New(said[5]), "nfqueue 3", "too many open files", "RLIMIT_NOFILE")
 	send(t, from, "x", "y")
 	wantReceived(t, to, "x", "y")
 	if got := h.next(t); got != "logged 0" {
