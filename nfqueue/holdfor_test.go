@@ -23,15 +23,17 @@ var errSend = errors.New("no room")
 // A failer is a wiretap on which Send fails when told to.
 type failer struct {
 	wiretap
-	fail atomic.Bool
+	fail   atomic.Bool
+	failed chan time.Time // tells when
 }
 
 // failing returns queue 7 on a failer.
 func failing(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, *failer) {
 	t.Helper()
-	f := &failer{wiretap: wiretap{sends: make(chan []byte, 1000)}}
+	f := &failer{wiretap: wiretap{sends: make(chan []byte, 1000)}, failed: make(chan time.Time, 1000)}
 	conn, peer, err := nfnl.Pipe(func(datagram []byte) error {
 		if f.fail.Load() {
+			f.failed <- time.Now()
 			return errSend
 		}
 		m, _, err := nfnl.Next(datagram)
@@ -319,6 +321,23 @@ func TestExpiryThatIsNotSentLeavesThePacketHeld(t *testing.T) {
 	if err := q.SetVerdict(1, nfqueue.Accept()); err != nil {
 		t.Error(err)
 	}
+	f.wantSent(t, "1 accept")
+}
+
+func TestExpiryThatIsNotSentIsTriedAgainEachSecond(t *testing.T) {
+	q, f := failing(t, nfqueue.Config{})
+	f.deliver(t, 1, 1)
+	holdUntil(t, q, 1, time.Now().Add(100*time.Millisecond))
+	f.fail.Store(true)
+	before := wait(t, f.failed)
+	for range 2 {
+		again := wait(t, f.failed)
+		if d := again.Sub(before); d < time.Second {
+			t.Errorf("tried again after %v", d)
+		}
+		before = again
+	}
+	f.fail.Store(false)
 	f.wantSent(t, "1 accept")
 }
 

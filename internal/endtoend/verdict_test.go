@@ -3,9 +3,12 @@
 package endtoend
 
 import (
+	"encoding/binary"
 	"slices"
+	"syscall"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -17,6 +20,49 @@ func verdictOnce(v nfqueue.Verdict) nfqueue.Handler {
 	return func(*nfqueue.Packet) nfqueue.Verdict {
 		defer func() { v = nfqueue.Accept() }()
 		return v
+	}
+}
+
+// No verdict of the library is one that the kernel refuses, so this one is sent
+// past it, in the library's name.
+func TestPacketWhoseVerdictTheKernelRefusesGetsTheFallback(t *testing.T) {
+	n := newNet(t)
+	conn, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
+	must(t, err)
+	var told collector
+	q, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 7, Fallback: nfqueue.Accept().WithMark(5), OnError: told.add})
+	must(t, err)
+	defer q.Close()
+	addRule(t, n, lab.IPv4, lab.Input, lab.UDP(9999), lab.Queue(7))
+	behind, err := n.Chain(lab.IPv4, lab.Input, 100)
+	must(t, err)
+	marked, err := behind.Add(lab.Mark(5))
+	must(t, err)
+	to, from := udpPair(t, n, "udp", ipv4.address())
+	stop := runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		const noSuchVerdict = 99
+		header := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, noSuchVerdict), p.ID)
+		verdict := nfnl.Message{
+			Header: nfnl.Header{
+				Type:     nfnl.SubsystemQueue<<8 | 1, // NFQNL_MSG_VERDICT
+				Flags:    nfnl.FlagRequest,
+				Seq:      p.ID,
+				Resource: p.Queue,
+			},
+			Attrs: attr.AppendBytes(nil, 2, header), // NFQA_VERDICT_HDR
+		}
+		if err := conn.Send(verdict.Append(nil)); err != nil {
+			t.Error(err)
+		}
+		return nfqueue.Hold()
+	})
+	send(t, from, "hello")
+	wantReceived(t, to, "hello")
+	stop()
+	wantPackets(t, marked, 1)
+	told.wantOnly(t, syscall.EINVAL)
+	if s := q.Stats(); s.Refused != 1 || s.Fallbacks != 1 {
+		t.Errorf("stats %+v", s)
 	}
 }
 
