@@ -75,16 +75,34 @@ func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 	q.answering.Lock()
 	defer q.answering.Unlock()
 	r := reach{w: &q.waiting, last: id}
-	claimed, err := q.waiting.claimUpTo(&r)
-	if err != nil {
+	if err := q.decideUpTo(&r, &v, false); err != nil {
 		return q.wrap(err)
 	}
-	if err := q.conn.Send(v.appendUpTo(nil, &Ticket{id: id, queue: q.number}, len(claimed))); err != nil {
-		q.waiting.restore(claimed...)
-		return q.wrap(fmt.Errorf("packets up to %d: %w", id, err))
+	// What was received, and held, while that was under way may have come to the
+	// queue when the kernel had looked through it.
+	late, ok := q.waiting.newestHeld(&r)
+	if !ok {
+		return nil
 	}
-	// Also what was received, and held, while this one was under way.
-	q.waiting.sent(len(claimed) + len(q.waiting.takeUpTo(&r)))
+	return q.wrap(q.decideUpTo(&reach{w: &q.waiting, last: late}, &v, true))
+}
+
+// decideUpTo gives v to the packets that r reaches. Done again, it is not told
+// when the kernel finds none of them: they had it the first time.
+func (q *Queue) decideUpTo(r *reach, v *Verdict, again bool) error {
+	claimed, err := q.waiting.claimUpTo(r)
+	if err != nil {
+		return err
+	}
+	n := len(claimed)
+	if again {
+		n = 0
+	}
+	if err := q.conn.Send(v.appendUpTo(nil, &Ticket{id: r.last, queue: q.number}, n)); err != nil {
+		q.waiting.restore(claimed...)
+		return fmt.Errorf("packets up to %d: %w", r.last, err)
+	}
+	q.waiting.sent(len(claimed))
 	return nil
 }
 
@@ -152,6 +170,18 @@ func (w *waiting) takeUpTo(r *reach) (taken []heldPacket) {
 		}
 	}
 	return taken
+}
+
+// newestHeld returns the last of the held packets that r reaches, if there is one.
+func (w *waiting) newestHeld(r *reach) (id uint32, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for held := range w.held {
+		if r.has(held) && (!ok || w.older(id, held)) {
+			id, ok = held, true
+		}
+	}
+	return id, ok
 }
 
 // show lets r see the packets that wait for their handlers.

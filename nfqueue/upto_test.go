@@ -553,16 +553,20 @@ func TestVerdictUpToDecidesOnPacketsNotReceived(t *testing.T) {
 // A packet that arrives and is held while its verdict is under way is not held
 // for ever.
 func TestPacketHeldBehindVerdictUpToIsDecided(t *testing.T) {
-	q, k := open(t, nfqueue.Config{})
+	told := newTold()
+	q, k := open(t, nfqueue.Config{OnError: told.onError})
 	id := k.Enqueue(packet("x"))
+	var once sync.Once
 	k.Refuse(func(m nfnl.Message) error {
 		if m.Type == verdictBatchType {
-			b := q.NewBatch()
-			receive(t, q, b, 1)
-			b.Verdicts[0] = nfqueue.Hold()
-			if err := q.Send(b); err != nil || q.Stats().Held != 1 {
-				t.Errorf("%d are held, %v", q.Stats().Held, err)
-			}
+			once.Do(func() {
+				b := q.NewBatch()
+				receive(t, q, b, 1)
+				b.Verdicts[0] = nfqueue.Hold()
+				if err := q.Send(b); err != nil || q.Stats().Held != 1 {
+					t.Errorf("%d are held, %v", q.Stats().Held, err)
+				}
+			})
 		}
 		return nil
 	})
@@ -576,6 +580,33 @@ func TestPacketHeldBehindVerdictUpToIsDecided(t *testing.T) {
 	if err := q.SetVerdict(id, nfqueue.Drop()); !errors.Is(err, nfqueue.ErrDecided) {
 		t.Errorf("it took another verdict: %v", err)
 	}
+	decideOn(t, q, k, id+1, nfqueue.Accept())
+	told.none(t) // of a packet that is gone
+}
+
+// The kernel may have looked for packets before one comes that is held at once.
+func TestPacketHeldTooLateForVerdictUpToIsDecided(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	var late sync.Once
+	k.Refuse(func(m nfnl.Message) (answer error) {
+		if m.Type == verdictBatchType {
+			late.Do(func() {
+				decideOn(t, q, k, 1, nfqueue.Hold())
+				answer = syscall.ENOENT // there was none
+			})
+		}
+		return answer
+	})
+	if err := q.SetVerdictUpTo(5, nfqueue.Stop()); err != nil {
+		t.Fatal(err)
+	}
+	wantVerdict(t, k, 1, nfqueue.Stop())
+	if s := q.Stats(); s.Held != 0 {
+		t.Errorf("%d are held", s.Held)
+	}
+	decideOn(t, q, k, 2, nfqueue.Accept())
+	told.none(t)
 }
 
 func TestVerdictUpToTellsOfPacketsThatAreGone(t *testing.T) {
