@@ -95,8 +95,8 @@
 // take the rule away, cancel the context, let the loop end, then Close. What rules
 // log after that, until another loop binds the groups, goes nowhere and is counted
 // by nobody. A loop that is left otherwise leaves the groups bound, and what it has
-// not seen to the next. [Reader.Close] makes everything that waits return net.ErrClosed, and no
-// body begins any more.
+// not seen to the next. [Reader.Close] makes everything that waits return
+// net.ErrClosed, and no body begins any more.
 //
 // # Privileges
 //

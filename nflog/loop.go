@@ -23,9 +23,10 @@ import (
 // Config.Adopt, they stay bound, and Packets yields what has come.
 //
 // To lose nothing between two loops leave the first with break, or call Receive
-// with SetReadDeadline: the groups stay bound then. A loop may be left by break, return or a panic: the packets that it has not
-// seen are what the next Packets, Receive or TryReceive yields first, and the
-// groups stay bound. Packets that come meanwhile wait in the receive buffer.
+// with SetReadDeadline: the groups stay bound then. A loop may be left by break,
+// return or a panic: the packets that it has not seen are what the next Packets,
+// Receive or TryReceive yields first. Packets that come meanwhile wait in the
+// receive buffer.
 //
 // Several goroutines may range over Packets to share what comes, at the price
 // of its order. The last one that is cancelled unbinds the groups, unless

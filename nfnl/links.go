@@ -9,8 +9,8 @@ import (
 )
 
 // Links names network interfaces by their index, from a table that the kernel
-// keeps current. It costs no system call a packet. Nil and the
-// zero Links name none.
+// keeps current. It costs no system call a packet. Nil and the zero Links name
+// none.
 //
 // When the kernel had more news than found room the table is read anew, which
 // takes descriptors: if there are none left, names stay as they were, until

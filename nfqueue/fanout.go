@@ -13,14 +13,15 @@ import (
 // Queues are several queues with one handler, for a rule that spreads packets:
 // "queue flags fanout to 0-3", or "queue to 0-3", which keeps the packets
 // between two addresses in one queue. Each has a socket and a goroutine of its
-// own, and so shares nothing with the others. Nil and the zero
-// Queues are none, and closed.
+// own, and so shares nothing with the others. Nil and the zero Queues are none,
+// and closed.
 type Queues struct {
 	queues      []*Queue
 	configuring sync.Mutex // one at a time
 }
 
-// errNoQueues is what the zero Queues say: like the zero Queue they are closed.
+// errNoQueues is what nil and the zero Queues say: like such a Queue they are
+// closed.
 var errNoQueues = fmt.Errorf("nfqueue: there are no queues, OpenRange makes them: %w", net.ErrClosed)
 
 // OpenRange opens n queues, the first of which is cfg.Queue. If one of them
