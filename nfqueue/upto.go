@@ -65,6 +65,10 @@ func (v *Verdict) appendUpTo(b []byte, t *Ticket, n int) []byte {
 // packet with the ID, nor any up to it: nothing happens then, and that is no
 // error.
 //
+// Those not received yet come to a handler all the same, and what it says of them
+// comes too late (ErrPacketGone). If it holds one, that counts as held until it is
+// answered again.
+//
 // The kernel goes from the oldest packet on and stops at the first with a later
 // ID. IDs wrap: the 2^31-1 behind an ID are later, all others are not.
 func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
