@@ -31,7 +31,7 @@ type buffer struct {
 
 // NewBatch returns a Batch with room for Config.Batch datagrams of any length.
 // Memory is touched only as packets need it.
-func (r *Reader) NewBatch() *Batch { return &Batch{buf: r.newBuffer()} }
+func (r *Reader) NewBatch() *Batch { return &Batch{buf: r.orClosed().newBuffer()} }
 
 // newBuffer returns a buffer for one receive.
 func (r *Reader) newBuffer() *buffer {

@@ -35,7 +35,7 @@ type Reader struct {
 
 // cfg returns the configuration in force.
 func (r *Reader) cfg() *Config {
-	if c := r.orClosed().config.Load(); c != nil {
+	if c := r.config.Load(); c != nil {
 		return c
 	}
 	return &noConfig

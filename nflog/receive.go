@@ -63,7 +63,7 @@ func (r *Reader) TryReceive(b *Batch) error {
 }
 
 // of reports whether b is one of r's.
-func (b *Batch) of(r *Reader) bool { return b != nil && b.buf != nil && b.buf.r.orClosed() == r }
+func (b *Batch) of(r *Reader) bool { return b != nil && b.buf != nil && b.buf.r == r }
 
 // show lets the user see what is in b, also if OnError panics.
 func (b *Batch) show() { b.Packets = b.buf.rest() }
