@@ -13,6 +13,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"path/filepath"
 	"regexp"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
@@ -62,6 +63,11 @@ func parseFlags() flags {
 	if f.only, err = regexp.Compile(*only); err != nil {
 		log.Fatal(err)
 	}
+	for _, file := range []string{f.json, f.chart, f.plot} {
+		if _, err := os.Stat(filepath.Dir(file)); err != nil { // before ten minutes of measuring
+			log.Fatal(err)
+		}
+	}
 	return f
 }
 
@@ -93,6 +99,9 @@ func measureAll(f flags) (failed bool, err error) {
 			r.Growth = append(r.Growth, p)
 			failed = failed || bad
 		}
+	}
+	if len(r.Contests)+len(r.Growth) == 0 {
+		return false, fmt.Errorf("-only %s matches nothing", f.only)
 	}
 	report(os.Stdout, r)
 	return failed, f.write(r)

@@ -75,10 +75,19 @@ func (p *process) result() (r subject.Result, err error) {
 	return r, p.wait()
 }
 
+// endLimit is how long a program may take to end, and to write its profile.
+const endLimit = 5 * time.Second
+
 // end stops a program whose result nobody wants any more. It does nothing after
 // result.
 func (p *process) end() {
-	p.cmd.Process.Kill()
+	if p.cmd.ProcessState != nil {
+		return
+	}
+	p.limit.Reset(endLimit)
+	p.in.Close()
+	p.stop()
+	io.Copy(io.Discard, p.out)
 	p.wait()
 }
 

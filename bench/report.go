@@ -55,9 +55,12 @@ func (o *outcome) why(needs []string) string {
 // report writes both tables in Markdown.
 func report(w io.Writer, r *results) {
 	fmt.Fprintf(w, "%s\n\n", r.Machine)
+	if r.Short {
+		fmt.Fprint(w, "Measured with -short: the numbers mean nothing.\n\n")
+	}
 	if len(r.Lines) > 0 {
 		fmt.Fprintf(w, "Ratios of runs side by side, the median of %d rounds:\n\n", r.Rounds)
-		reportLines(w, r.Lines)
+		reportLines(w, r.Lines, !r.Short)
 	}
 	for _, o := range r.Contests {
 		reportContest(w, &o)
@@ -70,7 +73,8 @@ func report(w io.Writer, r *results) {
 	}
 }
 
-func reportLines(w io.Writer, lines []line) {
+// reportLines writes the table of ratios; judge says whether goals are met.
+func reportLines(w io.Writer, lines []line, judge bool) {
 	fmt.Fprintln(w, "| work | what | against | goal | median | least to most | met |")
 	fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- | --- |")
 	for _, l := range lines {
@@ -81,7 +85,7 @@ func reportLines(w io.Writer, lines []line) {
 			cells[5] = g.format(l.Spread.Min) + " to " + g.format(l.Spread.Max)
 			cells[6] = map[bool]string{true: "yes", false: "**no**"}[l.Met]
 		}
-		if l.Goal == "" {
+		if l.Goal == "" || !judge {
 			cells[6] = ""
 		}
 		fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
