@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/hooks"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -59,6 +60,7 @@ func (p *Packet) decode(b []byte) (has found, err error) {
 	if len(rest) > 0 {
 		has, err = p.walk(b, len(b)-len(rest), has)
 	}
+	p.Hook = hooks.Of(p.Family, uint8(p.Hook))
 	if err == nil && has&foundHeader == 0 {
 		err = errNoHeader
 	}

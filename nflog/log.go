@@ -80,12 +80,9 @@ func (n Named) summary() *nfnl.Summary {
 	}
 }
 
-// egress is the netdev family's hook on the way out, NF_NETDEV_EGRESS.
-const egress nfnl.Hook = 1
-
 // network returns p's payload from the network header on.
 func (p *Packet) network() []byte {
-	if p.Family == nfnl.NetDev && p.Hook == egress {
+	if p.Hook == nfnl.Egress {
 		return p.Payload[min(len(p.LinkHeader), len(p.Payload)):]
 	}
 	return p.Payload

@@ -179,12 +179,8 @@ func TestTypesFamiliesAndHooksHaveNames(t *testing.T) {
 		{typeError.Subsystem(), uint8(0)},
 		{fmt.Sprint(Unspec, INet, IPv4, ARP), "unspec inet ip arp"},
 		{fmt.Sprint(NetDev, Bridge, IPv6, Family(99)), "netdev bridge ip6 family 99"},
-		{fmt.Sprint(Prerouting, Input, Forward, Output, Postrouting, Hook(9)),
-			"prerouting input forward output postrouting hook 9"},
-		{Hook(1).Name(ARP), "output"},
-		{Hook(0).Name(NetDev), "ingress"},
-		{Hook(2).Name(NetDev), "hook 2"},
-		{Output.Name(Bridge), "output"},
+		{fmt.Sprint(Prerouting, Input, Forward, Output, Postrouting, Ingress, Egress, Hook(9), unknownHook|1),
+			"prerouting input forward output postrouting ingress egress hook 9 hook 1"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got %v, want %v", tt.got, tt.want)

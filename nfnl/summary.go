@@ -45,7 +45,7 @@ type Summary struct {
 // "ip input, in 2, tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes, mark 0x7".
 func (s *Summary) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v %s", s.Family, s.Hook.Name(s.Family))
+	fmt.Fprintf(&b, "%v %v", s.Family, s.Hook)
 	for _, d := range s.devices() {
 		if d.index != 0 {
 			fmt.Fprintf(&b, ", %s %v", d.key, s.device(d.index))
@@ -76,7 +76,7 @@ func (s *Summary) String() string {
 func (s *Summary) Append(attrs []slog.Attr) []slog.Attr {
 	attrs = append(attrs,
 		slog.String("family", s.Family.String()),
-		slog.String("hook", s.Hook.Name(s.Family)))
+		slog.String("hook", s.Hook.String()))
 	for _, d := range s.devices() {
 		if d.index != 0 {
 			attrs = append(attrs, slog.Any(d.key, s.device(d.index)))

@@ -54,40 +54,34 @@ func (f Family) String() string {
 	return "family " + strconv.Itoa(int(f))
 }
 
-// A Hook is the place in the network stack where a packet was caught. Its
-// numbers mean one thing for the IP and bridge families and another for ARP
-// and NetDev; see [Hook.Name].
+// A Hook is the place in the network stack where a packet was caught. Input,
+// Forward and Output mean the same in every family that has them, whatever
+// number the kernel gives them there.
 type Hook uint8
 
-// Hooks of the IP and bridge families, as in linux/netfilter.h.
+// The hooks. In the families ip, ip6 and bridge the first five have the numbers
+// of enum nf_inet_hooks in linux/netfilter.h; arp has Input, Forward and Output;
+// Ingress and Egress are those of netdev.
 const (
-	Prerouting  Hook = 0 // NF_INET_PRE_ROUTING
-	Input       Hook = 1 // NF_INET_LOCAL_IN
-	Forward     Hook = 2 // NF_INET_FORWARD
-	Output      Hook = 3 // NF_INET_LOCAL_OUT
-	Postrouting Hook = 4 // NF_INET_POST_ROUTING
+	Prerouting  Hook = iota // NF_INET_PRE_ROUTING
+	Input                   // NF_INET_LOCAL_IN, NF_ARP_IN
+	Forward                 // NF_INET_FORWARD, NF_ARP_FORWARD
+	Output                  // NF_INET_LOCAL_OUT, NF_ARP_OUT
+	Postrouting             // NF_INET_POST_ROUTING
+	Ingress                 // NF_NETDEV_INGRESS
+	Egress                  // NF_NETDEV_EGRESS
 )
 
-var (
-	inetHooks   = [...]string{"prerouting", "input", "forward", "output", "postrouting"}
-	arpHooks    = [...]string{"input", "output", "forward"} // NF_ARP_IN, _OUT, _FORWARD
-	netdevHooks = [...]string{"ingress", "egress"}          // NF_NETDEV_INGRESS, _EGRESS
-)
+var hookNames = [...]string{"prerouting", "input", "forward", "output", "postrouting", "ingress", "egress"}
 
-// String returns the hook's name in the IP and bridge families.
-func (h Hook) String() string { return h.Name(INet) }
+// unknownHook is set in a Hook whose number has no name in its family.
+const unknownHook Hook = 0x80
 
-// Name returns the hook's name, as nft writes it, in family f.
-func (h Hook) Name(f Family) string {
-	names := inetHooks[:]
-	switch f {
-	case ARP:
-		names = arpHooks[:]
-	case NetDev:
-		names = netdevHooks[:]
+// String returns the hook's name as nft writes it, or the number of one that has
+// no name in its family.
+func (h Hook) String() string {
+	if int(h) < len(hookNames) {
+		return hookNames[h]
 	}
-	if int(h) < len(names) {
-		return names[h]
-	}
-	return "hook " + strconv.Itoa(int(h))
+	return "hook " + strconv.Itoa(int(h&^unknownHook))
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/hooks"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -36,6 +37,7 @@ func (p *Packet) decode(family nfnl.Family, attrs []byte) (found bool, err error
 	*p = Packet{} // a literal with values would be made elsewhere and copied
 	p.q, p.Queue, p.Family, p.ConntrackInfo = q, n, family, attr.InfoUntracked
 	found, err = p.read(attrs)
+	p.Hook = hooks.Of(family, uint8(p.Hook))
 	p.Len = max(p.Len, len(p.Payload))
 	return found, err
 }

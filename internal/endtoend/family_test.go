@@ -71,7 +71,7 @@ func TestLogTellsOfARP(t *testing.T) {
 	}, nil)
 	frame := bytes.Join([][]byte{bytes.Repeat([]byte{0xff}, 6), macA, {8, 6}}, nil)
 	p := logged(t, in, 1)[0]
-	if p.Family != nfnl.ARP || p.Hook.Name(p.Family) != "input" || p.Proto != etherARP || p.InDev != index(b) || p.OutDev != 0 {
+	if p.Family != nfnl.ARP || p.Hook != nfnl.Input || p.Proto != etherARP || p.InDev != index(b) || p.OutDev != 0 {
 		t.Errorf("heard %v", p)
 	}
 	if !bytes.Equal(p.Payload, question) || !bytes.Equal(p.HardwareAddr, macA) ||
@@ -79,7 +79,7 @@ func TestLogTellsOfARP(t *testing.T) {
 		t.Errorf("heard %x from %v, type %d, header %x of %d bytes", p.Payload, p.HardwareAddr, p.HardwareType, p.HardwareHeader, p.HardwareLen)
 	}
 	p = logged(t, out, 1)[0]
-	if p.Family != nfnl.ARP || p.Hook.Name(p.Family) != "output" || p.Proto != etherARP || p.InDev != 0 || p.OutDev != index(a) || string(p.Prefix) != "asked" {
+	if p.Family != nfnl.ARP || p.Hook != nfnl.Output || p.Proto != etherARP || p.InDev != 0 || p.OutDev != index(a) || string(p.Prefix) != "asked" {
 		t.Errorf("asked %v", p)
 	}
 	if !bytes.Equal(p.Payload, append(frame, question...)) || p.HardwareAddr != nil || p.HardwareHeader != nil || p.LinkHeader != nil {
@@ -113,7 +113,7 @@ func TestEgressTellsLinkHeaderAndTag(t *testing.T) {
 			sendFrame(t, a, "eth0", frame)
 
 			p := logged(t, r, 1)[0]
-			if p.Family != nfnl.NetDev || p.Hook.Name(p.Family) != "egress" || p.InDev != 0 || p.OutDev != eth0 || string(p.Prefix) != "frame" {
+			if p.Family != nfnl.NetDev || p.Hook != nfnl.Egress || p.InDev != 0 || p.OutDev != eth0 || string(p.Prefix) != "frame" {
 				t.Errorf("logged %v", p)
 			}
 			if !bytes.Equal(p.Payload, frame) || len(p.LinkHeader) < 14 || !bytes.HasPrefix(frame, p.LinkHeader) || p.VLAN != (attr.VLAN{}) {

@@ -206,7 +206,7 @@ func TestIngressTellsLinkHeaderAndTag(t *testing.T) {
 			sendFrame(t, a, "eth0", frame)
 
 			p := logged(t, r, 1)[0]
-			if p.Family != nfnl.NetDev || p.Hook.Name(p.Family) != "ingress" || p.InDev != eth0 || string(p.Prefix) != "frame" {
+			if p.Family != nfnl.NetDev || p.Hook != nfnl.Ingress || p.InDev != eth0 || string(p.Prefix) != "frame" {
 				t.Errorf("logged %+v", p)
 			}
 			if !bytes.Equal(p.LinkHeader, header) || p.VLAN != c.want || !bytes.Equal(p.HardwareAddr, src) {

@@ -4,6 +4,7 @@ import (
 	"syscall"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/hooks"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
@@ -69,7 +70,7 @@ func AppendPacket(b []byte, p *nflog.Packet) []byte { return appendPacket(b, p, 
 func appendPacket(b []byte, p *nflog.Packet, c *connection) []byte {
 	start := len(b)
 	b = nfnl.Begin(b, nfnl.Header{Type: typePacket, Family: p.Family, Resource: p.Group})
-	b = attr.AppendBytes(b, attrPacketHeader, []byte{byte(p.Proto >> 8), byte(p.Proto), byte(p.Hook), 0})
+	b = attr.AppendBytes(b, attrPacketHeader, []byte{byte(p.Proto >> 8), byte(p.Proto), hooks.Number(p.Family, p.Hook), 0})
 	b = attr.AppendString(b, attrPrefix, string(p.Prefix))
 	b = appendNonzero(b, attrInDev, uint32(p.InDev))
 	b = appendNonzero(b, attrPhysInDev, uint32(p.PhysInDev))

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/hooks"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -17,7 +18,7 @@ func (s settings) appendPacket(b []byte, p nfqueue.Packet) []byte {
 	b = nfnl.Begin(b, nfnl.Header{Type: typePacket, Family: p.Family, Resource: p.Queue})
 	header := binary.BigEndian.AppendUint32(nil, p.ID)
 	header = binary.BigEndian.AppendUint16(header, p.Proto)
-	b = attr.AppendBytes(b, attrPacketHeader, append(header, byte(p.Hook)))
+	b = attr.AppendBytes(b, attrPacketHeader, append(header, hooks.Number(p.Family, p.Hook)))
 	b = appendDevices(b, p)
 	b = appendNumber(b, attrMark, p.Mark)
 	b = appendNumber(b, attrPriority, p.Priority)
