@@ -1,6 +1,14 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
 
 // A bar is the rate of an entry, in multiples of the C library's.
 type bar struct {
@@ -41,50 +49,85 @@ func groups(r *results) []group {
 	return gs
 }
 
-// Measures of the chart, in pixels.
+// Sizes of the chart.
 const (
-	chartWidth = 720
-	chartHead  = 56 // height of the heading
-	labelWidth = 160
-	barWidth   = 480 // of the longest
-	barHeight  = 16
-	barStep    = 21
-	groupGap   = 34
+	chartWidth = 540 * pt
+	chartHead  = 44 * pt
+	groupHead  = 24 * pt // the title of a group
+	barStep    = 17 * pt
+	barHeight  = 12 * pt
+	barNames   = 130 * pt
 )
 
-// drawChart draws all groups below each other, on one scale.
-func drawChart(r *results) []byte {
+// drawChart draws the groups below each other, all on one scale, as SVG.
+func drawChart(r *results) ([]byte, error) {
 	gs := groups(r)
 	height, longest := chartHead, 1.0
 	for _, g := range gs {
-		height += groupGap + barStep*len(g.bars)
+		height += g.height()
 		for _, b := range g.bars {
 			longest = max(longest, b.value)
 		}
 	}
-	d := newDrawing(chartWidth, height, "Packets a second, in multiples of the C library's")
-	d.text(0, 16, "head", "start", "Packets a second, in multiples of the C library's")
-	d.text(0, 34, "soft", "start", r.Machine)
-	d.text(0, 52, "soft", "start", fmt.Sprintf("Median of %d rounds, taken in turn in one run", r.Rounds))
-	y := float64(chartHead)
+	pic := newPicture(chartWidth, height)
+	pic.text(0, "Packets a second, in multiples of the C library's", true)
+	pic.text(16, r.Machine, false)
+	pic.text(29, fmt.Sprintf("Median of %d rounds, interleaved in one run", r.Rounds), false)
+	top := chartHead
 	for _, g := range gs {
-		d.text(0, y+22, "head", "start", g.title)
-		y += groupGap
-		for _, b := range g.bars {
-			d.bar(y, b, barWidth/longest)
-			y += barStep
+		p, err := g.plot(longest * 1.1)
+		if err != nil {
+			return nil, err
 		}
+		p.Draw(pic.part(top, top+g.height(), g.indent()))
+		top += g.height()
 	}
-	return d.bytes()
+	return pic.svg()
 }
 
-// bar draws one bar with its name before and its value behind it.
-func (d *drawing) bar(y float64, b bar, scale float64) {
-	class, weight := "c2", "soft"
-	if b.name == ours {
-		class, weight = "c0", "head"
+func (g group) height() vg.Length { return groupHead + barStep*vg.Length(len(g.bars)) }
+
+// indent is how far the plot moves to the right, so that the axes of all groups
+// begin below each other although their names differ in length.
+func (g group) indent() vg.Length {
+	longest := vg.Length(0)
+	for _, b := range g.bars {
+		longest = max(longest, small(plot.New().Y.Tick.Label).Width(b.name))
 	}
-	d.text(labelWidth-8, y+barHeight-3, weight, "end", b.name)
-	d.rect(labelWidth, y, b.value*scale, barHeight, class)
-	d.text(labelWidth+b.value*scale+6, y+barHeight-3, weight, "start", fmt.Sprintf("%.2f", b.value))
+	return max(0, barNames-longest)
+}
+
+// plot returns the bars of one contest on a scale up to limit, the first on top.
+func (g group) plot(limit float64) (*plot.Plot, error) {
+	p := newPlot(g.title)
+	p.X.Min, p.X.Max = 0, limit
+	bars := slices.Clone(g.bars)
+	slices.Reverse(bars)
+	names := make([]string, len(bars))
+	var values plotter.XYLabels
+	for i, b := range bars {
+		c, err := plotter.NewBarChart(plotter.Values{b.value}, barHeight)
+		if err != nil {
+			return nil, err
+		}
+		c.Horizontal, c.XMin, c.LineStyle.Width, c.Color = true, float64(i), 0, colour(b.name, 3)
+		p.Add(c)
+		names[i] = b.name
+		values.XYs = append(values.XYs, plotter.XY{X: b.value, Y: float64(i)})
+		values.Labels = append(values.Labels, fmt.Sprintf(" %.2f", b.value))
+	}
+	labels, err := plotter.NewLabels(values)
+	if err != nil {
+		return nil, err
+	}
+	for i := range labels.TextStyle {
+		labels.TextStyle[i] = small(labels.TextStyle[i])
+		labels.TextStyle[i].YAlign = draw.YCenter
+	}
+	p.Add(labels)
+	p.NominalY(names...)
+	p.HideX()
+	p.Y.Padding = 12 * pt // where names are drawn in a wider font
+	p.Y.Min, p.Y.Max = -0.6, float64(len(bars))-0.4
+	return p, nil
 }

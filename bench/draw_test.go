@@ -5,15 +5,19 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/nfpacket/nfpacket/bench/internal/subject"
 )
 
-// wellFormed fails the test unless b is XML.
-func wellFormed(t *testing.T, b []byte) {
+// wellFormed fails the test unless b is XML, and was drawn without an error.
+func wellFormed(t *testing.T, b []byte, err error) {
 	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for d := xml.NewDecoder(bytes.NewReader(b)); ; {
 		_, err := d.Token()
 		if errors.Is(err, io.EOF) {
@@ -40,22 +44,25 @@ func someResults() *results {
 }
 
 func TestChart(t *testing.T) {
-	b := drawChart(someResults())
-	wellFormed(t, b)
-	if !bytes.Contains(b, []byte(">2.00<")) {
+	b, err := drawChart(someResults())
+	wellFormed(t, b, err)
+	if !regexp.MustCompile(`> ?2\.00<`).Match(b) {
 		t.Errorf("the chart does not show that we are twice as fast:\n%s", b)
 	}
-	wellFormed(t, drawChart(&results{}))
+	b, err = drawChart(&results{})
+	wellFormed(t, b, err)
 }
 
 func TestPlot(t *testing.T) {
-	wellFormed(t, drawPlot([]panel{{
+	b, err := drawPlot([]panel{{
 		YLabel: "time", XLabel: "size", Log: true,
 		Curves: []curve{{Name: ours, X: []int{64, 65000}, Y: []float64{1, 30}, Low: []float64{0.9, 28}, High: []float64{1.2, 33}}},
 	}, {
 		YLabel: "nothing", Curves: []curve{{Name: floor, Absent: "not built"}},
-	}}))
-	wellFormed(t, drawPlot(nil))
+	}})
+	wellFormed(t, b, err)
+	b, err = drawPlot(nil)
+	wellFormed(t, b, err)
 }
 
 func TestReport(t *testing.T) {

@@ -148,10 +148,21 @@ func (f flags) write(r *results) error {
 		errs = append(errs, r.save(f.json))
 	}
 	if f.chart != "" {
-		errs = append(errs, os.WriteFile(f.chart, drawChart(r), 0o666))
+		errs = append(errs, save(f.chart)(drawChart(r)))
 	}
 	if f.plot != "" {
-		errs = append(errs, os.WriteFile(f.plot, drawPlot(r.Growth), 0o666))
+		errs = append(errs, save(f.plot)(drawPlot(r.Growth)))
 	}
 	return errors.Join(errs...)
+}
+
+// save returns a function that writes a picture to the file, unless it could not
+// be drawn.
+func save(file string) func(picture []byte, err error) error {
+	return func(picture []byte, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(file, picture, 0o666)
+	}
 }
