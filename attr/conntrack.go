@@ -45,8 +45,10 @@ type Conntrack struct {
 	Mark    uint32
 	HasMark bool
 
-	// Labels are the bits set by rules such as "ct label set".
-	Labels ConntrackLabels
+	// Labels are the bits set by rules such as "ct label set". HasLabels says that
+	// the kernel sent them: it leaves out labels that are all unset.
+	Labels    ConntrackLabels
+	HasLabels bool
 
 	// Timeout is for how long the connection is kept if no other packet comes.
 	Timeout time.Duration
@@ -126,6 +128,7 @@ func (c *Conntrack) set(d *Decoder) {
 		c.Mark, c.HasMark = d.Uint32(), true
 	case ctaLabels:
 		copy(c.Labels[:], d.Bytes())
+		c.HasLabels = true
 	case ctaTimeout:
 		c.Timeout = time.Duration(d.Uint32()) * time.Second
 	case ctaProtoInfo:
@@ -181,6 +184,14 @@ func (l *ConntrackLabels) Has(n int) bool {
 // Set adds n to the set. It panics if n is out of range.
 func (l *ConntrackLabels) Set(n int) {
 	l[labelByte(n)] |= 1 << (n % 8)
+}
+
+// AllLabels returns the set of all numbers, as a mask that replaces all labels.
+func AllLabels() (l ConntrackLabels) {
+	for i := range l {
+		l[i] = 0xff
+	}
+	return l
 }
 
 // labelByte returns the index of the byte that has bit n: byte n/8, but counted

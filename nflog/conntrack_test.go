@@ -1,6 +1,7 @@
 package nflog_test
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"slices"
@@ -52,6 +53,9 @@ func TestConnectionOfAPacket(t *testing.T) {
 		t.Errorf("the packet is %v", p.ConntrackInfo)
 	}
 	wantConnection(t, &p)
+	if got := p.ConntrackBytes(); !bytes.Equal(got, connection) {
+		t.Errorf("attributes %x, want %x", got, connection)
+	}
 }
 
 func TestPacketWithoutAConnection(t *testing.T) {

@@ -111,3 +111,8 @@ func (p *Packet) Conntrack() (attr.Conntrack, error) {
 	err := c.Decode(p.conntrack)
 	return c, err
 }
+
+// ConntrackBytes returns the attribute NFULA_CT as the kernel sent it, for other
+// libraries that decode ctnetlink's attributes (CTA_TUPLE_ORIG and so on). It is
+// nil if there is none, and valid as long as p.
+func (p *Packet) ConntrackBytes() []byte { return p.conntrack }

@@ -19,6 +19,11 @@ func (p *Packet) Conntrack() (attr.Conntrack, error) {
 	return c, err
 }
 
+// ConntrackBytes returns the attribute NFQA_CT as the kernel sent it, for other
+// libraries that decode ctnetlink's attributes (CTA_TUPLE_ORIG and so on). It is
+// nil if there is none, and valid as long as p.
+func (p *Packet) ConntrackBytes() []byte { return p.conntrack }
+
 // A conntrackChange is what a verdict changes on the packet's connection.
 type conntrackChange struct {
 	mark, markMask     uint32
@@ -27,13 +32,9 @@ type conntrackChange struct {
 	status             attr.ConntrackStatus
 }
 
-// allLabels is a mask of all bits.
-var allLabels = attr.ConntrackLabels{
-	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-}
-
-// WithConntrackMark returns v with new bits for the mark of the packet's
-// connection: those in mask, of which 0 means all.
+// WithConntrackMark returns v with new values for the bits in mask of the mark
+// of the packet's connection. The mask 0xffffffff replaces the whole mark, 0
+// changes nothing.
 //
 // Changes of the connection need Config.Conntrack or Config.ConntrackVerdicts;
 // else the packet gets Config.Fallback and OnError is told ErrUntracked. With
@@ -41,22 +42,16 @@ var allLabels = attr.ConntrackLabels{
 // alone it cannot be told, and the change is lost. The kernel does not say whether
 // it made one.
 func (v Verdict) WithConntrackMark(mark, mask uint32) Verdict {
-	if mask == 0 {
-		mask = 0xffffffff
-	}
 	v.conntrack.mark, v.conntrack.markMask, v.change = mark, mask, v.change|changeConntrackMark
 	return v
 }
 
-// WithConntrackLabels is WithConntrackMark for the 128 labels; a zero mask
-// means all. The kernel has room for labels only in connections that began while
+// WithConntrackLabels is WithConntrackMark for the 128 labels; the mask
+// attr.AllLabels replaces them all. The kernel has room for labels only in connections that began while
 // a rule set labels (nft's "ct label set", iptables' match connlabel; one of nft
 // that only matches them does not count). Without room they are lost, and so is
 // a new mark in the same verdict.
 func (v Verdict) WithConntrackLabels(labels, mask attr.ConntrackLabels) Verdict {
-	if mask == (attr.ConntrackLabels{}) {
-		mask = allLabels
-	}
 	v.conntrack.labels, v.conntrack.labelsMask, v.change = labels, mask, v.change|changeConntrackLabels
 	return v
 }

@@ -38,8 +38,13 @@ func TestPacketTellsOfItsConnection(t *testing.T) {
 	if p.ConntrackInfo != attr.InfoNew {
 		t.Errorf("it is %v", p.ConntrackInfo)
 	}
-	if clone, err := p.Clone().Conntrack(); err != nil || clone.ID != c.ID {
-		t.Errorf("a clone says %+v, %v", clone, err)
+	clone := p.Clone()
+	if c2, err := clone.Conntrack(); err != nil || c2.ID != c.ID {
+		t.Errorf("a clone says %+v, %v", c2, err)
+	}
+	raw := connection()[attr.HeaderLen:]
+	if !bytes.Equal(p.ConntrackBytes(), raw) || !bytes.Equal(clone.ConntrackBytes(), raw) {
+		t.Errorf("attributes %x, of a clone %x, want %x", p.ConntrackBytes(), clone.ConntrackBytes(), raw)
 	}
 	noAllocs(t, "Conntrack", func() {
 		if _, err := p.Conntrack(); err != nil {
@@ -50,7 +55,7 @@ func TestPacketTellsOfItsConnection(t *testing.T) {
 
 func TestUntrackedPacketHasNoConnection(t *testing.T) {
 	p := decode(t, plainMessage())
-	if _, err := p.Conntrack(); !errors.Is(err, nfqueue.ErrUntracked) || p.ConntrackInfo != attr.InfoUntracked {
+	if _, err := p.Conntrack(); !errors.Is(err, nfqueue.ErrUntracked) || p.ConntrackInfo != attr.InfoUntracked || p.ConntrackBytes() != nil {
 		t.Errorf("got %v, %v", p.ConntrackInfo, err)
 	}
 }
@@ -79,11 +84,13 @@ func TestConntrackChangesOnTheWire(t *testing.T) {
 		want [][]byte
 	}{
 		"mark":                    {nfqueue.Accept().WithConntrackMark(7, 0xff), [][]byte{tlv(8, "00000007"), tlv(21, "000000ff")}},
-		"mark, all bits":          {nfqueue.Accept().WithConntrackMark(7, 0), [][]byte{tlv(8, "00000007"), tlv(21, "ffffffff")}},
+		"mark, all bits":          {nfqueue.Accept().WithConntrackMark(7, 0xffffffff), [][]byte{tlv(8, "00000007"), tlv(21, "ffffffff")}},
+		"mark, no bits":           {nfqueue.Accept().WithConntrackMark(7, 0), [][]byte{tlv(8, "00000000"), tlv(21, "00000000")}},
 		"mark outside of mask":    {nfqueue.Accept().WithConntrackMark(0x1234, 0xff), [][]byte{tlv(8, "00000034"), tlv(21, "000000ff")}},
 		"mark taken away":         {nfqueue.Accept().WithConntrackMark(0, 0xf0), [][]byte{tlv(8, "00000000"), tlv(21, "000000f0")}},
 		"labels":                  {nfqueue.Accept().WithConntrackLabels(one, both), [][]byte{tlv(22, one[:]), tlv(23, both[:])}},
-		"labels, all":             {nfqueue.Accept().WithConntrackLabels(one, attr.ConntrackLabels{}), [][]byte{tlv(22, one[:]), tlv(23, all)}},
+		"labels, all":             {nfqueue.Accept().WithConntrackLabels(one, attr.AllLabels()), [][]byte{tlv(22, one[:]), tlv(23, all)}},
+		"labels, none":            {nfqueue.Accept().WithConntrackLabels(one, attr.ConntrackLabels{}), [][]byte{tlv(22, none), tlv(23, none)}},
 		"labels outside of mask":  {nfqueue.Accept().WithConntrackLabels(both, five), [][]byte{tlv(22, five[:]), tlv(23, five[:])}},
 		"labels taken away":       {nfqueue.Accept().WithConntrackLabels(attr.ConntrackLabels{}, one), [][]byte{tlv(22, none), tlv(23, one[:])}},
 		"timeout":                 {nfqueue.Accept().WithConntrackTimeout(time.Minute), [][]byte{tlv(7, "0000003c")}},
@@ -128,8 +135,8 @@ func TestConntrackChangesThatTheKernelWouldIgnore(t *testing.T) {
 		"ConntrackVerdicts, without payload": {nfqueue.Config{ConntrackVerdicts: true, MetadataOnly: true}, packetMessage(1), false},
 	} {
 		for what, v := range map[string]nfqueue.Verdict{
-			"mark":    nfqueue.Accept().WithConntrackMark(7, 0),
-			"labels":  nfqueue.Accept().WithConntrackLabels(labels(3), attr.ConntrackLabels{}),
+			"mark":    nfqueue.Accept().WithConntrackMark(7, 0xffffffff),
+			"labels":  nfqueue.Accept().WithConntrackLabels(labels(3), attr.AllLabels()),
 			"timeout": nfqueue.Accept().WithConntrackTimeout(time.Second),
 			"status":  nfqueue.Accept().WithConntrackStatus(attr.StatusAssured),
 		} {
@@ -157,11 +164,11 @@ func TestTicketRemembersWhetherThePacketIsTracked(t *testing.T) {
 	w.Deliver(packetMessage(2))
 	tickets := hold(t, q)
 	one, two := wait(t, tickets), wait(t, tickets)
-	if err := one.SetVerdict(nfqueue.Accept().WithConntrackMark(1, 0)); err != nil {
+	if err := one.SetVerdict(nfqueue.Accept().WithConntrackMark(1, 0xffffffff)); err != nil {
 		t.Error(err)
 	}
 	w.wantSent(t, "1 accept")
-	if err := two.SetVerdict(nfqueue.Accept().WithConntrackMark(1, 0)); !errors.Is(err, nfqueue.ErrUntracked) {
+	if err := two.SetVerdict(nfqueue.Accept().WithConntrackMark(1, 0xffffffff)); !errors.Is(err, nfqueue.ErrUntracked) {
 		t.Errorf("got %v", err)
 	}
 	w.wantSent(t, "2 stop")
@@ -191,7 +198,7 @@ func TestConntrackChangeByID(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if err := q.SetVerdict(1, nfqueue.Accept().WithConntrackMark(1, 0)); errors.Is(err, nfqueue.ErrUntracked) != c.refused {
+				if err := q.SetVerdict(1, nfqueue.Accept().WithConntrackMark(1, 0xffffffff)); errors.Is(err, nfqueue.ErrUntracked) != c.refused {
 					t.Errorf("got %v", err)
 				}
 				w.wantSent(t, map[bool]string{true: "1 stop", false: "1 accept"}[c.refused])
@@ -203,7 +210,7 @@ func TestConntrackChangeByID(t *testing.T) {
 func TestVerdictsOnConnectionsAreEqualIfTheyDoTheSame(t *testing.T) {
 	a := nfqueue.Accept()
 	all := []nfqueue.Verdict{
-		a, a.WithConntrackMark(0, 0), a.WithConntrackMark(1, 0), a.WithConntrackMark(1, 1),
+		a, a.WithConntrackMark(0, 0), a.WithConntrackMark(0, 0xffffffff), a.WithConntrackMark(1, 0xffffffff), a.WithConntrackMark(1, 1),
 		a.WithConntrackLabels(labels(1), labels(1)), a.WithConntrackLabels(labels(1), labels(1, 2)),
 		a.WithConntrackTimeout(0), a.WithConntrackTimeout(time.Second),
 		a.WithConntrackStatus(0), a.WithConntrackStatus(attr.StatusAssured),
@@ -215,9 +222,6 @@ func TestVerdictsOnConnectionsAreEqualIfTheyDoTheSame(t *testing.T) {
 			}
 		}
 	}
-	if !a.WithConntrackMark(5, 0).Equal(a.WithConntrackMark(5, 0xffffffff)) {
-		t.Error("a mask of 0 is not one of all bits")
-	}
 }
 
 func TestVerdictsOnConnectionsCanBeLookedAt(t *testing.T) {
@@ -227,7 +231,7 @@ func TestVerdictsOnConnectionsCanBeLookedAt(t *testing.T) {
 	if _, hasTimeout := v.ConntrackTimeout(); hasMark || hasLabels || hasTimeout {
 		t.Errorf("%v changes a connection: mark %v, labels %v, timeout %v", v, hasMark, hasLabels, hasTimeout)
 	}
-	v = v.WithConntrackMark(7, 0).WithConntrackLabels(labels(1), labels(1, 2)).WithConntrackTimeout(time.Minute)
+	v = v.WithConntrackMark(7, 0xffffffff).WithConntrackLabels(labels(1), labels(1, 2)).WithConntrackTimeout(time.Minute)
 	if mark, mask, ok := v.ConntrackMark(); mark != 7 || mask != 0xffffffff || !ok {
 		t.Errorf("mark %#x, mask %#x, %v", mark, mask, ok)
 	}

@@ -2,6 +2,7 @@ package nfqueue
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -24,6 +25,31 @@ func (v *Verdict) word() uint32 {
 		return w
 	}
 	return wordDrop
+}
+
+// VerdictOf returns the verdict with the kernel's number word, as other libraries
+// and the C headers have it: NF_DROP, NF_ACCEPT, NF_REPEAT, NF_STOP, and NF_QUEUE
+// with the queue in the upper 16 bits, or'ed with NF_VERDICT_FLAG_QUEUE_BYPASS or
+// not. The error is for all others: the kernel refuses NF_STOLEN for a queued
+// packet, and delivers a packet past the remaining hooks if unknown bits are set.
+func VerdictOf(word uint32) (Verdict, error) {
+	switch word {
+	case wordDrop:
+		return Drop(), nil
+	case wordAccept:
+		return Accept(), nil
+	case wordRepeat:
+		return Repeat(), nil
+	case wordStop:
+		return Stop(), nil
+	}
+	switch n := uint16(word >> 16); word & 0xffff {
+	case wordQueue:
+		return Requeue(n), nil
+	case wordQueue | wordBypass:
+		return RequeueOrAccept(n), nil
+	}
+	return Drop(), fmt.Errorf("nfqueue: %#x is not the number of a verdict that a queued packet can get", word)
 }
 
 // Append appends the message that returns v on p. It appends nothing for Hold,

@@ -173,11 +173,11 @@ func TestFallbackOfHoldForMustFitEveryPacket(t *testing.T) {
 		"a raw payload":     nfqueue.HoldFor(d, nfqueue.Accept().WithRawPayload(udpPacket("y"))),
 		"a tag":             nfqueue.HoldFor(d, nfqueue.Accept().WithVLAN(attr.VLAN{Protocol: 0x8100})),
 		"a link header":     nfqueue.HoldFor(d, nfqueue.Accept().WithLinkHeader(make([]byte, 14))),
-		"conntrack":         nfqueue.HoldFor(d, nfqueue.Accept().WithConntrackMark(1, 0)),
+		"conntrack":         nfqueue.HoldFor(d, nfqueue.Accept().WithConntrackMark(1, 0xffffffff)),
 		"0, and Hold":       nfqueue.HoldFor(0, nfqueue.Hold()),
 		"a payload later":   nfqueue.HoldFor(0, nfqueue.Accept()).WithRawPayload(udpPacket("y")),
 		"a tag later":       nfqueue.HoldFor(0, nfqueue.Accept()).WithVLAN(attr.VLAN{Protocol: 0x8100}),
-		"conntrack later":   nfqueue.HoldFor(0, nfqueue.Accept()).WithConntrackMark(1, 0),
+		"conntrack later":   nfqueue.HoldFor(0, nfqueue.Accept()).WithConntrackMark(1, 0xffffffff),
 		"link header later": nfqueue.HoldFor(0, nfqueue.Accept()).WithLinkHeader(make([]byte, 14)),
 	} {
 		t.Run(name, func(t *testing.T) {

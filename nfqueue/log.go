@@ -123,8 +123,8 @@ func (v *Verdict) writeConntrack(s *strings.Builder) {
 	}
 	if v.has(changeConntrackLabels) {
 		fmt.Fprintf(s, ", ct labels %d", setLabels(c.labels, c.labelsMask))
-		if c.labelsMask != allLabels {
-			fmt.Fprintf(s, " of %d", setLabels(c.labelsMask, allLabels))
+		if c.labelsMask != attr.AllLabels() {
+			fmt.Fprintf(s, " of %d", setLabels(c.labelsMask, attr.AllLabels()))
 		}
 	}
 	if v.has(changeConntrackTimeout) {
@@ -200,8 +200,8 @@ func (v *Verdict) conntrackAttr() slog.Attr {
 	}
 	if v.has(changeConntrackLabels) {
 		attrs = append(attrs, slog.Any("labels", setLabels(c.labels, c.labelsMask)))
-		if c.labelsMask != allLabels {
-			attrs = append(attrs, slog.Any("labels_mask", setLabels(c.labelsMask, allLabels)))
+		if c.labelsMask != attr.AllLabels() {
+			attrs = append(attrs, slog.Any("labels_mask", setLabels(c.labelsMask, attr.AllLabels())))
 		}
 	}
 	if v.has(changeConntrackTimeout) {

@@ -116,18 +116,17 @@ func TestVerdictIsLogged(t *testing.T) {
 }
 
 func TestVerdictSaysWhatItChangesOnTheConnection(t *testing.T) {
-	none := attr.ConntrackLabels{}
 	for _, c := range []struct {
 		v    nfqueue.Verdict
 		want string
 	}{
-		{nfqueue.Accept().WithConntrackMark(7, 0), "accept, ct mark 0x7"},
+		{nfqueue.Accept().WithConntrackMark(7, 0xffffffff), "accept, ct mark 0x7"},
 		{nfqueue.Accept().WithConntrackMark(0x101, 0xff), "accept, ct mark 0x1/0xff"},
-		{nfqueue.Accept().WithConntrackLabels(labels(1, 127), none), "accept, ct labels [1 127]"},
+		{nfqueue.Accept().WithConntrackLabels(labels(1, 127), attr.AllLabels()), "accept, ct labels [1 127]"},
 		{nfqueue.Accept().WithConntrackLabels(labels(1, 127), labels(1, 2)), "accept, ct labels [1] of [1 2]"},
 		{nfqueue.Accept().WithConntrackTimeout(time.Minute), "accept, ct timeout 1m0s"},
 		{nfqueue.Accept().WithConntrackStatus(attr.StatusAssured | attr.StatusConfirmed), "accept, ct status assured"},
-		{nfqueue.Drop().WithMark(7).WithConntrackMark(7, 0).WithConntrackTimeout(time.Second), "drop, mark 0x7, ct mark 0x7, ct timeout 1s"},
+		{nfqueue.Drop().WithMark(7).WithConntrackMark(7, 0xffffffff).WithConntrackTimeout(time.Second), "drop, mark 0x7, ct mark 0x7, ct timeout 1s"},
 		{nfqueue.Accept().WithExpectation(expectation()), "accept, ct expectation 17 192.0.2.2:69 > 192.0.2.1:4660"},
 	} {
 		if got := c.v.String(); got != c.want {
@@ -141,7 +140,7 @@ func TestHoldForWithAnUnusableFallbackIsShownAsSuch(t *testing.T) {
 	for name, v := range map[string]nfqueue.Verdict{
 		"Hold":             nfqueue.HoldFor(time.Second, nfqueue.Hold()),
 		"a payload":        nfqueue.HoldFor(time.Second, nfqueue.Accept().WithPayload(udpPacket("x"))),
-		"conntrack, later": nfqueue.HoldFor(time.Second, nfqueue.Accept()).WithConntrackMark(1, 0),
+		"conntrack, later": nfqueue.HoldFor(time.Second, nfqueue.Accept()).WithConntrackMark(1, 0xffffffff),
 	} {
 		if got, want := v.String(), "hold: "+nfqueue.ErrHoldFallback.Error(); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
@@ -167,9 +166,9 @@ func TestVerdictAsJSON(t *testing.T) {
 		{nfqueue.HoldFor(0, nfqueue.Requeue(9)), `{"action":"hold","for":"0s","then":"requeue","queue":9,"bypass":false}`},
 		{nfqueue.Repeat().WithPriority(3).WithVLAN(attr.VLAN{Protocol: 0x8100, TCI: 42}).WithLinkHeader(make([]byte, 14)).WithPayload(make([]byte, 40)),
 			`{"action":"repeat","priority":3,"vlan":"802.1Q id 42","link_header":14,"payload":40}`},
-		{nfqueue.Accept().WithConntrackMark(7, 0xff).WithConntrackLabels(labels(1, 127), none).WithConntrackTimeout(time.Minute),
+		{nfqueue.Accept().WithConntrackMark(7, 0xff).WithConntrackLabels(labels(1, 127), attr.AllLabels()).WithConntrackTimeout(time.Minute),
 			`{"action":"accept","conntrack":{"mark":7,"mask":255,"labels":[1,127],"timeout":"1m0s"}}`},
-		{nfqueue.Accept().WithConntrackMark(7, 0).WithConntrackLabels(none, labels(2)),
+		{nfqueue.Accept().WithConntrackMark(7, 0xffffffff).WithConntrackLabels(none, labels(2)),
 			`{"action":"accept","conntrack":{"mark":7,"labels":[],"labels_mask":[2]}}`},
 		{nfqueue.Accept().WithExpectation(expectation()),
 			`{"action":"accept","conntrack":{"expectation":{"proto":17,"src":"192.0.2.2:69","dst":"192.0.2.1:4660"}}}`},

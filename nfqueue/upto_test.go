@@ -635,8 +635,8 @@ func TestVerdictUpToNeedsOneThatFitsAll(t *testing.T) {
 		nfqueue.Accept().WithRawPayload(udpPacket("y")),
 		nfqueue.Accept().WithVLAN(attr.VLAN{Protocol: 0x8100}),
 		nfqueue.Accept().WithLinkHeader(make([]byte, 14)),
-		nfqueue.Accept().WithConntrackMark(1, 0),
-		nfqueue.Accept().WithConntrackLabels(attr.ConntrackLabels{1}, attr.ConntrackLabels{}),
+		nfqueue.Accept().WithConntrackMark(1, 0xffffffff),
+		nfqueue.Accept().WithConntrackLabels(attr.ConntrackLabels{1}, attr.AllLabels()),
 		nfqueue.Accept().WithConntrackTimeout(time.Second),
 		nfqueue.Accept().WithConntrackStatus(attr.StatusAssured),
 	} {

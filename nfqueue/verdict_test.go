@@ -57,6 +57,27 @@ func TestVerdictMessages(t *testing.T) {
 	}
 }
 
+func TestVerdictOfTheKernelsNumber(t *testing.T) {
+	for word, want := range map[uint32]nfqueue.Verdict{
+		0:          nfqueue.Drop(),
+		1:          nfqueue.Accept(),
+		3:          nfqueue.Requeue(0),
+		0x12340003: nfqueue.Requeue(0x1234),
+		0xffff8003: nfqueue.RequeueOrAccept(0xffff),
+		4:          nfqueue.Repeat(),
+		5:          nfqueue.Stop(),
+	} {
+		if got, err := nfqueue.VerdictOf(word); err != nil || !got.Equal(want) {
+			t.Errorf("%#x: %v, %v, want %v", word, got, err, want)
+		}
+	}
+	for _, word := range []uint32{2, 6, 0x100, 0x101, 0x8001, 0x10000, 0x10001, 0x4003, 0xffffffff} {
+		if got, err := nfqueue.VerdictOf(word); err == nil || !got.Equal(nfqueue.Drop()) {
+			t.Errorf("%#x: %v, %v, want an error", word, got, err)
+		}
+	}
+}
+
 func TestVerdictIsForThePacketsQueue(t *testing.T) {
 	p := decode(t, packetMessage(0xfffffffe))
 	got, err := nfqueue.Accept().Append(nil, p)

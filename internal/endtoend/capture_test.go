@@ -513,7 +513,7 @@ func queueFTP(t *testing.T) *tape {
 	send(t, c, "hello")
 	p := tp.queued()
 	head := p.Payload[:len(p.Payload)-len("hello")]
-	tp.answer(p, nfqueue.Accept().WithPayload([]byte(string(head)+extra+"hello")).WithConntrackMark(1, 0))
+	tp.answer(p, nfqueue.Accept().WithPayload([]byte(string(head)+extra+"hello")).WithConntrackMark(1, 0xffffffff))
 	send(t, c, "goodbye")
 	conn, err := tp.accept().Conntrack()
 	if err != nil || conn.OriginalSeqAdj.After != int32(len(extra)) {

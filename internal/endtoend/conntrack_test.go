@@ -182,7 +182,7 @@ func TestConntrackTellsOfADatagram(t *testing.T) {
 			if p.conn.Counted != full || p.conn.OriginalCounters != want.original || p.conn.ReplyCounters != want.reply {
 				t.Errorf("packet %d: counters %v, %+v and %+v, want %+v", p.ID, p.conn.Counted, p.conn.OriginalCounters, p.conn.ReplyCounters, want)
 			}
-			if p.conn.Mark != 0xfeed || !p.conn.HasMark || p.conn.Labels != labels {
+			if p.conn.Mark != 0xfeed || !p.conn.HasMark || p.conn.Labels != labels || !p.conn.HasLabels {
 				t.Errorf("packet %d: mark %#x, %v, labels %x", p.ID, p.conn.Mark, p.conn.HasMark, p.conn.Labels)
 			}
 			if p.conn.Zone != 0 || p.conn.TCP.State != attr.TCPNone || p.conn.Helper != nil || p.conn.SourceNAT() || p.conn.DestinationNAT() {
@@ -565,11 +565,12 @@ func TestVerdictChangesTheConnectionsMark(t *testing.T) {
 			verdicts := []struct {
 				mark, mask, want uint32
 			}{
-				{0x1234, 0, 0x1234},
+				{0x1234, 0xffffffff, 0x1234},
 				{0xffff, 0x0ff0, 0xfff0}, // of 0xff00, which the rule sets
 				{0, 0xf000, 0x0f00},
 				{0x80000000, 0xf0000000, 0x8000ff00},
-				{0, 0, 0},
+				{0x5555, 0, 0xff00}, // a mask of no bits
+				{0, 0xffffffff, 0},
 			}
 			i := 0
 			runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
@@ -610,10 +611,11 @@ func TestVerdictChangesTheConnectionsLabels(t *testing.T) {
 			// Connections have room for labels while there is a rule that sets any.
 			addRule(t, l.net, lab.IPv4, lab.Output, lab.UDP(1), lab.SetCTLabels(labels(1)))
 			verdicts := []struct{ set, mask, want attr.ConntrackLabels }{
-				{labels(0, 33, 127), labels(), labels(0, 33, 127)},
+				{labels(0, 33, 127), attr.AllLabels(), labels(0, 33, 127)},
 				{labels(1, 2, 64), labels(1, 33, 64), labels(0, 1, 64, 127)},
 				{labels(), labels(0), labels(1, 64, 127)},
-				{labels(), labels(), labels()},
+				{labels(5), labels(), labels(1, 64, 127)}, // a mask of no labels
+				{labels(), attr.AllLabels(), labels()},
 			}
 			i := 0
 			runQueue(t, l.queue, func(*nfqueue.Packet) nfqueue.Verdict {
@@ -635,7 +637,7 @@ func TestVerdictChangesTheConnectionsLabels(t *testing.T) {
 					}
 					wantPackets(t, r, count[n])
 				}
-				if all := connections(t, l.net); len(all) != 1 || all[0].Labels != v.want {
+				if all := connections(t, l.net); len(all) != 1 || all[0].Labels != v.want || all[0].HasLabels != (v.want != labels()) {
 					t.Errorf("labels %x with mask %x: %+v, want %x", v.set, v.mask, all, v.want)
 				}
 			}
@@ -688,7 +690,7 @@ func TestVerdictChangesTheConnectionsStatus(t *testing.T) {
 			}
 			verdicts := make(chan nfqueue.Verdict, 1)
 			runQueue(t, l.queue, func(*nfqueue.Packet) nfqueue.Verdict { return <-verdicts })
-			accept := nfqueue.Accept().WithConntrackMark(7, 0)
+			accept := nfqueue.Accept().WithConntrackMark(7, 0xffffffff)
 			for i, c := range []struct {
 				status, want attr.ConntrackStatus
 				mark         uint32
@@ -741,7 +743,7 @@ func TestVerdictOnAnUntrackedPacketGetsTheFallback(t *testing.T) {
 			var labels attr.ConntrackLabels
 			labels.Set(1)
 			verdicts := []nfqueue.Verdict{
-				nfqueue.Drop().WithConntrackMark(1, 0),
+				nfqueue.Drop().WithConntrackMark(1, 0xffffffff),
 				nfqueue.Drop().WithConntrackLabels(labels, labels),
 				nfqueue.Drop().WithConntrackTimeout(time.Hour),
 			}
@@ -777,7 +779,7 @@ func TestLabelsWithoutRoomAreLost(t *testing.T) {
 	var labels attr.ConntrackLabels
 	labels.Set(1)
 	runQueue(t, l.queue, func(*nfqueue.Packet) nfqueue.Verdict {
-		return nfqueue.Accept().WithConntrackMark(1, 0).WithConntrackLabels(labels, labels).WithConntrackTimeout(time.Hour)
+		return nfqueue.Accept().WithConntrackMark(1, 0xffffffff).WithConntrackLabels(labels, labels).WithConntrackTimeout(time.Hour)
 	})
 	for range 2 {
 		send(t, l.from, "x")
@@ -794,7 +796,7 @@ func TestLabelsWithoutRoomAreLost(t *testing.T) {
 func TestVerdictCanExpectAConnection(t *testing.T) {
 	for name, accept := range map[string]nfqueue.Verdict{
 		"and nothing else": nfqueue.Accept(),
-		"and a mark":       nfqueue.Accept().WithConntrackMark(1, 0),
+		"and a mark":       nfqueue.Accept().WithConntrackMark(1, 0xffffffff),
 	} {
 		for configured, cfg := range verdictConfigs {
 			t.Run(name+", "+configured, func(t *testing.T) { testExpectation(t, cfg, accept) })
@@ -961,7 +963,7 @@ func TestKernelAdjustsSequenceNumbersBehindNAT(t *testing.T) {
 		}
 		head := p.Payload[:len(p.Payload)-len(s.data())]
 		longer := append(append(bytes.Clone(head), extra...), s.data()...)
-		return nfqueue.Accept().WithPayload(longer).WithConntrackMark(1, 0)
+		return nfqueue.Accept().WithPayload(longer).WithConntrackMark(1, 0xffffffff)
 	})
 
 	l, err := b.Listen("tcp", netip.AddrPortFrom(addrB, 9999).String())

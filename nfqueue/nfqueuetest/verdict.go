@@ -132,8 +132,9 @@ func change(v nfqueue.Verdict, m nfnl.Message) nfqueue.Verdict {
 // changeConntrack returns v with the changes to the connection that are in d. A
 // mask that is not there is one of all bits.
 func changeConntrack(v nfqueue.Verdict, d attr.Decoder) nfqueue.Verdict {
-	var mark, markMask uint32
-	var labels, labelsMask attr.ConntrackLabels
+	var mark uint32
+	var labels attr.ConntrackLabels
+	markMask, labelsMask := ^uint32(0), attr.AllLabels()
 	var hasMark, hasLabels bool
 	for d.Next() {
 		switch d.Type() {
