@@ -139,7 +139,7 @@
 // From Linux 7.2 on the kernel drops most rewrites of the network header but for
 // addresses, lengths and the like, those of bridged packets, and all in a network
 // namespace that belongs to a user namespace. It does not say so; here they are
-// refused with [ErrForbidden]. Older kernels to which these rules were added drop
+// refused with [ErrRewriteForbidden]. Older kernels to which these rules were added drop
 // such packets in silence.
 //
 // By default packets come as the kernel has them. One of a local sender may have
@@ -161,7 +161,7 @@
 // # Kernels
 //
 // Linux 5.10 and later will do. Where it is known that a version would drop a
-// packet without a word, the verdict is refused: see [ErrGSO] and [ErrForbidden].
+// packet without a word, the verdict is refused: see [ErrGSO] and [ErrRewriteForbidden].
 // Two things cannot be refused. With Config.Segment, a large packet that begins
 // a tracked connection is dropped by Linux 6.11, 6.12 to 6.12.74, 6.13 to 6.17,
 // 6.18 to 6.18.13 and 6.19 to 6.19.3, and by older ones to which the change was

@@ -43,14 +43,14 @@ var (
 	// ErrPayload refuses a payload, VLAN tag or link header that cannot be used.
 	ErrPayload = errors.New("the new packet cannot be used")
 
-	// ErrForbidden refuses a payload that the kernel would drop without a word.
+	// ErrRewriteForbidden refuses a payload that the kernel would drop without a word.
 	// From Linux 7.2 on packets can be rewritten only where the network namespace
 	// belongs to the system's first user namespace, and only those of the families
 	// IPv4 and IPv6. The length of the header, options, the next header, extension
 	// headers and the fragment fields, but for "don't fragment", must stay as they
 	// are, and WithRawPayload must get version and length right. It is not known of
 	// older kernels with these rules added to them: those still drop the packet.
-	ErrForbidden = errors.New("the kernel drops such a rewrite (Linux 7.2 and later)")
+	ErrRewriteForbidden = errors.New("the kernel drops such a rewrite (Linux 7.2 and later)")
 
 	// ErrUntracked says that a packet has no connection, or none that a verdict
 	// could change. With Config.ConntrackVerdicts alone it is not known of a verdict.

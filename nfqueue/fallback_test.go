@@ -29,7 +29,7 @@ func TestVerdictThatWeRefuseBecomesTheFallback(t *testing.T) {
 		"no IP":      {nfqueue.Packet{Payload: []byte("arp"), Proto: 0x0806, Family: nfnl.Bridge}, nfqueue.Accept().WithPayload(udpPacket("y")), nfqueue.ErrNotIP},
 		"nothing":    {packet("x"), nfqueue.Accept().WithRawPayload(nil), nfqueue.ErrPayload},
 		"no bridge":  {packet("x"), nfqueue.Accept().WithVLAN(attr.VLAN{Protocol: 0x8100}), nfqueue.ErrNotBridge},
-		"bad header": {packet("x"), nfqueue.Accept().WithPayload(udpPacket("y")[:19]), nfqueue.ErrHeader},
+		"bad header": {packet("x"), nfqueue.Accept().WithPayload(udpPacket("y")[:19]), nfqueue.ErrBadHeader},
 	} {
 		t.Run(name, func(t *testing.T) {
 			told := newTold()

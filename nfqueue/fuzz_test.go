@@ -78,7 +78,7 @@ func FuzzVerdict(f *testing.F) {
 		p := b.Packets[0]
 		if _, err := given.Append(nil, &p); err != nil {
 			want = fallback
-			if !errors.Is(err, nfqueue.ErrPayload) && !errors.Is(err, nfqueue.ErrNotIP) && !errors.Is(err, nfqueue.ErrHeader) {
+			if !errors.Is(err, nfqueue.ErrPayload) && !errors.Is(err, nfqueue.ErrNotIP) && !errors.Is(err, nfqueue.ErrBadHeader) {
 				t.Errorf("refused for %v", err)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/checksum"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -104,7 +105,7 @@ func (p *Packet) Decode(m nfnl.Message) error {
 // check looks for damage while p is as it came: a handler may edit it in place.
 // Most packets are vouched for by the kernel, and cost nothing.
 func (p *Packet) check() {
-	p.corrupt = p.ChecksumUnverified && !p.ChecksumPending && !p.Truncated() && !checksumOK(p.Payload)
+	p.corrupt = p.ChecksumUnverified && !p.ChecksumPending && !p.Truncated() && !checksum.OK(p.Payload)
 }
 
 // setSkbInfo sets the fields that attrSkbInfo tells.

@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/checksum"
+	"github.com/nfpacket/nfpacket/internal/ipheader"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -62,9 +64,9 @@ func (t *Ticket) refuseStump(payload []byte) error {
 	least := 0
 	switch t.proto {
 	case etherIPv4:
-		least = ipv4Len
+		least = ipheader.IPv4Len
 	case etherIPv6:
-		least = ipv6Len
+		least = ipheader.IPv6Len
 	}
 	if len(payload) < least {
 		return fmt.Errorf("%w: it has %d bytes, and its IP header would have %d", ErrPayload, len(payload), least)
@@ -88,11 +90,10 @@ func (t *Ticket) canCutUDP(n int) bool {
 // refusePending returns why payload cannot replace a packet whose checksum is
 // pending: the kernel would not compute it any more.
 func refusePending(payload []byte) error {
-	_, err := parseHeaders(payload)
-	if err == nil && !finishable(payload) {
-		err = fmt.Errorf("%w: the packet's checksum is pending, and the new one's is of a protocol that Finish does not know", ErrPayload)
+	if !checksum.Sets(payload) {
+		return fmt.Errorf("%w: the packet's checksum is pending, and the new one's is of a protocol that Finish does not know", ErrPayload)
 	}
-	return err
+	return nil
 }
 
 // refuseLink returns why v cannot change the packet's link layer. The kernel
@@ -117,7 +118,7 @@ func (t *Ticket) appendPayload(b, payload []byte, raw bool) ([]byte, error) {
 	start := len(b) - (len(payload)+3)&^3 // AppendBytes has padded it
 	fresh := b[start : start+len(payload)]
 	if !raw {
-		if err := finish(fresh, t.flags&ticketGSO != 0 && isUDP(fresh)); err != nil {
+		if err := checksum.FinishWith(fresh, checksum.Options{PartialUDP: t.flags&ticketGSO != 0 && isUDP(fresh)}); err != nil {
 			return b, err
 		}
 	}
@@ -126,6 +127,6 @@ func (t *Ticket) appendPayload(b, payload []byte, raw bool) ([]byte, error) {
 
 // isUDP reports whether b is a UDP packet.
 func isUDP(b []byte) bool {
-	h, err := parseHeaders(b)
-	return err == nil && h.transport() == &udp
+	h, ok := ipheader.Parse(b)
+	return ok && h.Protocol == ipheader.UDP && !h.Fragment()
 }

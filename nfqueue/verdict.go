@@ -149,10 +149,10 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 //
 // Packets that were cut (ErrTruncated), some of UDP GSO (ErrGSO) and corrupt
 // ones (ErrCorrupt) cannot be rewritten, nor packets that are not IP
-// (ErrNotIP) or make no sense (ErrHeader): these get Config.Fallback, and
+// (ErrNotIP) or make no sense (ErrBadHeader): these get Config.Fallback, and
 // OnError is told. From Linux 7.2 on that goes for everything in a user namespace
 // or on a bridge, and for rewrites of header lengths, options, extension headers
-// and fragment fields (ErrForbidden). Where TCP changes its length the sequence
+// and fragment fields (ErrRewriteForbidden). Where TCP changes its length the sequence
 // numbers that follow are yours to adjust.
 func (v Verdict) WithPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changeRaw|changePayload

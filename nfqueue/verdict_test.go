@@ -160,7 +160,7 @@ func TestRewriteIsRefused(t *testing.T) {
 		"raw, with half of IPv6":        {ofIPv6, nfqueue.Accept().WithRawPayload(make([]byte, 39)), nfqueue.ErrPayload},
 		"with too much":                 {packetMessage(1, whole), nfqueue.Accept().WithRawPayload(make([]byte, 65532)), nfqueue.ErrPayload},
 		"with no IP":                    {packetMessage(1, whole), nfqueue.Accept().WithPayload(make([]byte, 20)), nfqueue.ErrNotIP},
-		"with half a header":            {packetMessage(1, whole), nfqueue.Accept().WithPayload(udpPacket("x")[:15]), nfqueue.ErrHeader},
+		"with half a header":            {packetMessage(1, whole), nfqueue.Accept().WithPayload(udpPacket("x")[:15]), nfqueue.ErrBadHeader},
 		"of a corrupt packet":           {packetMessage(1, tlv(14, "00000004"), tlv(10, damaged())), nfqueue.Accept().WithPayload(udpPacket("x")), nfqueue.ErrCorrupt},
 		"of UDP GSO, longer":            {gso("03"), nfqueue.Accept().WithPayload(udpPacket("longer")), nfqueue.ErrGSO},
 		"of UDP GSO, at input":          {gso("01"), nfqueue.Accept().WithPayload(udpPacket("HELLO")), nfqueue.ErrGSO},

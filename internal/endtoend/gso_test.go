@@ -200,7 +200,7 @@ func TestUDPPassesEveryHookAsGSO(t *testing.T) {
 			for _, w := range []rewrite{unchanged, sameLength, longer} {
 				var refused, segmented error // why it is
 				if !rewritable && w != unchanged {
-					refused, segmented = nfqueue.ErrForbidden, nfqueue.ErrForbidden
+					refused, segmented = nfqueue.ErrRewriteForbidden, nfqueue.ErrRewriteForbidden
 				}
 				if whole && !slices.Contains(can, w) {
 					refused = nfqueue.ErrGSO

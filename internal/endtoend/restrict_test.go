@@ -206,7 +206,7 @@ func (e edit) show(t *testing.T, v ipVersion, refused bool) {
 	send(t, l.from, "hello")
 	if refused {
 		wantReceived(t, l.to, "hello")
-		told.wantOnly(t, nfqueue.ErrForbidden)
+		told.wantOnly(t, nfqueue.ErrRewriteForbidden)
 	} else {
 		wantReceived(t, l.to, e.body())
 		if len(told.errs) > 0 {
@@ -249,7 +249,7 @@ func TestRawPayloadLongerThanItSaysIsRefused(t *testing.T) {
 			return
 		}
 		wantReceived(t, l.to, "hello")
-		told.wantOnly(t, nfqueue.ErrForbidden)
+		told.wantOnly(t, nfqueue.ErrRewriteForbidden)
 	})
 }
 
@@ -276,7 +276,7 @@ func TestPayloadOfABridgedPacketIsChangedOrRefused(t *testing.T) {
 		}
 	}
 	if restricts() {
-		c.told.wantOnly(t, nfqueue.ErrForbidden)
+		c.told.wantOnly(t, nfqueue.ErrRewriteForbidden)
 	}
 
 	c.verdicts <- nfqueue.Hold()

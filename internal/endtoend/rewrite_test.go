@@ -131,7 +131,7 @@ func TestUnusablePayloadGetsTheFallback(t *testing.T) {
 	if s := l.queue.Stats(); s.Refused != 4 || s.Fallbacks != 4 {
 		t.Errorf("refused %d, fallbacks %d, want 4 of each", s.Refused, s.Fallbacks)
 	}
-	for target, want := range map[error]int{nfqueue.ErrPayload: 2, nfqueue.ErrHeader: 1, nfqueue.ErrNotIP: 1} {
+	for target, want := range map[error]int{nfqueue.ErrPayload: 2, nfqueue.ErrBadHeader: 1, nfqueue.ErrNotIP: 1} {
 		if n := told.count(target); n != want {
 			t.Errorf("%d errors %v, want %d", n, target, want)
 		}

@@ -1,9 +1,11 @@
-package nfqueue
+package checksum
 
 import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+
+	"github.com/nfpacket/nfpacket/internal/ipheader"
 )
 
 // A transport is a protocol whose checksum finish can set.
@@ -29,17 +31,17 @@ func (h *headers) transport() *transport {
 	switch {
 	case h.fragment:
 		return nil
-	case h.proto == protoTCP:
+	case h.proto == ipheader.TCP:
 		return &tcp
-	case h.proto == protoUDP:
+	case h.proto == ipheader.UDP:
 		return &udp
-	case h.proto == protoUDPLite:
+	case h.proto == ipheader.UDPLite:
 		return &udpLite
-	case h.proto == protoSCTP:
+	case h.proto == ipheader.SCTP:
 		return &sctp
-	case h.proto == protoICMP && h.version == 4:
+	case h.proto == ipheader.ICMP && h.version == 4:
 		return &icmp
-	case h.proto == protoICMPv6 && h.version == 6:
+	case h.proto == ipheader.ICMPv6 && h.version == 6:
 		return &icmpv6
 	}
 	return nil
@@ -51,7 +53,7 @@ func (h *headers) transport() *transport {
 // 3.1).
 func (p *transport) coverage(seg []byte) (int, error) {
 	if len(seg) < p.header {
-		return 0, fmt.Errorf("%w: %s header of %d bytes", ErrHeader, p.name, len(seg))
+		return 0, fmt.Errorf("%w: %s header of %d bytes", ErrBadHeader, p.name, len(seg))
 	}
 	if p != &udpLite {
 		return len(seg), nil
@@ -61,7 +63,7 @@ func (p *transport) coverage(seg []byte) (int, error) {
 		return len(seg), nil
 	}
 	if n < p.header || n > len(seg) {
-		return 0, fmt.Errorf("%w: UDP-Lite coverage of %d bytes, of %d", ErrHeader, n, len(seg))
+		return 0, fmt.Errorf("%w: UDP-Lite coverage of %d bytes, of %d", ErrBadHeader, n, len(seg))
 	}
 	return n, nil
 }

@@ -1,4 +1,4 @@
-package nfqueue
+package checksum
 
 import (
 	"encoding/binary"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 
+	"github.com/nfpacket/nfpacket/internal/ipheader"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -41,13 +42,13 @@ func (t *Ticket) refuseRewrite(b []byte) error {
 	}
 	switch {
 	case t.q.restriction == noRewrite:
-		return fmt.Errorf("%w: the network namespace belongs to a user namespace; have root of the host make it", ErrForbidden)
+		return fmt.Errorf("%w: the network namespace belongs to a user namespace; have root of the host make it", ErrRewriteForbidden)
 	case t.family != nfnl.IPv4 && t.family != nfnl.IPv6:
-		return fmt.Errorf("%w: the packet is of family %v, not ip or ip6", ErrForbidden, t.family)
+		return fmt.Errorf("%w: the packet is of family %v, not ip or ip6", ErrRewriteForbidden, t.family)
 	case !saysItsLength(t.family, b):
-		return fmt.Errorf("%w: the version or the length in its header is wrong", ErrForbidden)
+		return fmt.Errorf("%w: the version or the length in its header is wrong", ErrRewriteForbidden)
 	case t.shape == noShape || shapeOf(t.family, b) != t.shape:
-		return fmt.Errorf("%w: it changes the length of the header, options, extension headers, or fragment fields", ErrForbidden)
+		return fmt.Errorf("%w: it changes the length of the header, options, extension headers, or fragment fields", ErrRewriteForbidden)
 	}
 	return nil
 }
@@ -56,9 +57,9 @@ func (t *Ticket) refuseRewrite(b []byte) error {
 // the length of b.
 func saysItsLength(f nfnl.Family, b []byte) bool {
 	if f == nfnl.IPv4 {
-		return len(b) >= ipv4Len && b[0]>>4 == 4 && int(binary.BigEndian.Uint16(b[2:])) == len(b)
+		return len(b) >= ipheader.IPv4Len && b[0]>>4 == 4 && int(binary.BigEndian.Uint16(b[2:])) == len(b)
 	}
-	return len(b) >= ipv6Len && b[0]>>4 == 6 && int(binary.BigEndian.Uint16(b[4:])) == len(b)-ipv6Len
+	return len(b) >= ipheader.IPv6Len && b[0]>>4 == 6 && int(binary.BigEndian.Uint16(b[4:])) == len(b)-ipheader.IPv6Len
 }
 
 // A shape stands for what no rewrite may change in the network header. It is
@@ -75,9 +76,9 @@ const (
 // shapeOf returns the shape of a packet of a hook's family.
 func shapeOf(f nfnl.Family, b []byte) shape {
 	switch {
-	case f == nfnl.IPv4 && len(b) >= ipv4Len:
+	case f == nfnl.IPv4 && len(b) >= ipheader.IPv4Len:
 		return shapeIPv4(b)
-	case f == nfnl.IPv6 && len(b) >= ipv6Len:
+	case f == nfnl.IPv6 && len(b) >= ipheader.IPv6Len:
 		return shapeIPv6(b)
 	}
 	return noShape
@@ -87,48 +88,27 @@ func shapeOf(f nfnl.Family, b []byte) shape {
 func shapeIPv4(b []byte) shape {
 	const dontFragment = 0x4000 // IP_DF of net/ip.h
 	n := int(b[0]&0xf) * 4
-	if n < ipv4Len || n > len(b) {
+	if n < ipheader.IPv4Len || n > len(b) {
 		return noShape
 	}
-	return newShape(binary.BigEndian.Uint16(b[6:])&^dontFragment, b[ipv4Len:n])
+	return newShape(binary.BigEndian.Uint16(b[6:])&^dontFragment, b[ipheader.IPv4Len:n])
 }
 
-// shapeIPv6 is of the next header, and all extension headers. Unlike parseIPv6
+// shapeIPv6 is of the next header, and all extension headers. Unlike Finish
 // the kernel counts AH among these, and looks for more in any fragment
 // (nfqnl_validate_exthdr).
 func shapeIPv6(b []byte) shape {
 	const most = 12 // IP6_MAX_EXT_HDRS_CNT of net/ipv6.h
-	next, end := b[6], ipv6Len
-	for range most + 1 {
-		n, ok := extensionLen(next, b[end:])
-		switch {
-		case !ok:
-			return newShape(uint16(b[6]), b[ipv6Len:end])
-		case n > len(b)-end:
+	x := ipheader.ExtensionsOf(b)
+	for n := 0; x.Step(); n++ {
+		if n == most {
 			return noShape
 		}
-		next = b[end]
-		end += n
 	}
-	return noShape
-}
-
-// extensionLen returns the length of the extension header that b starts with;
-// ok says whether next is the number of one.
-func extensionLen(next byte, b []byte) (n int, ok bool) {
-	const protoAH = 51 // NEXTHDR_AUTH
-	switch next {
-	case protoHopByHop, protoRouting, protoFragment, protoDestinations, protoAH:
-	default:
-		return 0, false
+	if x.Cut() {
+		return noShape
 	}
-	switch {
-	case len(b) < 8 || next == protoFragment:
-		return 8, true
-	case next == protoAH:
-		return (int(b[1]) + 2) * 4, true
-	}
-	return (int(b[1]) + 1) * 8, true
+	return newShape(uint16(b[6]), b[ipheader.IPv6Len:x.End()])
 }
 
 // shapeSeed is the program's own: no sender knows which options look alike.

@@ -1,4 +1,4 @@
-package nfqueue
+package checksum
 
 import (
 	"bytes"
@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/ipheader"
 )
 
 // slowSum is RFC 1071 as it is written: 16-bit words in network byte order,
@@ -88,7 +90,7 @@ func networks(t testing.TB) []network {
 
 func TestFinishMatchesRFC1071(t *testing.T) {
 	for _, n := range networks(t) {
-		for _, proto := range []uint8{protoICMP, protoTCP, protoUDP, protoICMPv6, protoUDPLite, protoSCTP} {
+		for _, proto := range []uint8{ipheader.ICMP, ipheader.TCP, ipheader.UDP, ipheader.ICMPv6, ipheader.UDPLite, ipheader.SCTP} {
 			for size := range 100 {
 				b := bytes.Clone(n.bytes)
 				b[n.proto] = proto
@@ -121,13 +123,13 @@ func checkSlowly(t *testing.T, n network, proto uint8, b []byte) {
 	seg := b[len(n.bytes):]
 	sound := true
 	switch proto {
-	case protoSCTP:
+	case ipheader.SCTP:
 		zeroed := bytes.Clone(seg)
 		copy(zeroed[8:], make([]byte, 4))
 		sound = binary.LittleEndian.Uint32(seg[8:]) == slowCRC(zeroed)
-	case protoICMP:
+	case ipheader.ICMP:
 		sound = slowSum(seg) == 0xffff
-	case protoUDPLite:
+	case ipheader.UDPLite:
 		covered := seg[:binary.BigEndian.Uint16(seg[4:])]
 		sound = slowSum(append(n.pseudo(len(seg), proto), covered...)) == 0xffff
 	default:
@@ -138,15 +140,15 @@ func checkSlowly(t *testing.T, n network, proto uint8, b []byte) {
 	} else {
 		sound = sound && int(binary.BigEndian.Uint16(b[4:])) == len(b)-40
 	}
-	if !sound || !checksumOK(b) {
-		t.Errorf("%s, protocol %d: sound %t, checksumOK %t: % x", n.name, proto, sound, checksumOK(b), b)
+	if !sound || !OK(b) {
+		t.Errorf("%s, protocol %d: sound %t, OK %t: % x", n.name, proto, sound, OK(b), b)
 	}
 }
 
 // Zero in the field would mean that there is no checksum.
 func TestFinishTurnsAUDPChecksumOfZeroIntoOnes(t *testing.T) {
 	for _, n := range networks(t) {
-		for _, proto := range []uint8{protoUDP, protoUDPLite} {
+		for _, proto := range []uint8{ipheader.UDP, ipheader.UDPLite} {
 			b := append(bytes.Clone(n.bytes), 0x12, 0x34, 0, 9, 0, 0, 0, 0, 0, 0)
 			b[n.proto] = proto
 			seg := b[len(n.bytes):]
@@ -157,8 +159,8 @@ func TestFinishTurnsAUDPChecksumOfZeroIntoOnes(t *testing.T) {
 			if err := Finish(b); err != nil {
 				t.Fatal(err)
 			}
-			if seg[6] != 0xff || seg[7] != 0xff || !checksumOK(b) {
-				t.Errorf("%s, protocol %d: checksum % x, OK %t", n.name, proto, seg[6:8], checksumOK(b))
+			if seg[6] != 0xff || seg[7] != 0xff || !OK(b) {
+				t.Errorf("%s, protocol %d: checksum % x, OK %t", n.name, proto, seg[6:8], OK(b))
 			}
 		}
 	}
@@ -169,12 +171,12 @@ func TestFinishTurnsAUDPChecksumOfZeroIntoOnes(t *testing.T) {
 func TestPartialUDPChecksumIsThePseudoHeadersSum(t *testing.T) {
 	for _, n := range networks(t) {
 		b := append(bytes.Clone(n.bytes), 0x12, 0x34, 0, 9, 0, 0, 0, 0, 1, 2, 3)
-		b[n.proto] = protoUDP
-		if err := finish(b, true); err != nil {
+		b[n.proto] = ipheader.UDP
+		if err := FinishWith(b, Options{PartialUDP: true}); err != nil {
 			t.Fatal(err)
 		}
 		seg := b[len(n.bytes):]
-		if got, want := binary.BigEndian.Uint16(seg[6:]), slowSum(n.pseudo(11, protoUDP)); got != want {
+		if got, want := binary.BigEndian.Uint16(seg[6:]), slowSum(n.pseudo(11, ipheader.UDP)); got != want {
 			t.Errorf("%s: got %#04x, want %#04x", n.name, got, want)
 		}
 		if seg[5] != 11 {

@@ -1,4 +1,4 @@
-package nfqueue
+package checksum
 
 import (
 	"bytes"
@@ -66,8 +66,8 @@ func TestFinishSetsLengthsAndChecksums(t *testing.T) {
 			for _, i := range tt.set {
 				got[i], got[i+1] = 0xab, 0xcd
 			}
-			if checksumOK(got) {
-				t.Error("checksumOK before")
+			if OK(got) {
+				t.Error("OK before")
 			}
 			if err := Finish(got); err != nil {
 				t.Fatal(err)
@@ -75,8 +75,8 @@ func TestFinishSetsLengthsAndChecksums(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Errorf("got  % x\nwant % x", got, want)
 			}
-			if !checksumOK(got) || !finishable(got) {
-				t.Errorf("checksumOK %t, finishable %t", checksumOK(got), finishable(got))
+			if !OK(got) || !Sets(got) {
+				t.Errorf("OK %t, finishable %t", OK(got), Sets(got))
 			}
 		})
 	}
@@ -95,7 +95,7 @@ func TestChecksumOKFindsFlippedBits(t *testing.T) {
 			}
 			for i := h.offset * 8; i < len(b)*8; i++ {
 				b[i/8] ^= 1 << (i % 8)
-				if checksumOK(b) {
+				if OK(b) {
 					t.Errorf("byte %d, bit %d flipped unnoticed", i/8, i%8)
 				}
 				b[i/8] ^= 1 << (i % 8)
@@ -111,7 +111,7 @@ func TestChecksumOKFindsBadIPv4Headers(t *testing.T) {
 			continue // makes it a fragment, which is tried too
 		}
 		b[i/8] ^= 1 << (i % 8)
-		if checksumOK(b) {
+		if OK(b) {
 			t.Errorf("byte %d, bit %d flipped unnoticed", i/8, i%8)
 		}
 		b[i/8] ^= 1 << (i % 8)
@@ -175,7 +175,7 @@ func finishesIPHeaderOnly(t *testing.T, packet []byte) {
 	if !bytes.Equal(got, packet) {
 		t.Errorf("got  % x\nwant % x", got, packet)
 	}
-	if finishable(got) || !checksumOK(got) {
-		t.Errorf("finishable %t, checksumOK %t", finishable(got), checksumOK(got))
+	if Sets(got) || !OK(got) {
+		t.Errorf("finishable %t, OK %t", Sets(got), OK(got))
 	}
 }

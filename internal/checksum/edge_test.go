@@ -1,8 +1,10 @@
-package nfqueue
+package checksum
 
 import (
 	"errors"
 	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/ipheader"
 )
 
 // The longest packets there are. WithPayload takes a little less.
@@ -10,14 +12,14 @@ func TestFinishTakesTheLongestPackets(t *testing.T) {
 	for _, n := range networks(t) {
 		size := 0xffff
 		if n.bytes[0]>>4 == 6 {
-			size += ipv6Len
+			size += ipheader.IPv6Len
 		}
 		b := append(n.bytes, make([]byte, size-len(n.bytes))...)
-		b[n.proto] = protoTCP
-		if err := Finish(b); err != nil || !checksumOK(b) {
-			t.Errorf("%s: %v, OK %t", n.name, err, checksumOK(b))
+		b[n.proto] = ipheader.TCP
+		if err := Finish(b); err != nil || !OK(b) {
+			t.Errorf("%s: %v, OK %t", n.name, err, OK(b))
 		}
-		if err := Finish(append(b, 0)); !errors.Is(err, ErrHeader) {
+		if err := Finish(append(b, 0)); !errors.Is(err, ErrBadHeader) {
 			t.Errorf("%s, a byte longer: %v", n.name, err)
 		}
 	}
@@ -54,11 +56,11 @@ func TestFinishReadsOptionsAsFarAsTheyMakeSense(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := unhex(t, tt.packet)
 			err := Finish(b)
-			if refused := errors.Is(err, ErrHeader); refused != tt.refused || err != nil && !refused {
+			if refused := errors.Is(err, ErrBadHeader); refused != tt.refused || err != nil && !refused {
 				t.Errorf("error %v, want one: %t", err, tt.refused)
 			}
-			if err == nil && (!checksumOK(b) || !finishable(b)) {
-				t.Errorf("checksumOK %t, finishable %t", checksumOK(b), finishable(b))
+			if err == nil && (!OK(b) || !Sets(b)) {
+				t.Errorf("OK %t, finishable %t", OK(b), Sets(b))
 			}
 		})
 	}
@@ -70,7 +72,7 @@ func TestFinishIgnoresReservedBitsOfTheFragmentHeader(t *testing.T) {
 	for reserved := range byte(4) {
 		b := unhex(t, v6+"11000000d61354ee 1234000900080000")
 		b[40+1], b[40+3] = 0xff, reserved<<1
-		if err := Finish(b); err != nil || !finishable(b) || b[40+8+6] == 0 || !checksumOK(b) {
+		if err := Finish(b); err != nil || !Sets(b) || b[40+8+6] == 0 || !OK(b) {
 			t.Errorf("reserved bits %d: %v: % x", reserved, err, b)
 		}
 	}
@@ -79,7 +81,7 @@ func TestFinishIgnoresReservedBitsOfTheFragmentHeader(t *testing.T) {
 // A checksum with a zero in one of its bytes is a checksum.
 func TestChecksumOKJudgesChecksumsThatAreHalfZero(t *testing.T) {
 	for _, n := range networks(t) {
-		for _, proto := range []uint8{protoUDP, protoUDPLite} {
+		for _, proto := range []uint8{ipheader.UDP, ipheader.UDPLite} {
 			b := append(n.bytes, 0x12, 0x34, 0, 9, 0, 8, 0, 0)
 			b[n.proto] = proto
 			seg := b[len(n.bytes):]
@@ -93,9 +95,9 @@ func TestChecksumOKJudgesChecksumsThatAreHalfZero(t *testing.T) {
 					continue
 				}
 				half++
-				right := checksumOK(b)
+				right := OK(b)
 				seg[2] ^= 1
-				if wrong := checksumOK(b); !right || wrong {
+				if wrong := OK(b); !right || wrong {
 					t.Fatalf("%s, protocol %d, checksum % x: right %t, wrong %t", n.name, proto, seg[6:8], right, wrong)
 				}
 				seg[2] ^= 1

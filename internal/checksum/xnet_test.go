@@ -1,6 +1,6 @@
 //go:build linux
 
-package nfqueue
+package checksum
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/ipheader"
 	xicmp "golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -38,13 +39,13 @@ func TestFinishAgreesWithXNetOnICMP(t *testing.T) {
 				{Type: ipv4.ICMPTypeEcho, Body: &xicmp.Echo{ID: 0xfffe, Seq: size, Data: data}},
 				{Type: ipv4.ICMPTypeDestinationUnreachable, Code: 4, Body: &xicmp.DstUnreach{Data: data}},
 			}
-			proto, pseudo := uint8(protoICMP), []byte(nil)
+			proto, pseudo := uint8(ipheader.ICMP), []byte(nil)
 			if n.bytes[0]>>4 == 6 {
 				messages = []xicmp.Message{
 					{Type: ipv6.ICMPTypeEchoRequest, Body: &xicmp.Echo{ID: 0xfffe, Seq: size, Data: data}},
 					{Type: ipv6.ICMPTypePacketTooBig, Body: &xicmp.PacketTooBig{MTU: 1280, Data: data}},
 				}
-				proto, pseudo = protoICMPv6, xicmp.IPv6PseudoHeader(src, dst)
+				proto, pseudo = ipheader.ICMPv6, xicmp.IPv6PseudoHeader(src, dst)
 			}
 			for _, m := range messages {
 				want, err := m.Marshal(slices.Clone(pseudo))
@@ -105,7 +106,7 @@ func TestXNetReadsTheHeadersThatFinishSets(t *testing.T) {
 
 func TestFinishAgreesWithXNetOnTransports(t *testing.T) {
 	for _, n := range networks(t) {
-		for proto, p := range map[uint8]*transport{protoTCP: &tcp, protoUDP: &udp, protoUDPLite: &udpLite} {
+		for proto, p := range map[uint8]*transport{ipheader.TCP: &tcp, ipheader.UDP: &udp, ipheader.UDPLite: &udpLite} {
 			for size := p.header; size < p.header+65; size++ {
 				seg := bytes.Repeat([]byte{0x5a, 0xff, 0x81}, 30)[:size]
 				covered := size

@@ -1,27 +1,10 @@
-package nfqueue
+package checksum
 
 import (
 	"encoding/binary"
 	"fmt"
-)
 
-// Protocol numbers, IPPROTO_ in linux/in.h and NEXTHDR_ in net/ipv6.h.
-const (
-	protoHopByHop     = 0
-	protoICMP         = 1
-	protoTCP          = 6
-	protoUDP          = 17
-	protoRouting      = 43
-	protoFragment     = 44
-	protoICMPv6       = 58
-	protoDestinations = 60
-	protoSCTP         = 132
-	protoUDPLite      = 136
-)
-
-const (
-	ipv4Len = 20 // without options
-	ipv6Len = 40 // without extension headers
+	"github.com/nfpacket/nfpacket/internal/ipheader"
 )
 
 // headers is what the network headers of a packet say about the rest of it.
@@ -56,12 +39,12 @@ func parseHeaders(b []byte) (headers, error) {
 //	| hop      | protocol| checksum| source  | destin- | options       |
 //	| limit    |         |         | address | ation   |               |
 func parseIPv4(b []byte) (headers, error) {
-	if len(b) < ipv4Len || len(b) > 0xffff {
-		return headers{}, fmt.Errorf("%w: IPv4 packet of %d bytes", ErrHeader, len(b))
+	if len(b) < ipheader.IPv4Len || len(b) > 0xffff {
+		return headers{}, fmt.Errorf("%w: IPv4 packet of %d bytes", ErrBadHeader, len(b))
 	}
 	n := int(b[0]&0xf) * 4
-	if n < ipv4Len || n > len(b) {
-		return headers{}, fmt.Errorf("%w: IPv4 header of %d bytes in a packet of %d", ErrHeader, n, len(b))
+	if n < ipheader.IPv4Len || n > len(b) {
+		return headers{}, fmt.Errorf("%w: IPv4 header of %d bytes in a packet of %d", ErrBadHeader, n, len(b))
 	}
 	h := headers{
 		version:  4,
@@ -71,7 +54,7 @@ func parseIPv4(b []byte) (headers, error) {
 		src:      b[12:16],
 		dst:      b[16:20],
 	}
-	if sourceRouted(b[ipv4Len:n]) {
+	if sourceRouted(b[ipheader.IPv4Len:n]) {
 		h.dst = nil
 	}
 	return h, nil
@@ -108,84 +91,56 @@ func sourceRouted(options []byte) bool {
 }
 
 // parseIPv6 reads the headers of an IPv6 packet up to the first that is no
-// extension header, or, in a fragment, up to the fragment's bytes.
+// extension header, or, in a fragment, up to the fragment's bytes. AH counts as
+// the end of them: what it protects is not to be changed.
 //
 //	 0               4                6             7           8        24       40
 //	| version, class, | payload length | next header | hop limit | source | destin- | headers
 //	| flow label      |                |             |           |        | ation   | to follow
 func parseIPv6(b []byte) (headers, error) {
-	if len(b) < ipv6Len || len(b)-ipv6Len > 0xffff {
-		return headers{}, fmt.Errorf("%w: IPv6 packet of %d bytes", ErrHeader, len(b))
+	if len(b) < ipheader.IPv6Len || len(b)-ipheader.IPv6Len > 0xffff {
+		return headers{}, fmt.Errorf("%w: IPv6 packet of %d bytes", ErrBadHeader, len(b))
 	}
-	h := headers{
-		version: 6,
-		proto:   b[6],
-		offset:  ipv6Len,
-		src:     b[8:24],
-		dst:     b[24:40],
-	}
-	for !h.fragment {
-		ext, err := h.extension(b[h.offset:])
-		if err != nil {
+	h := headers{version: 6, src: b[8:24], dst: b[24:40]}
+	x := ipheader.ExtensionsOf(b)
+	for !h.fragment && x.Next != ipheader.AH && x.Step() {
+		if err := h.apply(&x); err != nil {
 			return headers{}, err
 		}
-		if ext == nil {
-			return h, nil
-		}
-		if err := h.apply(ext); err != nil {
-			return headers{}, err
-		}
-		h.proto = ext[0]
-		h.offset += len(ext)
 	}
+	if x.Cut() {
+		return headers{}, fmt.Errorf("%w: IPv6 extension header %d cut short at %d bytes", ErrBadHeader, x.Kind, len(x.Bytes))
+	}
+	h.proto, h.offset = x.Next, x.End()
 	return h, nil
 }
 
-// extension returns the extension header b starts with, or nil if what comes
-// next is none.
-//
-//	| next header | length, in units of 8 bytes after the first 8 | ... |
-func (h *headers) extension(b []byte) ([]byte, error) {
-	switch h.proto {
-	case protoHopByHop, protoRouting, protoFragment, protoDestinations:
-	default:
-		return nil, nil
-	}
-	n := 8
-	if len(b) >= n && h.proto != protoFragment { // there the length is reserved
-		n += int(b[1]) * 8
-	}
-	if n > len(b) {
-		return nil, fmt.Errorf("%w: IPv6 extension header %d cut short at %d bytes", ErrHeader, h.proto, len(b))
-	}
-	return b[:n], nil
-}
-
 // apply notes what an extension header changes about the rest of the packet.
-func (h *headers) apply(ext []byte) error {
+func (h *headers) apply(x *ipheader.Extensions) error {
 	const (
 		jumbo = 0xc2 // IPV6_TLV_JUMBO of linux/in6.h
 		home  = 0xc9 // IPV6_TLV_HAO
 	)
-	switch h.proto {
-	case protoHopByHop:
-		if optionIPv6(ext, jumbo) != nil {
-			return fmt.Errorf("%w: IPv6 jumbogram", ErrHeader)
+	switch x.Kind {
+	case ipheader.HopByHop:
+		if optionIPv6(x.Bytes, jumbo) != nil {
+			return fmt.Errorf("%w: IPv6 jumbogram", ErrBadHeader)
 		}
-	case protoDestinations:
+	case ipheader.Destinations:
 		// A mobile node's checksums are for its home address: RFC 6275
 		// section 6.3.
-		if a := optionIPv6(ext, home); len(a) == 16 {
+		if a := optionIPv6(x.Bytes, home); len(a) == 16 {
 			h.src = a
 		}
-	case protoRouting:
-		if segmentsLeft := ext[3]; segmentsLeft > 0 {
-			h.dst = finalIPv6(ext)
+	case ipheader.Routing:
+		if segmentsLeft := x.Bytes[3]; segmentsLeft > 0 {
+			h.dst = finalIPv6(x.Bytes)
 		}
-	case protoFragment:
+	case ipheader.FragmentID:
 		// A fragment header with no offset and no more to come is on a whole
 		// datagram: RFC 6946.
-		h.fragment = binary.BigEndian.Uint16(ext[2:])&0xfff9 != 0 // IP6_OFFSET | IP6_MF
+		offset, more := x.Fragment()
+		h.fragment = offset != 0 || more
 	}
 	return nil
 }

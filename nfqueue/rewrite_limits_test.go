@@ -98,7 +98,7 @@ func TestRewriteThatNewKernelsDropIsRefused(t *testing.T) {
 				"finished": nfqueue.Accept().WithPayload(c.to),
 				"raw":      nfqueue.Accept().WithRawPayload(c.to),
 			} {
-				if err := given(t, p, sameHeaders)(v); !errors.Is(err, nfqueue.ErrForbidden) {
+				if err := given(t, p, sameHeaders)(v); !errors.Is(err, nfqueue.ErrRewriteForbidden) {
 					t.Errorf("%s: got %v", kind, err)
 				}
 				if err := given(t, p, anyRewrite)(v); err != nil {
@@ -121,7 +121,7 @@ func TestRawPayloadMustSayItsLengthToNewKernels(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := nfqueue.Packet{Payload: c.from, Family: family(c.from)}
 			v := nfqueue.Accept().WithRawPayload(c.to)
-			if err := given(t, p, sameHeaders)(v); !errors.Is(err, nfqueue.ErrForbidden) {
+			if err := given(t, p, sameHeaders)(v); !errors.Is(err, nfqueue.ErrRewriteForbidden) {
 				t.Errorf("got %v", err)
 			}
 			if err := given(t, p, anyRewrite)(v); err != nil {
@@ -179,7 +179,7 @@ func TestNewKernelsLetSomePacketsNotBeRewritten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			verdict := given(t, c.p, c.r)
-			if err := verdict(nfqueue.Accept().WithRawPayload(c.p.Payload)); !errors.Is(err, nfqueue.ErrForbidden) {
+			if err := verdict(nfqueue.Accept().WithRawPayload(c.p.Payload)); !errors.Is(err, nfqueue.ErrRewriteForbidden) {
 				t.Errorf("got %v", err)
 			}
 			if err := verdict(nfqueue.Accept().WithMark(7)); err != nil {
@@ -211,11 +211,11 @@ func TestForbiddenEditInPlaceGetsTheFallback(t *testing.T) {
 		return nfqueue.Accept().WithPayload(p.Payload)
 	})
 	wantVerdict(t, k, k.Enqueue(nfqueue.Packet{Payload: options4}), fallback)
-	told.next(t, nfqueue.ErrForbidden)
+	told.next(t, nfqueue.ErrRewriteForbidden)
 
 	id := k.Enqueue(nfqueue.Packet{Payload: options4})
 	ticket := wait(t, tickets)
-	if err := ticket.SetVerdict(nfqueue.Accept().WithPayload(set(options4, 20, "00000000"))); !errors.Is(err, nfqueue.ErrForbidden) {
+	if err := ticket.SetVerdict(nfqueue.Accept().WithPayload(set(options4, 20, "00000000"))); !errors.Is(err, nfqueue.ErrRewriteForbidden) {
 		t.Errorf("got %v", err)
 	}
 	wantVerdict(t, k, id, fallback)
@@ -299,7 +299,7 @@ func FuzzRestriction(f *testing.F) {
 			return
 		}
 		_, err := nfqueue.Accept().WithRawPayload(b).Append(nil, p)
-		if drops := newKernelDrops(nfnl.Family(fam), old, b); drops != errors.Is(err, nfqueue.ErrForbidden) || !drops && err != nil {
+		if drops := newKernelDrops(nfnl.Family(fam), old, b); drops != errors.Is(err, nfqueue.ErrRewriteForbidden) || !drops && err != nil {
 			t.Errorf("the kernel drops it: %v; got %v\nold % x\nnew % x", drops, err, old, b)
 		}
 	})

@@ -1,4 +1,4 @@
-package nfqueue
+package checksum
 
 import (
 	"bytes"
@@ -16,9 +16,9 @@ func FuzzFinish(f *testing.F) {
 		// The bytes behind the packet tell whether something was written there.
 		room := append(bytes.Clone(in), 0xaa, 0xaa, 0xaa, 0xaa)
 		b := room[:len(in)]
-		checksumOK(b)
-		can := finishable(b)
-		err := finish(b, partialUDP)
+		OK(b)
+		can := Sets(b)
+		err := FinishWith(b, Options{PartialUDP: partialUDP})
 		if !bytes.Equal(room[len(in):], []byte{0xaa, 0xaa, 0xaa, 0xaa}) {
 			t.Fatal("written behind the packet")
 		}
@@ -29,16 +29,16 @@ func FuzzFinish(f *testing.F) {
 			return
 		}
 		once := bytes.Clone(b)
-		if err := finish(b, partialUDP); err != nil || !bytes.Equal(b, once) {
+		if err := FinishWith(b, Options{PartialUDP: partialUDP}); err != nil || !bytes.Equal(b, once) {
 			t.Fatalf("finished again: %v\nonce  % x\ntwice % x", err, once, b)
 		}
-		if !partialUDP && !checksumOK(b) {
+		if !partialUDP && !OK(b) {
 			t.Fatalf("not OK: % x", b)
 		}
 		if !partialUDP && !plainlyOK(b) {
 			t.Fatalf("not OK by the book: % x", b)
 		}
-		if finishable(b) != can {
+		if Sets(b) != can {
 			t.Fatal("finishing has changed whether it can be")
 		}
 	})
@@ -110,7 +110,7 @@ func TestFinishDoesNotAllocate(t *testing.T) {
 	for _, p := range slices.Concat(linuxPackets, rarePackets) {
 		b := unhex(t, p.packet)
 		n := testing.AllocsPerRun(100, func() {
-			if Finish(b) != nil || !checksumOK(b) || !finishable(b) || finish(b, true) != nil {
+			if Finish(b) != nil || !OK(b) || !Sets(b) || FinishWith(b, Options{PartialUDP: true}) != nil {
 				t.Error("refused")
 			}
 		})
@@ -157,7 +157,7 @@ func BenchmarkChecksumOK(b *testing.B) {
 	b.SetBytes(int64(len(packet)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if !checksumOK(packet) {
+		if !OK(packet) {
 			b.Fatal("not OK")
 		}
 	}

@@ -1,4 +1,4 @@
-package nfqueue
+package checksum
 
 import (
 	"bytes"
@@ -19,26 +19,26 @@ func TestFinishRefusesAndLeavesAsItWas(t *testing.T) {
 	}{
 		{"nothing", "", 0, ErrNotIP},
 		{"ARP", "0001080006040001", 20, ErrNotIP},
-		{"IPv4, 19 bytes", "45000000", 15, ErrHeader},
-		{"IPv4, 65,536 bytes", v4, 0x10000 - 20, ErrHeader},
-		{"IPv4, header length 16", strings.Replace(v4, "45", "44", 1), 8, ErrHeader},
-		{"IPv4, header beyond the end", strings.Replace(v4, "45", "46", 1), 3, ErrHeader},
-		{"UDP, 7 bytes", v4, 7, ErrHeader},
-		{"TCP, 19 bytes", strings.Replace(v4, "4011", "4006", 1), 19, ErrHeader},
-		{"ICMP, 7 bytes", strings.Replace(v4, "4011", "4001", 1), 7, ErrHeader},
-		{"SCTP, 11 bytes", strings.Replace(v4, "4011", "4084", 1), 11, ErrHeader},
-		{"UDP-Lite, coverage 7", strings.Replace(v4, "4011", "4088", 1) + "00010002 0007 0000", 8, ErrHeader},
-		{"UDP-Lite, coverage beyond the end", strings.Replace(v4, "4011", "4088", 1) + "00010002 0011 0000", 8, ErrHeader},
-		{"source route with UDP", strings.Replace(v4, "45", "48", 1) + "830b04c0000204c000020200", 8, ErrHeader},
-		{"strict source route behind a no-op", strings.Replace(v4, "45", "48", 1) + "01890b04c0000204c0000202", 8, ErrHeader},
-		{"IPv6, 39 bytes", "60000000", 35, ErrHeader},
-		{"IPv6, 65,536 bytes", "60000000 0000 1140" + v6, 0x10000, ErrHeader},
-		{"IPv6, extension header cut short", "60000000 0000 0040" + v6 + "1101000000000000", 4, ErrHeader},
-		{"IPv6, extension header missing", "60000000 0000 3c40" + v6, 0, ErrHeader},
-		{"IPv6, jumbogram", "60000000 0000 0040" + v6 + "1100c20400010000", 8, ErrHeader},
-		{"IPv6, routing header of an unknown type", "60000000 0000 2b40" + v6 + "1102030100000000", 16 + 8, ErrHeader},
-		{"IPv6, routing header without an address", "60000000 0000 2b40" + v6 + "1100000100000000", 8, ErrHeader},
-		{"ICMPv6, 7 bytes", "60000000 0000 3a40" + v6, 7, ErrHeader},
+		{"IPv4, 19 bytes", "45000000", 15, ErrBadHeader},
+		{"IPv4, 65,536 bytes", v4, 0x10000 - 20, ErrBadHeader},
+		{"IPv4, header length 16", strings.Replace(v4, "45", "44", 1), 8, ErrBadHeader},
+		{"IPv4, header beyond the end", strings.Replace(v4, "45", "46", 1), 3, ErrBadHeader},
+		{"UDP, 7 bytes", v4, 7, ErrBadHeader},
+		{"TCP, 19 bytes", strings.Replace(v4, "4011", "4006", 1), 19, ErrBadHeader},
+		{"ICMP, 7 bytes", strings.Replace(v4, "4011", "4001", 1), 7, ErrBadHeader},
+		{"SCTP, 11 bytes", strings.Replace(v4, "4011", "4084", 1), 11, ErrBadHeader},
+		{"UDP-Lite, coverage 7", strings.Replace(v4, "4011", "4088", 1) + "00010002 0007 0000", 8, ErrBadHeader},
+		{"UDP-Lite, coverage beyond the end", strings.Replace(v4, "4011", "4088", 1) + "00010002 0011 0000", 8, ErrBadHeader},
+		{"source route with UDP", strings.Replace(v4, "45", "48", 1) + "830b04c0000204c000020200", 8, ErrBadHeader},
+		{"strict source route behind a no-op", strings.Replace(v4, "45", "48", 1) + "01890b04c0000204c0000202", 8, ErrBadHeader},
+		{"IPv6, 39 bytes", "60000000", 35, ErrBadHeader},
+		{"IPv6, 65,536 bytes", "60000000 0000 1140" + v6, 0x10000, ErrBadHeader},
+		{"IPv6, extension header cut short", "60000000 0000 0040" + v6 + "1101000000000000", 4, ErrBadHeader},
+		{"IPv6, extension header missing", "60000000 0000 3c40" + v6, 0, ErrBadHeader},
+		{"IPv6, jumbogram", "60000000 0000 0040" + v6 + "1100c20400010000", 8, ErrBadHeader},
+		{"IPv6, routing header of an unknown type", "60000000 0000 2b40" + v6 + "1102030100000000", 16 + 8, ErrBadHeader},
+		{"IPv6, routing header without an address", "60000000 0000 2b40" + v6 + "1100000100000000", 8, ErrBadHeader},
+		{"ICMPv6, 7 bytes", "60000000 0000 3a40" + v6, 7, ErrBadHeader},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestChecksumOKRefusesBadLengths(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if b := tt.edit(unhex(t, linuxPackets[0].packet)); checksumOK(b) {
+			if b := tt.edit(unhex(t, linuxPackets[0].packet)); OK(b) {
 				t.Errorf("% x is OK", b)
 			}
 		})
@@ -91,7 +91,7 @@ func TestChecksumOKLetsPassWhatItCannotJudge(t *testing.T) {
 		{"unknown routing type under way", "6000000000232b40" + v6 + "1102030100000000" + v6[:32] + "12340009000bffff 6f6464"},
 	}
 	for _, tt := range tests {
-		if !checksumOK(unhex(t, tt.packet)) {
+		if !OK(unhex(t, tt.packet)) {
 			t.Errorf("%s is not OK", tt.name)
 		}
 	}
@@ -100,7 +100,7 @@ func TestChecksumOKLetsPassWhatItCannotJudge(t *testing.T) {
 // With UDP-Lite, unlike UDP, a checksum of zero is illegal.
 func TestChecksumOKRefusesUDPLiteWithoutChecksum(t *testing.T) {
 	b := unhex(t, "45000023e16a40004088d4e4c0000201c0000202 12340009000f0000 636f7665726564")
-	if checksumOK(b) {
+	if OK(b) {
 		t.Error("it is OK")
 	}
 }
