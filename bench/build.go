@@ -27,7 +27,7 @@ var cPrograms = []cProgram{
 }
 
 // goPrograms are those of go/.
-var goPrograms = []string{"queue", "log", "conn"}
+var goPrograms = []string{"queue", "log", "conn", "gonfqueue", "gonflog", "web", "connects"}
 
 // A workshop has the programs that could be built.
 type workshop struct {

@@ -29,8 +29,9 @@ type entry struct {
 // A sample is what one run of an entry gave.
 type sample struct {
 	subject.Result
-	Sent  int64 `json:"sent,omitempty"`  // packets, in a flood
-	Bytes int64 `json:"bytes,omitempty"` // that a TCP connection carried
+	Sent     int64 `json:"sent,omitempty"`     // packets, in a flood
+	Bytes    int64 `json:"bytes,omitempty"`    // that a TCP connection carried
+	Requests int64 `json:"requests,omitempty"` // that were answered
 }
 
 // A round has one sample of each entry that could be run, by its name.

@@ -3,6 +3,8 @@ module github.com/nfpacket/nfpacket/bench
 go 1.25.0
 
 require (
+	github.com/florianl/go-nflog/v2 v2.2.0
+	github.com/florianl/go-nfqueue/v2 v2.1.0
 	github.com/mdlayher/netlink v1.11.2
 	github.com/nfpacket/nfpacket v0.0.0
 	golang.org/x/sync v0.20.0

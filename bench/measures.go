@@ -9,6 +9,7 @@ import (
 
 func rate(s sample) float64 { return per(s.Packets, s.WallNS) }
 func flow(s sample) float64 { return per(s.Bytes, s.WallNS) }
+func asks(s sample) float64 { return per(s.Requests, s.WallNS) }
 func each(s sample) float64 { return per(s.WallNS, s.Packets) } // time
 func cpu(s sample) float64  { return per(s.UserNS+s.SysNS, s.Packets) }
 func p50(s sample) float64  { return per(s.P50NS, 1) }

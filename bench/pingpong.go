@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -33,11 +31,8 @@ func (h *harness) pingpong(e entry, where []string) (s sample, err error) {
 		}
 	}
 	out, err := exec.Command(h.path("pingpong"), append([]string{strconv.Itoa(port), strconv.Itoa(h.scale.trips)}, where...)...).Output()
-	if said := new(exec.ExitError); errors.As(err, &said) {
-		err = fmt.Errorf("pingpong: %w: %s", err, bytes.TrimSpace(said.Stderr))
-	}
 	if err != nil {
-		return s, err
+		return s, fmt.Errorf("pingpong: %w", said(err))
 	}
 	return s, json.Unmarshal(out, &s.Result)
 }

@@ -12,13 +12,14 @@ type scale struct {
 	packets int // in a drain
 	traced  int // in a drain under strace
 	trips   int // in a ping-pong
+	joins   int // connections to one program
 	flood   time.Duration
 	stream  time.Duration
 }
 
 var (
-	fullScale  = scale{rounds: 7, packets: 60000, traced: 6400, trips: 20000, flood: 2 * time.Second, stream: 2 * time.Second}
-	shortScale = scale{rounds: 2, packets: 6400, traced: 1280, trips: 1000, flood: 200 * time.Millisecond, stream: 200 * time.Millisecond}
+	fullScale  = scale{rounds: 7, packets: 60000, traced: 6400, trips: 20000, joins: 10000, flood: 2 * time.Second, stream: 2 * time.Second}
+	shortScale = scale{rounds: 2, packets: 6400, traced: 1280, trips: 1000, joins: 200, flood: 200 * time.Millisecond, stream: 200 * time.Millisecond}
 )
 
 // Names of entries.
@@ -30,6 +31,8 @@ const (
 	library  = "libnetfilter_queue"
 	logs     = "libnetfilter_log"
 	loop     = "netlink.Conn loop"
+	other    = "go-nfqueue"
+	otherLog = "go-nflog"
 	bare     = "no queue"
 	oneQueue = ", 1 queue"
 	twoQueue = ", 2 queues"
@@ -50,6 +53,11 @@ const (
 	flooded    = "flood"
 	tcp        = "TCP stream"
 	calls      = "system calls"
+	routed     = "router, TCP stream"
+	routed128  = "router, TCP stream, 128 B copied"
+	webKept    = "router, HTTP, connections kept"
+	webOnce    = "router, HTTP, a connection a request"
+	joined     = "connections within one program"
 )
 
 // contests returns all contests but those that show growth.
@@ -58,6 +66,7 @@ func contests(s scale) []contest {
 		{name: floor, program: "floor"},
 		{name: library, program: "libqueue"},
 		{name: loop, program: "conn"},
+		{name: other, program: "gonfqueue"},
 		{name: ours, program: "queue"},
 	}
 	trips := []entry{
@@ -85,6 +94,26 @@ func contests(s scale) []contest {
 		{flooded, flood, accept},
 		{tcp, stream, append([]entry{{name: bare}}, accept...)},
 		{calls, countCalls(s.traced), accept},
+		{routed, routeStream, live()},
+		{routed128, routeStream, live("-copyrange", "128")},
+		{webKept, routeHTTP(), live()},
+		{webOnce, routeHTTP("-close"), live()},
+		{joined, connect(s.joins), []entry{
+			{name: other, program: "connects", args: []string{"-library", "go-nfqueue"}},
+			{name: ours, program: "connects"},
+		}},
+	}
+}
+
+// live returns the entries of a contest in which packets come as they do in
+// life, and whose rate does not depend on the programs alone.
+func live(args ...string) []entry {
+	return []entry{
+		{name: bare},
+		{name: library, program: "libqueue", args: args},
+		{name: other, program: "gonfqueue", args: args},
+		{name: ours, program: "queue", args: args},
+		{name: ours + twoQueue, program: "queue", args: args, queues: 2},
 	}
 }
 
@@ -104,6 +133,7 @@ func logging(threshold, bufSize string) []entry {
 	args := []string{"-work", subject.Read, "-threshold", threshold, "-bufsiz", bufSize}
 	return []entry{
 		{name: logs, program: "liblog", args: args},
+		{name: otherLog, program: "gonflog", args: args},
 		{name: ours, program: "log", args: args},
 	}
 }

@@ -93,7 +93,7 @@ func reportLines(w io.Writer, lines []line, judge bool) {
 }
 
 // columns are what the table of a contest can have. Times are told in units of
-// the first entry's, for those of one machine mean nothing on another.
+// the first entry's that has them, for those of one machine mean nothing on another.
 var columns = []struct {
 	name     string
 	of       func(sample) float64
@@ -106,6 +106,7 @@ var columns = []struct {
 	{"p90", p90, true, "%.2f"},
 	{"p99", p99, true, "%.2f"},
 	{"throughput", flow, true, "%.2f"},
+	{"requests a second", asks, true, "%.2f"},
 	{"lost, %", lost, false, "%.1f"},
 	{"memory, MB", memory, false, "%.1f"},
 	{"system calls a packet", callsEach, false, "%.3f"},
@@ -121,7 +122,7 @@ func reportContest(w io.Writer, o *outcome) {
 	head, rule := "| "+o.Contest+" |", "| --- |"
 	lines := make([]string, len(entries))
 	for _, c := range columns {
-		first := o.median(entries[0], c.of)
+		first := o.first(entries, c.of)
 		var cells []string
 		for _, e := range entries {
 			v := o.median(e, c.of)
@@ -164,6 +165,16 @@ func reportPanel(w io.Writer, p panel) {
 		}
 		fmt.Fprintln(w)
 	}
+}
+
+// first returns the median of the first entry that has one: the unit of the others.
+func (o *outcome) first(entries []string, of func(sample) float64) float64 {
+	for _, e := range entries {
+		if v := o.median(e, of); !math.IsNaN(v) {
+			return v
+		}
+	}
+	return math.NaN()
 }
 
 // median returns the median of an entry's rounds.

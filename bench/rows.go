@@ -74,8 +74,25 @@ func rows() []row {
 		figure(accept1400, "resident memory", atMost(12, " MB"), memory),
 		faster(flooded, ours, library, goal{}),
 		figure(flooded, "lost", goal{unit: " %"}, lost),
-		carried(ours, library),
-		carried(ours, bare),
+		carried(tcp, ours, library, goal{}),
+		carried(tcp, ours, bare, goal{}),
+		carried(routed, ours, library, atLeast(1.15)),
+		carried(routed, ours, bare, atLeast(0.75)),
+		carried(routed, ours+twoQueue, ours, atLeast(1)),
+		carried(routed128, ours, library, atLeast(1.15)),
+		carried(routed128, ours+twoQueue, ours, atLeast(1)),
+		answered(webKept, ours, library, atLeast(1.15)),
+		answered(webKept, ours+twoQueue, ours, atLeast(1)),
+		answered(webOnce, ours, library, atLeast(1.15)),
+		answered(webOnce, ours+twoQueue, ours, atLeast(1)),
+		cheaper(routed, ours, library, atMost(0.95, "")),
+		cheaper(routed128, ours, library, atMost(0.95, "")),
+		cheaper(webKept, ours, library, atMost(0.95, "")),
+		cheaper(webOnce, ours, library, atMost(0.95, "")),
+		faster(joined, ours, other, atLeast(1.1)),
+		faster(accept64, ours, other, goal{}),
+		faster(log64, ours, otherLog, goal{}),
+		cheaper(flooded, ours, library, atMost(0.9, "")),
 		figure(calls, "system calls a packet", goal{}, callsEach),
 	}
 }
@@ -109,9 +126,16 @@ func trip(contest, name, who, against string, g goal, of func(sample) float64) r
 }
 
 // carried compares bytes in the same time.
-func carried(who, against string) row {
-	return row{tcp, who + ": bytes a second", against, goal{}, []string{who, against}, func(r round) float64 {
+func carried(contest, who, against string, g goal) row {
+	return row{contest, who + ": bytes a second", against, g, []string{who, against}, func(r round) float64 {
 		return flow(r[who]) / flow(r[against])
+	}}
+}
+
+// answered compares requests answered in the same time.
+func answered(contest, who, against string, g goal) row {
+	return row{contest, who + ": requests a second", against, g, []string{who, against}, func(r round) float64 {
+		return asks(r[who]) / asks(r[against])
 	}}
 }
 

@@ -15,6 +15,7 @@ const (
 	logPort   = 9100 // packets to it are logged to group 0
 	barePort  = 9200 // packets to it meet no rule
 	pingPort  = 9300 // packets to it wait in queue 0, and it has no sink
+	joinPort  = 9500 // the first packets of connections to it do, unless they have a mark
 	maxQueues = 8
 
 	prefix = "bench " // of what is logged
@@ -25,9 +26,9 @@ const (
 // What is accepted goes to sockets that nobody reads: once they are full, the
 // kernel's own work on a packet is the same from the first to the last.
 type site struct {
-	net, peer *lab.Net
-	sinks     []net.PacketConn
-	senders   map[int]net.Conn
+	net, peer, server *lab.Net
+	sinks             []net.PacketConn
+	senders           map[int]net.Conn
 }
 
 // far and near are the addresses at the ends of the pair between peer and net.
@@ -44,6 +45,9 @@ func newSite() (*site, error) {
 		return nil, err
 	}
 	if err := s.addPeer(); err != nil {
+		return nil, err
+	}
+	if err := s.addRouter(); err != nil {
 		return nil, err
 	}
 	for i := range maxQueues {
@@ -68,6 +72,12 @@ func (s *site) addRules() error {
 		if _, err := chain.Add(match, lab.Queue(0)); err != nil {
 			return err
 		}
+	}
+	if _, err := chain.Add(lab.Mark(1), lab.Accept()); err != nil {
+		return err
+	}
+	if _, err := chain.Add(lab.TCP(joinPort), lab.SYN(), lab.Queue(0)); err != nil {
+		return err
 	}
 	_, err = chain.Add(lab.UDP(logPort), lab.SetMark(7), lab.Log(0, prefix, 0, 0))
 	return err
@@ -116,6 +126,7 @@ func (s *site) close() {
 		c.Close()
 	}
 	s.peer.Close()
+	s.server.Close()
 	s.net.Close()
 }
 

@@ -49,9 +49,9 @@ struct options parse_options(int argc, char **argv)
 		{"queue", 1, NULL, 'q'},   {"queues", 1, NULL, 'n'}, {"count", 1, NULL, 'c'},
 		{"sample", 1, NULL, 's'},  {"work", 1, NULL, 'w'},   {"order", 1, NULL, 'o'},
 		{"buffer", 1, NULL, 'b'},  {"maxlen", 1, NULL, 'm'}, {"threshold", 1, NULL, 't'},
-		{"bufsiz", 1, NULL, 'z'},  {NULL, 0, NULL, 0},
+		{"bufsiz", 1, NULL, 'z'},  {"copyrange", 1, NULL, 'r'}, {NULL, 0, NULL, 0},
 	};
-	struct options o = {.queues = 1, .buffer = 8 << 20, .maxlen = 65536, .threshold = 1};
+	struct options o = {.queues = 1, .buffer = 8 << 20, .maxlen = 65536, .copyrange = COPY_RANGE, .threshold = 1};
 	int c;
 
 	while ((c = getopt_long_only(argc, argv, "", known, NULL)) != -1) {
@@ -64,6 +64,7 @@ struct options parse_options(int argc, char **argv)
 		case 'o': o.order = index_of(orders, optarg); break;
 		case 'b': o.buffer = atoi(optarg); break;
 		case 'm': o.maxlen = strtoul(optarg, NULL, 10); break;
+		case 'r': o.copyrange = strtoul(optarg, NULL, 10); break;
 		case 't': o.threshold = strtoul(optarg, NULL, 10); break;
 		case 'z': o.bufsiz = strtoul(optarg, NULL, 10); break;
 		default: exit(2);

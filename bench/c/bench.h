@@ -46,6 +46,7 @@ struct options {
 	enum order order;
 	int buffer;         /* receive buffer to ask for, in bytes */
 	uint32_t maxlen;    /* of the queue */
+	uint32_t copyrange; /* bytes of a packet to ask for */
 	uint32_t threshold; /* of the log group */
 	uint32_t bufsiz;    /* of the log group, 0: the kernel's default */
 };

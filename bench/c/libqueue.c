@@ -72,7 +72,7 @@ int main(int argc, char **argv)
 	q = nfq_create_queue(h, o.queue, on_packet, &p);
 	if (!q)
 		die("nfq_create_queue");
-	if (nfq_set_mode(q, NFQNL_COPY_PACKET, COPY_RANGE) < 0 || nfq_set_queue_maxlen(q, o.maxlen) < 0 ||
+	if (nfq_set_mode(q, NFQNL_COPY_PACKET, o.copyrange) < 0 || nfq_set_queue_maxlen(q, o.maxlen) < 0 ||
 	    nfq_set_queue_flags(q, NFQA_CFG_F_GSO, NFQA_CFG_F_GSO) < 0)
 		die("configure the queue");
 	set_socket(nfq_fd(h), o.buffer);

@@ -14,7 +14,7 @@ static void configure(struct queue *q, const struct options *o)
 {
 	const struct nfqnl_msg_config_cmd bind = {.command = NFQNL_CFG_CMD_BIND};
 	const struct nfqnl_msg_config_params params = {
-		.copy_range = htonl(COPY_RANGE),
+		.copy_range = htonl(o->copyrange),
 		.copy_mode = NFQNL_COPY_PACKET,
 	};
 	char buf[MNL_SOCKET_BUFFER_SIZE];

@@ -54,6 +54,17 @@ func TCP(port uint16) Term { return both(L4(unix.IPPROTO_TCP), DstPort(port)) }
 
 func both(a, b Term) Term { return Term{exprs: append(a.exprs, b.exprs...)} }
 
+// SYN matches the first segment of a TCP connection: of the flags fin, syn, rst
+// and ack it has syn alone, as with iptables' --syn. Put [TCP] or [L4] before it.
+func SYN() Term {
+	const finSynRstAck, syn = 0x17, 0x02
+	return Term{exprs: []expr.Any{
+		&expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+		&expr.Bitwise{SourceRegister: register, DestRegister: register, Len: 1, Mask: []byte{finSynRstAck}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: register, Data: []byte{syn}},
+	}}
+}
+
 // SrcPort matches packets from a port. Put [L4] before it.
 func SrcPort(port uint16) Term { return transport(0, port) }
 

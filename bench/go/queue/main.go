@@ -41,11 +41,12 @@ func main() {
 // config returns the configuration that all programs have.
 func config(o subject.Options) nfqueue.Config {
 	cfg := nfqueue.Config{
-		Queue:    o.Queue,
-		MaxLen:   o.MaxLen,
-		BusyPoll: o.BusyPoll,
-		Socket:   nfnl.Config{ReadBuffer: o.Buffer},
-		OnError:  func(err error) { log.Print(err) },
+		Queue:     o.Queue,
+		MaxLen:    o.MaxLen,
+		CopyRange: o.CopyRange,
+		BusyPoll:  o.BusyPoll,
+		Socket:    nfnl.Config{ReadBuffer: o.Buffer},
+		OnError:   func(err error) { log.Print(err) },
 	}
 	if o.Count == 0 {
 		cfg.OnError = nil // a flood loses packets, and is told how many by the harness

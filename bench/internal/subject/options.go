@@ -36,6 +36,7 @@ type Options struct {
 	Newest    bool          // decide the newest first, not the oldest
 	Buffer    int           // receive buffer to ask for, in bytes
 	MaxLen    uint32        // of the queue
+	CopyRange uint32        // bytes of a packet to ask for
 	Threshold uint32        // of the log group
 	BufSize   uint32        // of the log group, 0: the default
 	BusyPoll  time.Duration // poll so long before waiting
@@ -53,12 +54,14 @@ func Parse() Options {
 	order := flag.String("order", "oldest", "which to decide first: oldest or newest")
 	flag.IntVar(&o.Buffer, "buffer", 8<<20, "receive buffer to ask for, in `bytes`")
 	maxLen := flag.Uint("maxlen", 65536, "length of the queue, in `packets`")
+	copyRange := flag.Uint("copyrange", 65531, "`bytes` of a packet to ask for")
 	threshold := flag.Uint("threshold", 1, "`packets` for the kernel to collect before it delivers a log")
 	bufSize := flag.Uint("bufsiz", 0, "`bytes` for the kernel to collect; 0 is the default")
 	flag.DurationVar(&o.BusyPoll, "busypoll", 0, "how `long` to poll before waiting")
 	flag.StringVar(&o.Profile, "cpuprofile", "", "write a CPU profile to `file`")
 	flag.Parse()
 	o.Queue, o.MaxLen = uint16(*queue), uint32(*maxLen)
+	o.CopyRange = uint32(*copyRange)
 	o.Threshold, o.BufSize = uint32(*threshold), uint32(*bufSize)
 	o.Newest = *order == "newest"
 	return o
