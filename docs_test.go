@@ -40,7 +40,8 @@ var arrows = map[string][]string{
 	"internal/checksum":   {"internal/ipheader"},
 	"internal/hooks":      {"nfnl"},
 	"internal/lab":        {modNetlink, modUnix, modNftables},
-	"examples":            {"attr", "nfnl", "nfqueue", "nflog"},
+	"examples":            {"attr", "nfnl", "nfqueue", "nflog", "examples/internal/ip", "examples/internal/rules"},
+	"examples/internal":   {"internal/lab"},
 	"examples/demo":       {"attr", "nfnl", "nfqueue", "nflog", "internal/lab"},
 }
 

@@ -85,6 +85,14 @@ func Mark(mark uint32) Term {
 	return meta(expr.MetaKeyMARK, binary.NativeEndian.AppendUint32(nil, mark))
 }
 
+// NotMark matches packets that do not carry the mark.
+func NotMark(mark uint32) Term {
+	return Term{exprs: []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: register},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: register, Data: binary.NativeEndian.AppendUint32(nil, mark)},
+	}}
+}
+
 // In matches packets that came in by the device of that name.
 func In(device string) Term { return meta(expr.MetaKeyIIFNAME, deviceName(device)) }
 
@@ -152,5 +160,10 @@ func Accept() Term { return action(&expr.Verdict{Kind: expr.VerdictAccept}) }
 
 // Drop drops packets.
 func Drop() Term { return action(&expr.Verdict{Kind: expr.VerdictDrop}) }
+
+// Reject drops packets and answers their sender with ICMP's "port unreachable".
+func Reject() Term {
+	return action(&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH})
+}
 
 func action(exprs ...expr.Any) Term { return Term{exprs: exprs, action: true} }

@@ -1,0 +1,183 @@
+//go:build linux
+
+// Package exampletest runs an example as the process that a user starts, in a
+// network namespace of its own, on the rules that its -rules prints.
+//
+//	func TestMain(m *testing.M) { exampletest.Main(m, main) }
+//
+//	func TestX(t *testing.T) {
+//		n := exampletest.Net(t)
+//		p := exampletest.Start(t, n, "-drop", "example.com")
+//		...
+//	}
+package exampletest
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+)
+
+// Patience is how long a test waits for what must come; Silence how long for what
+// must not.
+const (
+	Patience = 20 * time.Second
+	Silence  = 200 * time.Millisecond
+)
+
+// envExample is set in a process that is to be the example.
+const envExample = "NFPACKET_EXAMPLE"
+
+// Main runs the tests, or the example in a process that a test has started.
+func Main(m *testing.M, main func()) {
+	if os.Getenv(envExample) != "" {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(lab.TestMain(m))
+}
+
+// Net returns a network namespace, which ends with the test. The test is skipped
+// where there are none.
+func Net(t *testing.T) *lab.Net {
+	t.Helper()
+	lab.Require(t)
+	n, err := lab.NewNet()
+	Must(t, err)
+	t.Cleanup(func() { n.Close() })
+	return n
+}
+
+// Must ends the test if there is an error.
+func Must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A Process is a running example.
+type Process struct {
+	Cmd   *exec.Cmd
+	Rules []*lab.Rule // what -rules prints, in that order
+
+	t     *testing.T
+	lines chan string // of standard output
+	ended sync.Once
+
+	mu  sync.Mutex
+	log bytes.Buffer // standard error
+}
+
+// Start runs the example with these arguments until it is ready, and installs its
+// rules. When the test ends it gets SIGTERM, and must then end without an error.
+func Start(t *testing.T, n *lab.Net, args ...string) *Process {
+	t.Helper()
+	p := Run(t, n, args...)
+	p.Rules = Install(t, n, args...)
+	return p
+}
+
+// Run is Start without the rules.
+func Run(t *testing.T, n *lab.Net, args ...string) *Process {
+	t.Helper()
+	p := &Process{Cmd: command(args...), t: t, lines: make(chan string, 10000)}
+	out, err := p.Cmd.StdoutPipe()
+	Must(t, err)
+	errs, err := p.Cmd.StderrPipe()
+	Must(t, err)
+	Must(t, n.Do(p.Cmd.Start))
+	t.Cleanup(p.Stop)
+	go func() {
+		defer close(p.lines)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			p.lines <- s.Text()
+		}
+	}()
+	ready := make(chan bool, 1)
+	go p.readLog(errs, ready)
+	select {
+	case ok := <-ready:
+		if !ok {
+			t.Fatalf("the example ended: %s", p.Log())
+		}
+	case <-time.After(Patience):
+		t.Fatalf("the example is not ready: %s", p.Log())
+	}
+	return p
+}
+
+// command returns the example, not yet started.
+func command(args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), envExample+"=1")
+	return cmd
+}
+
+// readLog collects standard error, and reports once whether the example got ready.
+func (p *Process) readLog(r io.Reader, ready chan<- bool) {
+	for s := bufio.NewScanner(r); s.Scan(); {
+		p.mu.Lock()
+		p.log.WriteString(s.Text() + "\n")
+		p.mu.Unlock()
+		if strings.Contains(s.Text(), "ready") && ready != nil {
+			ready <- true
+			ready = nil
+		}
+	}
+	if ready != nil {
+		ready <- false
+	}
+}
+
+// Log returns what the example has written to standard error.
+func (p *Process) Log() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
+}
+
+// Next returns the next line of standard output.
+func (p *Process) Next() string {
+	p.t.Helper()
+	select {
+	case line, ok := <-p.lines:
+		if !ok {
+			p.t.Fatalf("the example ended: %s", p.Log())
+		}
+		return line
+	case <-time.After(Patience):
+		p.t.Fatalf("no line of output came; the log: %s", p.Log())
+		return ""
+	}
+}
+
+// Stop ends the example as a user does, and waits for it.
+func (p *Process) Stop() {
+	p.t.Helper()
+	p.ended.Do(func() {
+		p.Cmd.Process.Signal(syscall.SIGTERM)
+		late := time.AfterFunc(Patience, func() { p.Cmd.Process.Kill() })
+		defer late.Stop()
+		if err := p.Cmd.Wait(); err != nil {
+			p.t.Errorf("SIGTERM ended the example with %v: %s", err, p.Log())
+		}
+	})
+}
+
+// Kill ends the example with SIGKILL.
+func (p *Process) Kill() {
+	p.ended.Do(func() {
+		p.Cmd.Process.Kill()
+		p.Cmd.Wait()
+	})
+}
