@@ -78,6 +78,8 @@ var terms = []struct {
 	{term(`queue flags bypass to (\d+)-(\d+)`), func(n []uint64) []lab.Term { return queue(n, lab.Bypass) }},
 	{term(`queue flags bypass,fanout to (\d+)-(\d+)`), func(n []uint64) []lab.Term { return queue(n, lab.Bypass, lab.Fanout) }},
 	{term(`log group (\d+)`), func(n []uint64) []lab.Term { return []lab.Term{lab.Log(uint16(n[0]), "", 0, 0)} }},
+	{term(`meta l4proto udp`), func([]uint64) []lab.Term { return []lab.Term{lab.L4(17)} }},
+	{term(`meta l4proto tcp`), func([]uint64) []lab.Term { return []lab.Term{lab.L4(6)} }},
 	{term(`accept`), func([]uint64) []lab.Term { return []lab.Term{lab.Accept()} }},
 	{term(`drop`), func([]uint64) []lab.Term { return []lab.Term{lab.Drop()} }},
 	{term(`reject`), func([]uint64) []lab.Term { return []lab.Term{lab.Reject()} }},
