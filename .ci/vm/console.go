@@ -19,8 +19,7 @@ type console struct {
 
 	ended   bool // the machine has told the result
 	status  int
-	skipped []string // tests
-	running string   // the test started last
+	running string // the test started last
 	cover   []byte
 	other   []string // the last lines that are no messages
 }
@@ -67,10 +66,6 @@ func (c *console) line(line string) error {
 	return err
 }
 
-// skip matches the line by which a test says that it was skipped, in the form
-// for people and in that for test2json.
-var skip = regexp.MustCompile(`^\s*\x16?\s*--- SKIP: (\S+)`)
-
 // start matches the line by which a test says that it begins.
 var start = regexp.MustCompile(`^\x16?=== RUN +(\S+)`)
 
@@ -79,9 +74,6 @@ var chatter = regexp.MustCompile(`^=== (RUN|PAUSE|CONT|NAME) |^\s*--- PASS: `)
 
 // output prints a line of the test.
 func (c *console) output(line string) error {
-	if m := skip.FindStringSubmatch(line); m != nil {
-		c.skipped = append(c.skipped, m[1])
-	}
 	if m := start.FindStringSubmatch(line); m != nil {
 		c.running = m[1]
 	}

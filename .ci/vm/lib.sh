@@ -3,26 +3,41 @@
 
 fail() { echo "${0##*/}: $*" >&2; exit 1; }
 
-# debian_uri prints the Debian archive that this machine is configured to use.
+# archive NAME prints the URI of Debian's archive of that name, debian or
+# debian-security, that this machine is configured to use; nothing if there is none.
+archive() { apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m1 "/$1/\$"; }
+
+# debian_uri prints the Debian archive to use.
 debian_uri() {
-	local uri=${NFPACKET_DEBIAN:-}
-	[ -n "$uri" ] || uri=$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m1 '/debian/$') ||
+	echo "${NFPACKET_DEBIAN:-$(archive debian)}" | grep . ||
 		fail "no Debian archive in apt's sources: set NFPACKET_DEBIAN to the URI of one"
-	echo "$uri"
 }
 
-# private_apt FOLDER SUITE... sets the array apt to the options that make
-# apt-get and apt-cache keep to FOLDER and know nothing but those suites.
-private_apt() {
-	local folder=$1 keyring=/usr/share/keyrings/debian-archive-keyring.gpg uri
-	[ -r "$keyring" ] || fail "no $keyring: install debian-archive-keyring"
+# security_uri prints the archive of Debian's security updates that belongs to it.
+security_uri() {
+	local uri
+	[ -n "${NFPACKET_DEBIAN-}" ] || ! archive debian-security || return 0
 	uri=$(debian_uri)
-	shift
+	echo "${uri%/}-security"
+}
+
+# private_apt FOLDER URI SUITE... sets the array apt to the options that make
+# apt-get and apt-cache keep to FOLDER and know nothing but those suites of an
+# archive. One that is a folder of this machine needs no signature.
+private_apt() {
+	local folder=$1 uri=$2 keyring=/usr/share/keyrings/debian-archive-keyring.gpg trust
+	trust=signed-by=$keyring
+	case $uri in
+	file:*) trust=trusted=yes ;;
+	*) [ -r "$keyring" ] || fail "no $keyring: install debian-archive-keyring" ;;
+	esac
+	shift 2
 	mkdir -p "$folder"/lists/partial "$folder"/cache/archives/partial
-	printf "deb [signed-by=$keyring] $uri %s main\n" "$@" >"$folder/sources.list"
+	printf "deb [$trust] $uri %s main\n" "$@" >"$folder/sources.list"
 	apt=(-q -o Dir::State::Lists="$folder/lists" -o Dir::Cache="$folder/cache"
 		-o Dir::Etc::SourceList="$folder/sources.list" -o Dir::Etc::SourceParts=/dev/null
 		-o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false
+		-o Acquire::Retries=2 -o Acquire::http::Timeout=20
 		-o APT::Sandbox::User=root -o APT::Update::Error-Mode=any)
 }
 
@@ -59,4 +74,19 @@ names() { kernels | awk '{ print $1 }' && emulated; }
 # that have tests of the kernel: those whose tests enter a lab.
 kernel_packages() {
 	go list -f '{{ .ImportPath }} {{ .TestImports }} {{ .XTestImports }}' ./... | awk '/internal\/lab[] ]/ { print $1 }'
+}
+
+# judge reads a line for each row of the matrix, "ok|FAIL|GONE NAME [ARCH]", says
+# how many there are of each, and fails unless all that ran passed and enough ran.
+judge() {
+	awk '
+	{ rows[$1]++ }
+	$3 { ran[$3] += $1 != "GONE" }
+	END {
+		printf "%d passed, %d failed, %d gone\n", rows["ok"], rows["FAIL"], rows["GONE"]
+		bad = rows["FAIL"]
+		if (rows["GONE"] > 2) { bad = 1; print "more than two rows are gone" }
+		for (arch in ran) if (!ran[arch]) { bad = 1; print "no kernel was run for " arch }
+		exit bad > 0
+	}'
 }

@@ -205,7 +205,7 @@ func TestQueuedPacketsAreAccountedForUnderOverload(t *testing.T) {
 			n := newNet(t)
 			qs := openRange(t, n, c.cfg, c.queues)
 			d := newDelta(t, n, lab.Queues(0, uint16(c.queues)))
-			j := judge{delta: d, tickets: make(chan nfqueue.Ticket, 1000), awake: make(chan struct{}), rewrites: canRewrite(t)}
+			j := judge{delta: d, tickets: make(chan nfqueue.Ticket, 1000), awake: make(chan struct{}), rewrites: !confined(t)}
 			answered := background(func() error { j.answer(t); return nil })
 			ctx, cancel := context.WithCancel(context.Background())
 			done := background(func() error { return qs.Run(ctx, j.decide) })

@@ -194,9 +194,7 @@ func TestCaptureQueue(t *testing.T) {
 		"output-label":   queueLabel,
 	} {
 		t.Run(rule, func(t *testing.T) {
-			if tp := play(t); tp != nil {
-				tp.print("nfqueue", rule)
-			}
+			play(t).print("nfqueue", rule)
 		})
 	}
 }
@@ -277,8 +275,7 @@ func queueBridge(t *testing.T) *tape {
 	chain, err := n.Chain(lab.Bridge, lab.Forward, 0)
 	must(t, err)
 	if _, err = chain.Add(lab.Queue(7)); errors.Is(err, errors.ErrUnsupported) {
-		t.Log(err)
-		return nil
+		t.Skip(err)
 	}
 	must(t, err)
 	await(t, "for the ports to forward", func() bool {
@@ -312,9 +309,7 @@ func queueGSO(t *testing.T) *tape {
 // queueDNAT captures a TCP connection that has everything.
 func queueDNAT(t *testing.T) *tape {
 	n := newNet(t)
-	if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
-		return nil
-	}
+	needConntrack(t, n, nfqueue.Config{Conntrack: true})
 	trackAll(t, n)
 	tp := newTape(t, n)
 	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true}.Bind())
@@ -362,9 +357,7 @@ func trackAll(t testing.TB, n *lab.Net) {
 // queueICMP captures a datagram to a closed port, and the answer.
 func queueICMP(t *testing.T) *tape {
 	n := newNet(t)
-	if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
-		return nil
-	}
+	needConntrack(t, n, nfqueue.Config{Conntrack: true})
 	trackAll(t, n)
 	tp := newTape(t, n)
 	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true}.Bind())
@@ -387,9 +380,7 @@ func queueICMP(t *testing.T) *tape {
 // queueEcho captures an echo and its answer, over both versions of IP.
 func queueEcho(t *testing.T) *tape {
 	n := newNet(t)
-	if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
-		return nil
-	}
+	needConntrack(t, n, nfqueue.Config{Conntrack: true})
 	tp := newTape(t, n)
 	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true}.Bind())
 	for _, e := range echoes {
@@ -409,9 +400,7 @@ func queueEcho(t *testing.T) *tape {
 // still tracks it.
 func queueSCTP(t *testing.T) *tape {
 	n := newNet(t)
-	if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
-		return nil
-	}
+	needConntrack(t, n, nfqueue.Config{Conntrack: true})
 	tp := newTape(t, n)
 	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true}.Bind())
 	for protocol, packet := range map[byte]string{unix.IPPROTO_SCTP: sctpBegin, unix.IPPROTO_DCCP: dccpBegin} {
@@ -429,9 +418,7 @@ func queueSCTP(t *testing.T) *tape {
 // server's stead.
 func queueSynProxy(t *testing.T) *tape {
 	client, server, _, addr := wire(t, ipv4)
-	if !withConntrack(t, server, nfqueue.Config{Conntrack: true}) {
-		return nil
-	}
+	needConntrack(t, server, nfqueue.Config{Conntrack: true})
 	tp := newTape(t, server)
 	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true}.Bind())
 	behindSynProxy(t, server, 7)
@@ -455,13 +442,8 @@ func queueSynProxy(t *testing.T) *tape {
 // kernel expected.
 func queueTFTP(t *testing.T) *tape {
 	n := newNet(t)
-	if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
-		return nil
-	}
-	helper, ok := tftp(t, n)
-	if !ok {
-		return nil
-	}
+	needConntrack(t, n, nfqueue.Config{Conntrack: true})
+	helper := tftp(t, n)
 	tp := newTape(t, n)
 	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true}.Bind())
 	addRules(t, n, lab.IPv4, lab.Output, 0, []lab.Term{lab.UDP(9999), helper}, []lab.Term{lab.L4(unix.IPPROTO_UDP), lab.Queue(7)})
@@ -487,14 +469,10 @@ func queueTFTP(t *testing.T) *tape {
 func queueFTP(t *testing.T) *tape {
 	const extra = "more "
 	a, b, _, addrB := wire(t, ipv4)
-	if !withConntrack(t, a, nfqueue.Config{Conntrack: true}) {
-		return nil
-	}
+	needConntrack(t, a, nfqueue.Config{Conntrack: true})
 	tp := newTape(t, a)
 	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true}.Bind())
-	if !queueBehindNAT(t, a, addrB, 7) {
-		return nil
-	}
+	queueBehindNAT(t, a, addrB, 7)
 	l, err := b.Listen("tcp", netip.AddrPortFrom(addrB, 9999).String())
 	must(t, err)
 	defer l.Close()
@@ -531,8 +509,7 @@ func queueClass(t *testing.T) *tape {
 	addRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Queue(7))
 	c, err := dialInClass(n, class)
 	if errors.Is(err, errors.ErrUnsupported) || !kernelSince(6, 4) {
-		t.Logf("no classes in packets here: %v", err)
-		return nil
+		t.Skipf("no classes in packets here: %v", err)
 	}
 	must(t, err)
 	defer c.Close()
@@ -547,12 +524,10 @@ func queueClass(t *testing.T) *tape {
 // connection that has it too.
 func queueLabel(t *testing.T) *tape {
 	n := newNet(t)
-	if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
-		return nil
-	}
+	needConntrack(t, n, nfqueue.Config{Conntrack: true})
 	mark, ok := secMark(t, n)
 	if !ok {
-		return nil
+		t.Skip("nothing has labels here")
 	}
 	tp := newTape(t, n)
 	tp.configure(nfqueue.Config{Queue: 7, Conntrack: true, SecurityContext: true}.Bind())
@@ -578,9 +553,7 @@ func TestCaptureLog(t *testing.T) {
 		"egress":       logEgress,
 	} {
 		t.Run(rule, func(t *testing.T) {
-			if tp := play(t); tp != nil {
-				tp.print("nflog", rule)
-			}
+			play(t).print("nflog", rule)
 		})
 	}
 }
@@ -671,8 +644,7 @@ func logEgress(t *testing.T) *tape {
 	a, _, _, _ := wire(t, ipv4)
 	chain, err := a.DeviceChain("eth0", lab.Egress, 0)
 	if err != nil && !kernelSince(5, 16) {
-		t.Log(err)
-		return nil
+		t.Skip(err)
 	}
 	must(t, err)
 	tp := newTape(t, a)
@@ -691,9 +663,7 @@ func logEgress(t *testing.T) *tape {
 // logConntrack captures a question and its answer.
 func logConntrack(t *testing.T) *tape {
 	n := newNet(t)
-	if !withConntrack(t, n, nfqueue.Config{Conntrack: true}) {
-		return nil
-	}
+	needConntrack(t, n, nfqueue.Config{Conntrack: true})
 	trackAll(t, n)
 	tp := newTape(t, n)
 	tp.configure(nflog.Config{Threshold: 1, Conntrack: true}.Bind(5))

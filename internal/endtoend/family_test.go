@@ -99,8 +99,7 @@ func TestEgressTellsLinkHeaderAndTag(t *testing.T) {
 			a, _, addrA, addrB := wire(t, ipv4)
 			chain, err := a.DeviceChain("eth0", lab.Egress, 0)
 			if err != nil && !kernelSince(5, 16) {
-				t.Logf("no hook egress before Linux 5.16: %v", err)
-				return
+				t.Skipf("no hook egress before Linux 5.16: %v", err)
 			}
 			must(t, err)
 			r := openLog(t, a, nflog.Config{Groups: []uint16{5}, Threshold: 1})
@@ -185,8 +184,7 @@ func wantBridged(t *testing.T, p *nflog.Packet, addresses []byte, tag attr.VLAN,
 // rule that would queue others. Kernels before 5.19 do not, and drop the packet.
 func TestARPAndFramesCannotBeQueued(t *testing.T) {
 	if !kernelSince(5, 19) {
-		t.Log("this kernel takes the rules")
-		return
+		t.Skip("this kernel takes the rules")
 	}
 	a, _, _, _ := wire(t, ipv4)
 	arp, err := a.Chain(lab.ARP, lab.Input, 0)
@@ -205,8 +203,7 @@ func TestARPAndFramesCannotBeQueued(t *testing.T) {
 func TestBridgedPacketsAtIPHooks(t *testing.T) {
 	a, n, _ := bridged(t)
 	if err := n.Sysctl("net/bridge/bridge-nf-call-iptables", "1"); err != nil {
-		t.Logf("this kernel, or this user, cannot: %v", err)
-		return
+		t.Skipf("this kernel, or this user, cannot: %v", err)
 	}
 	q := openQueue(t, n, nfqueue.Config{Queue: 7})
 	r := openLog(t, n, nflog.Config{Groups: []uint16{5}, Threshold: 1})

@@ -25,7 +25,6 @@ func TestPacketTellsItsClass(t *testing.T) {
 	want := uint32(class)
 	c, err := dialInClass(n, class)
 	if errors.Is(err, errors.ErrUnsupported) {
-		t.Log(err)
 		want = 0
 		c, err = n.Dial("udp", ipv4.address())
 	}
@@ -36,7 +35,10 @@ func TestPacketTellsItsClass(t *testing.T) {
 		want = 0
 	}
 	if p.ClassID != want || p.HasOwner {
-		t.Errorf("class %#x, want %#x; owner %v", p.ClassID, want, p.HasOwner)
+		t.Fatalf("class %#x, want %#x; owner %v", p.ClassID, want, p.HasOwner)
+	}
+	if want == 0 {
+		t.Skip("this kernel has no classes in packets, or no control groups that have them")
 	}
 }
 

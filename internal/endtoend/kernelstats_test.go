@@ -16,7 +16,7 @@ func TestKernelStatsFollowTheQueue(t *testing.T) {
 	l := newLane(t, ipv4, lab.Input, nfqueue.Config{Queue: 700, MaxLen: 4, CopyRange: 100})
 	k, ok := kernelStats(t, l.queue)
 	if !ok {
-		return
+		t.Skip("only root may see them")
 	}
 	empty := nfqueue.KernelStats{Queue: 700, PortID: k.PortID, CopyMode: 2, CopyRange: 100}
 	if k != empty || k.PortID == 0 {
@@ -58,7 +58,11 @@ func TestKernelStatsAreTheQueuesOwn(t *testing.T) {
 	for q, want := range map[*nfqueue.Queue]nfqueue.KernelStats{
 		one: {Queue: 1, CopyRange: 11}, two: {Queue: 2, CopyRange: 22}, elsewhere: {Queue: 1, CopyRange: 33},
 	} {
-		if k, ok := kernelStats(t, q); ok && (k.Queue != want.Queue || k.CopyRange != want.CopyRange) {
+		k, ok := kernelStats(t, q)
+		if !ok {
+			t.Skip("only root may see them")
+		}
+		if k.Queue != want.Queue || k.CopyRange != want.CopyRange {
 			t.Errorf("%+v, want %+v", k, want)
 		}
 	}

@@ -17,9 +17,7 @@ import (
 const maxWhole = 65531
 
 func TestLargestPacketsAreDeliveredWhole(t *testing.T) {
-	if !canRewrite(t) {
-		return
-	}
+	needRewriting(t)
 	eachVersion(t, func(t *testing.T, v ipVersion) {
 		l := newLane(t, v, lab.Output, nfqueue.Config{})
 		lengths := make(chan int, 1)
@@ -94,9 +92,7 @@ func TestCutPacketPassesButIsNotRewritten(t *testing.T) {
 // kernels only after a change of the MTU, for a connection's first packets are
 // held to half the window that it began with (tcp_bound_to_half_wnd).
 func TestTCPOnLoopbackSurvivesRefusedRewrites(t *testing.T) {
-	if !canRewrite(t) {
-		return
-	}
+	needRewriting(t)
 	n := newNet(t)
 	var told collector
 	q := openQueue(t, n, nfqueue.Config{OnError: told.add, Fallback: nfqueue.Accept()})

@@ -14,9 +14,8 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// openTrackingLog opens group 5 with every number and connections. It returns
-// nil where the kernel has no connections for a log, having made sure that it
-// is told so.
+// openTrackingLog opens group 5 with every number and connections. It skips the
+// test, having checked the refusal, where the kernel has no connections for a log.
 func openTrackingLog(t *testing.T, n *lab.Net) *nflog.Reader {
 	t.Helper()
 	cfg := nflog.Config{Groups: []uint16{5}, Threshold: 1, GlobalSequence: true, Conntrack: true, Socket: nfnl.Config{NetNS: n.FD()}}
@@ -42,6 +41,7 @@ func openTrackingLog(t *testing.T, n *lab.Net) *nflog.Reader {
 		t.Errorf("granted %+v", g)
 	}
 	must(t, r.Close())
+	t.Skip("this kernel puts no connections into log messages, and says so")
 	return nil
 }
 
@@ -51,9 +51,6 @@ func TestLogTellsOfConnections(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v ipVersion) {
 		n := newNet(t)
 		r := openTrackingLog(t, n)
-		if r == nil {
-			return
-		}
 		addRule(t, n, v.family, lab.Output, lab.UDP(9999), lab.Tracked(lab.New), lab.Log(5, "", 0, 0))
 		_, from := udpPair(t, n, "udp", v.address())
 		send(t, from, "0", "1")

@@ -26,9 +26,7 @@ func letters(n int) string {
 // A datagram may become longer or shorter, to any residue of the length by
 // four, which netlink pads to.
 func TestRewrittenDatagramArrives(t *testing.T) {
-	if !canRewrite(t) {
-		return
-	}
+	needRewriting(t)
 	eachVersion(t, func(t *testing.T, v ipVersion) {
 		l := newLane(t, v, lab.Output, nfqueue.Config{})
 		bodies := make(chan string, 1)
@@ -52,9 +50,7 @@ func TestRewrittenDatagramArrives(t *testing.T) {
 // The payload may be edited in place; the kernel's packet changes with the
 // verdict alone.
 func TestPacketEditedInPlaceChangesOnlyWithTheVerdict(t *testing.T) {
-	if !canRewrite(t) {
-		return
-	}
+	needRewriting(t)
 	l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
 	runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
 		body := p.Payload[ipv4.headers:]
@@ -70,9 +66,7 @@ func TestPacketEditedInPlaceChangesOnlyWithTheVerdict(t *testing.T) {
 }
 
 func TestRewriteThroughATicketArrives(t *testing.T) {
-	if !canRewrite(t) {
-		return
-	}
+	needRewriting(t)
 	l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
 	packets := make(chan *nfqueue.Packet, 1)
 	runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
@@ -88,9 +82,7 @@ func TestRewriteThroughATicketArrives(t *testing.T) {
 // What WithRawPayload sends nobody mends: a packet with a wrong checksum is
 // dropped by its receiver, and one with a right checksum is not.
 func TestRawPayloadIsSentAsItIs(t *testing.T) {
-	if !canRewrite(t) {
-		return
-	}
+	needRewriting(t)
 	eachVersion(t, func(t *testing.T, v ipVersion) {
 		l := newLane(t, v, lab.Output, nfqueue.Config{})
 		runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
@@ -139,9 +131,7 @@ func TestUnusablePayloadGetsTheFallback(t *testing.T) {
 }
 
 func TestRewrittenEchoIsAnswered(t *testing.T) {
-	if !canRewrite(t) {
-		return
-	}
+	needRewriting(t)
 	for _, c := range []struct {
 		v              ipVersion
 		network        string

@@ -132,9 +132,7 @@ func addOne(gso *atomic.Int64) nfqueue.Handler {
 
 // Both directions of a connection go through the queue, as whole GSO packets.
 func TestRewrittenTCPStreamArrives(t *testing.T) {
-	if !canRewrite(t) {
-		return
-	}
+	needRewriting(t)
 	eachVersion(t, func(t *testing.T, v ipVersion) {
 		n := newNet(t)
 		must(t, n.SetMTU("lo", 32000)) // else packets are longer than any CopyRange
@@ -157,9 +155,7 @@ func TestRewrittenTCPStreamArrives(t *testing.T) {
 // Options may come and go without a change of sequence numbers: a packet grows
 // or shrinks, and the connection goes on.
 func TestTCPOptionsMayChangeThePacketsLength(t *testing.T) {
-	if !canRewrite(t) {
-		return
-	}
+	needRewriting(t)
 	for name, rewrite := range map[string]func(segment) []byte{
 		"all taken from SYN": func(s segment) []byte {
 			if !s.syn() {
@@ -221,9 +217,7 @@ func lengthen(extra string) nfqueue.Handler {
 
 // What Verdict.WithPayload leaves to the program can be done.
 func TestTCPDataMayGrowIfSequenceNumbersFollow(t *testing.T) {
-	if !canRewrite(t) {
-		return
-	}
+	needRewriting(t)
 	n := newNet(t)
 	must(t, n.SetMTU("lo", 1500))
 	q := openQueue(t, n, nfqueue.Config{})

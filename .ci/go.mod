@@ -1,4 +1,4 @@
-module nfpacket.invalid/vm
+module nfpacket.invalid/ci
 
 go 1.25.0
 
