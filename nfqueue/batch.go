@@ -24,6 +24,8 @@ type Batch struct {
 	raw  *nfnl.Batch
 	news news
 
+	problems problems // what OnError is yet to be told
+
 	counted bool // among the queue's receivers
 
 	mu      sync.Mutex // guards what follows, against the timer and tickets
@@ -113,23 +115,18 @@ func (b *Batch) begin() {
 	b.mu.Unlock()
 }
 
-// decide takes the verdict on the next packet, and reports one that is refused.
+// decide takes the verdict on the next packet. It encodes at once, so that the
+// handler may use the memory of a payload again. A verdict that is refused is
+// reported at the end, with others of the kind.
 func (b *Batch) decide(v *Verdict) {
-	if err := b.decideNext(v); err != nil {
-		b.q.report(err)
-	}
-}
-
-// decideNext encodes at once, so that the handler may use the memory of a
-// payload again.
-func (b *Batch) decideNext(v *Verdict) (refused error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t, early := &b.tickets[b.next], b.early[b.next]
 	b.next++
 	if early { // its ticket was faster
-		return nil
+		return
 	}
+	var refused error
 	switch {
 	case v.action == ActionHold:
 		refused = b.hold(t, v)
@@ -144,8 +141,10 @@ func (b *Batch) decideNext(v *Verdict) (refused error) {
 		// Should the kernel refuse that, the packet must not be swept along.
 		b.alone = b.alone && v.fitsAny()
 	}
+	if refused != nil {
+		b.problems.addRefused(t.id, refused)
+	}
 	b.decided()
-	return refused
 }
 
 // noteHelper notes in a packet's ticket what Ticket.noteHelper does.
@@ -175,7 +174,7 @@ func (b *Batch) hold(t *Ticket, v *Verdict) (refused error) {
 		}
 		refused = ErrTooManyHeld
 	}
-	b.out, refused = b.q.appendRefused(b.out, t.id, refused)
+	b.out = b.q.appendRefused(b.out, t.id)
 	return refused
 }
 
@@ -207,8 +206,15 @@ func (b *Batch) index(id uint32) int {
 	return -1
 }
 
-// end sends what is left and returns the first error of all that was sent.
+// end reports what went wrong with single packets, sends what is left, and returns
+// the first error of all that was sent.
 func (b *Batch) end() error {
+	b.q.tell(&b.problems)
+	return b.sendRest()
+}
+
+// sendRest sends what is left and returns the first error of all that was sent.
+func (b *Batch) sendRest() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stopTimer()

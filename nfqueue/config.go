@@ -17,7 +17,8 @@ type Config struct {
 	Queue uint16
 
 	// CopyRange is how many bytes of a packet to deliver, from the network
-	// header on, at most 65531. 0 delivers as much. A small range is the
+	// header on. 0, and what is above 65531, means all that there is, which is
+	// cut at 65531. A small range is the
 	// strongest lever on speed and on how many packets the receive buffer
 	// holds; a packet that it cut cannot be rewritten.
 	CopyRange uint32
@@ -93,10 +94,13 @@ type Config struct {
 	// verdicts one may return, at most 256. 0 means 64.
 	Batch int
 
-	// OnError is told of what does not end Run or Receive: lost packets
-	// (*nfnl.OverrunError), verdicts that came too late (ErrPacketGone) or were
-	// refused, and malformed messages. It is called by the goroutine that
-	// receives or decides, between packets, and by a timer's when held packets
+	// OnError gets what does not end Run or Receive: lost packets
+	// (*nfnl.OverrunError), malformed messages, and as *PacketError what concerns
+	// single packets: verdicts that came too late (ErrPacketGone) or were refused,
+	// and holds that expired (ErrExpired). What happens to many packets that came
+	// together is reported once, with their number. OnError is called by the
+	// goroutine that receives or decides, before the verdicts of a batch are sent,
+	// and by a timer's when held packets
 	// expire: so by several at once, and it should not block, for the packets
 	// behind wait. Nor should it panic: in Run that is as if the handler did, in
 	// the timer's goroutine it ends the program. Nil ignores them; Stats counts
@@ -139,6 +143,7 @@ func (c Config) withDefaults() Config {
 	if c.CopyRange == 0 && !c.MetadataOnly {
 		c.CopyRange = maxCopyRange
 	}
+	c.CopyRange = min(c.CopyRange, maxCopyRange)
 	if c.MaxLen == 0 {
 		c.MaxLen = defaultMaxLen
 	}
@@ -163,8 +168,6 @@ func (c Config) withDefaults() Config {
 // check finds values that the kernel would refuse, or silently ignore.
 func (c Config) check() error {
 	switch {
-	case c.CopyRange > maxCopyRange:
-		return fmt.Errorf("nfqueue: Config.CopyRange is %d, above %d", c.CopyRange, maxCopyRange)
 	case c.MetadataOnly && c.CopyRange > 0:
 		return fmt.Errorf("nfqueue: Config.CopyRange is %d, but Config.MetadataOnly asks for no bytes", c.CopyRange)
 	case c.Flags&knownFlags != 0:

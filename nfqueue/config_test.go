@@ -3,6 +3,7 @@ package nfqueue_test
 import (
 	"bytes"
 	"errors"
+	"math"
 	"net"
 	"os"
 	"reflect"
@@ -41,6 +42,8 @@ func TestConfigurationMessages(t *testing.T) {
 		"security":    {nfqueue.Config{SecurityContext: true}, bindMessage("0000fffb 02", "00004000", "00000014", "0000001f")},
 		"a new flag":  {nfqueue.Config{Flags: 1 << 9}, bindMessage("0000fffb 02", "00004000", "00000204", "0000021f")},
 		"every flag":  {nfqueue.Config{FailOpen: true, Conntrack: true, Owner: true, SecurityContext: true}, bindMessage("0000fffb 02", "00004000", "0000001f", "0000001f")},
+		"65535":       {nfqueue.Config{CopyRange: 65535}, bindMessage("0000fffb 02", "00004000", "00000004", "0000001f")},
+		"all ones":    {nfqueue.Config{CopyRange: math.MaxUint32}, bindMessage("0000fffb 02", "00004000", "00000004", "0000001f")},
 		"small range": {nfqueue.Config{CopyRange: 1, MaxLen: 1}, bindMessage("00000001 02", "00000001", "00000004", "0000001f")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +62,6 @@ func TestConfigurationMessages(t *testing.T) {
 
 // wrong has a Config for each way to be wrong, under what the error must say.
 var wrong = map[string]nfqueue.Config{
-	"Config.CopyRange is 65532":              {CopyRange: 65532},
 	"Config.MetadataOnly":                    {CopyRange: 1, MetadataOnly: true},
 	"Config.Flags is 0x11":                   {Flags: 0x11},
 	"Config.Batch is -1":                     {Batch: -1},

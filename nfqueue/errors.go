@@ -67,6 +67,9 @@ var (
 	// family than bridge, where the kernel ignores them.
 	ErrNotBridge = errors.New("only a packet of the bridge family can get a VLAN tag or link header")
 
+	// ErrExpired says that a held packet got the fallback of its HoldFor.
+	ErrExpired = errors.New("the hold has expired")
+
 	// ErrTooManyHeld is why a packet is not held: there are as many as Config.MaxHeld and
 	// MaxHeldBytes allow.
 	ErrTooManyHeld = errors.New("too many packets are held; see Config.MaxHeld and MaxHeldBytes")

@@ -112,14 +112,21 @@ func (w *waiting) takeExpired(n int) (expired []heldPacket) {
 	return expired
 }
 
-// expire answers the packets that have expired. It is called by the timer.
+// expire answers the packets that have expired, and reports them together. It is
+// called by the timer.
 func (q *Queue) expire() {
+	var told problems
+	defer q.tell(&told)
 	for {
-		n, err := q.expireSome()
-		if err != nil && !errors.Is(err, net.ErrClosed) {
-			q.report(fmt.Errorf("%d held packets expired: %w", n, err))
+		expired, err := q.expireSome()
+		switch n := len(expired); {
+		case n == 0 || errors.Is(err, net.ErrClosed):
+		case err != nil:
+			told.addPacket(expired[0].id, n, fmt.Errorf("%w, and its verdict could not be sent: %w", ErrExpired, err))
+		default:
+			told.addPacket(expired[0].id, n, ErrExpired)
 		}
-		if err != nil || n < maxBatch {
+		if err != nil || len(expired) < maxBatch {
 			return
 		}
 		// More have expired. What the kernel refuses of these must not fill the
@@ -133,12 +140,12 @@ func (q *Queue) expire() {
 
 // expireSome answers as many expired packets as one send may carry. After an
 // error they are held for a while longer.
-func (q *Queue) expireSome() (int, error) {
+func (q *Queue) expireSome() ([]heldPacket, error) {
 	q.answering.RLock()
 	defer q.answering.RUnlock()
 	expired := q.waiting.takeExpired(maxBatch)
 	if len(expired) == 0 {
-		return 0, nil
+		return nil, nil
 	}
 	var msgs []byte
 	for _, p := range expired {
@@ -150,10 +157,10 @@ func (q *Queue) expireSome() (int, error) {
 	if err := q.conn.Send(msgs); err != nil {
 		q.stats.expired.Add(-n)
 		q.waiting.retry(expired)
-		return len(expired), err
+		return expired, err
 	}
 	q.waiting.sent(len(expired))
-	return len(expired), nil
+	return expired, nil
 }
 
 // retryAfter is for how long packets are held again whose verdict the kernel

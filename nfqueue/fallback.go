@@ -27,16 +27,16 @@ func (q *Queue) fallBack(ids []uint32) error {
 func (q *Queue) appendVerdict(b []byte, t *Ticket, v *Verdict) ([]byte, error) {
 	b, err := v.append(b, t, 0)
 	if err != nil {
-		return q.appendRefused(b, t.id, err)
+		return q.appendRefused(b, t.id), err
 	}
 	return b, nil
 }
 
 // appendRefused appends the fallback in place of a verdict that this package
-// refuses, which it counts. The error it returns names the packet.
-func (q *Queue) appendRefused(b []byte, id uint32, why error) ([]byte, error) {
+// refuses, which it counts.
+func (q *Queue) appendRefused(b []byte, id uint32) []byte {
 	q.stats.refused.Add(1)
-	return q.appendFallback(b, id), fmt.Errorf("packet %d got the fallback: %w", id, why)
+	return q.appendFallback(b, id)
 }
 
 // appendFallback appends Config.Fallback on a packet.

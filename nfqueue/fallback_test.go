@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -93,7 +94,7 @@ func TestPacketsThatAreGoneAreToldOnceABatch(t *testing.T) {
 	}
 	k.Flush()
 	start(t, q, accept)
-	if err := told.next(t, nfqueue.ErrPacketGone); err.Error() != "nfqueue 7: 3 verdicts: "+nfqueue.ErrPacketGone.Error() {
+	if err := told.nextPackets(t, nfqueue.ErrPacketGone, 0, 3); err.More != 2 || !strings.HasSuffix(err.Error(), " and 2 more: "+nfqueue.ErrPacketGone.Error()) {
 		t.Errorf("got %q", err)
 	}
 	wantVerdict(t, k, k.Enqueue(packet("y")), nfqueue.Accept())

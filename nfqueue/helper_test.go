@@ -168,6 +168,30 @@ func (c told) next(t testing.TB, target error) error {
 	return err
 }
 
+// nextPackets waits for errors that match target, about n packets in all, of which
+// id is the first, if it is not 0: there is one for each receive that had some of them.
+func (c told) nextPackets(t testing.TB, target error, id uint32, n int) *nfqueue.PacketError {
+	t.Helper()
+	var first *nfqueue.PacketError
+	for seen := 0; seen < n; {
+		err := c.next(t, target)
+		var of *nfqueue.PacketError
+		if !errors.As(err, &of) {
+			t.Fatalf("OnError was told %v, not which packet it is about", err)
+		}
+		if first == nil {
+			first = of
+		}
+		if seen += 1 + of.More; seen > n {
+			t.Errorf("OnError was told of %d packets, not %d: %v", seen, n, target)
+		}
+	}
+	if id != 0 && first.ID != id || first.Queue != 7 {
+		t.Errorf("the first is packet %d of queue %d, not %d of 7: %v", first.ID, first.Queue, id, first)
+	}
+	return first
+}
+
 // none fails the test if there is another error.
 func (c told) none(t testing.TB) {
 	t.Helper()

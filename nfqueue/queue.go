@@ -211,5 +211,8 @@ func (q *Queue) wrap(err error) error {
 	if err == nil {
 		return nil
 	}
+	if _, named := err.(*PacketError); named {
+		return err
+	}
 	return fmt.Errorf("nfqueue %d: %w", q.number, err)
 }

@@ -12,18 +12,16 @@ import (
 type news struct {
 	seen      int // messages of all kinds
 	lost      uint64
-	malformed []error  // what was wrong with messages
-	refused   []error  // verdicts that the kernel refused
-	answer    []uint32 // IDs of packets that only Fallback can answer
+	malformed int      // messages that could not be parsed
+	refused   int      // verdicts that the kernel refused
 	gone      int      // verdicts that came too late
+	answer    []uint32 // IDs of packets that only Fallback can answer
 	fatal     error
 }
 
 // clear forgets it.
 func (n *news) clear() {
-	clear(n.malformed)
-	clear(n.refused)
-	*n = news{malformed: n.malformed[:0], refused: n.refused[:0], answer: n.answer[:0]}
+	*n = news{answer: n.answer[:0]}
 }
 
 // receive waits for packets.
@@ -68,7 +66,8 @@ func (b *Batch) take(m nfnl.Message, err error) {
 	if err == nil {
 		err = fmt.Errorf("%w: type %#04x, resource %d", nfnl.ErrMalformed, uint16(m.Type), m.Resource)
 	}
-	b.news.malformed = append(b.news.malformed, err)
+	b.news.malformed++
+	b.problems.addMessage(err)
 }
 
 // takeRun takes the packet that msgs, a datagram, begins with, unless anything is
@@ -102,13 +101,15 @@ func (b *Batch) takePacket(m *nfnl.Message, err error) {
 	case found:
 		b.news.answer = append(b.news.answer, p.ID)
 		b.news.lost += uint64(b.q.gap(p.ID))
+		b.problems.addPacket(p.ID, 1, err)
 	default:
 		b.q.strays.Store(true)
 		if err == nil {
 			err = errNoHeader
 		}
+		b.problems.addMessage(err)
 	}
-	b.news.malformed = append(b.news.malformed, err)
+	b.news.malformed++
 }
 
 // room returns the place for the next packet, which is one of b's once it is
@@ -150,17 +151,21 @@ func (b *Batch) takeReply(r nfnl.Reply) {
 	switch r.Errno {
 	case 0:
 	case syscall.ENOENT:
+		n := 1
 		if r.Type == typeVerdictBatch {
-			b.news.gone += int(r.PortID) // see appendUpTo
-		} else {
-			b.news.gone++
+			n = int(r.PortID) // see appendUpTo
+		}
+		if n > 0 {
+			b.news.gone += n
+			b.problems.addPacket(r.Seq, n, ErrPacketGone)
 		}
 	case syscall.EPERM, syscall.ENODEV:
 		b.q.strays.Store(true)
 		b.news.fatal = fmt.Errorf("verdict: %w", r.Err())
 	default:
 		b.q.strays.Store(true)
-		b.news.refused = append(b.news.refused, fmt.Errorf("packet %d: the kernel refused the verdict: %w", r.Seq, r.Err()))
+		b.news.refused++
+		b.problems.addPacket(r.Seq, 1, fmt.Errorf("the kernel refused the verdict: %w", r.Err()))
 		if r.Type == typeVerdict && r.PortID != fallbackPort {
 			b.news.answer = append(b.news.answer, r.Seq)
 		}
@@ -174,21 +179,13 @@ func (q *Queue) settle(b *Batch) error {
 	n := &b.news
 	err := errors.Join(n.fatal, q.fallBack(n.answer))
 	q.stats.packets.Add(uint64(len(b.Packets)))
-	q.stats.malformed.Add(uint64(len(n.malformed)))
-	q.stats.refused.Add(uint64(len(n.refused)))
+	q.stats.malformed.Add(uint64(n.malformed))
+	q.stats.refused.Add(uint64(n.refused))
 	q.stats.gone.Add(uint64(n.gone))
 	if n.lost > 0 {
 		q.lose(n.lost)
 	}
-	for _, err := range n.malformed {
-		q.report(err)
-	}
-	for _, err := range n.refused {
-		q.report(err)
-	}
-	if n.gone > 0 {
-		q.report(fmt.Errorf("%d verdicts: %w", n.gone, ErrPacketGone))
-	}
+	q.tell(&b.problems)
 	return err
 }
 

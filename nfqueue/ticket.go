@@ -1,6 +1,7 @@
 package nfqueue
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -99,7 +100,7 @@ func (t Ticket) SetVerdict(v Verdict) error {
 func (q *Queue) SetVerdict(id uint32, v Verdict) error {
 	q = q.orClosed()
 	if v.has(changeOne) {
-		return fmt.Errorf("nfqueue %d: packet %d: %v needs the packet's Ticket", q.number, id, v)
+		return q.packetError(id, fmt.Errorf("%v needs the packet's Ticket", v))
 	}
 	return q.setVerdict(Ticket{q: q, id: id, queue: q.number}, v)
 }
@@ -116,13 +117,13 @@ func (q *Queue) cannotTrack(p *Packet) bool {
 // setVerdict takes the packet off the list of those that wait, and answers it.
 func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	if v.action == ActionHold {
-		return fmt.Errorf("nfqueue %d: packet %d: Hold is no verdict for a packet that is held", q.number, t.id)
+		return q.packetError(t.id, errors.New("Hold is no verdict for a packet that is held"))
 	}
 	q.answering.RLock()
 	defer q.answering.RUnlock()
 	p, err := q.waiting.claim(t.id)
 	if err != nil {
-		return fmt.Errorf("nfqueue %d: packet %d: %w", q.number, t.id, err)
+		return q.packetError(t.id, err)
 	}
 	t.flags |= p.flags // by ID nothing was known of it
 	t.length = uint32(p.size)
@@ -134,8 +135,11 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	l.add(&t)
 	if err := q.send(b, &l); err != nil {
 		q.waiting.restore(p)
-		return fmt.Errorf("nfqueue %d: packet %d: %w", q.number, t.id, err)
+		return q.packetError(t.id, err)
 	}
 	q.waiting.sent(1)
-	return q.wrap(refused)
+	if refused != nil {
+		return q.packetError(t.id, fmt.Errorf("got the fallback: %w", refused))
+	}
+	return nil
 }

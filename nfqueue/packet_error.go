@@ -1,0 +1,110 @@
+package nfqueue
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// A PacketError is an error about a packet: why its verdict was not carried out,
+// why it could not be parsed, or that its hold has expired. errors.Is finds the
+// reason under it, such as ErrTruncated or the kernel's errno.
+type PacketError struct {
+	Queue uint16
+	ID    uint32 // of the packet
+	More  int    // packets of which OnError is told the same at the same time
+	Err   error  // the reason
+}
+
+// Error names the queue, the packet and the reason.
+func (e *PacketError) Error() string {
+	if e.More > 0 {
+		return fmt.Sprintf("nfqueue %d: packet %d and %d more: %v", e.Queue, e.ID, e.More, e.Err)
+	}
+	return fmt.Sprintf("nfqueue %d: packet %d: %v", e.Queue, e.ID, e.Err)
+}
+
+// Unwrap returns the reason.
+func (e *PacketError) Unwrap() error { return e.Err }
+
+// packetError returns err as one about a packet of q.
+func (q *Queue) packetError(id uint32, err error) error {
+	return &PacketError{Queue: q.number, ID: id, Err: err}
+}
+
+// problems are what OnError is to be told, one of each kind: what goes wrong with
+// one packet goes wrong with the thousands behind it.
+type problems []problem
+
+// A problem is an error, and how many of its kind there were.
+type problem struct {
+	err    error  // the first
+	kind   error  // what is at the bottom of it
+	n      int    // how many
+	id     uint32 // of the first packet, if the error is about one
+	packet bool
+}
+
+// addPacket adds an error about n packets, of which id is the first.
+func (p *problems) addPacket(id uint32, n int, err error) {
+	p.add(problem{err: err, n: n, id: id, packet: true})
+}
+
+// addRefused adds why a packet got the fallback instead of its verdict.
+func (p *problems) addRefused(id uint32, why error) {
+	one := problem{err: why, kind: bottom(why), n: 1, id: id, packet: true}
+	if !p.count(one) {
+		one.err = fmt.Errorf("got the fallback: %w", why)
+		*p = append(*p, one)
+	}
+}
+
+// addMessage adds an error about a message that is no packet.
+func (p *problems) addMessage(err error) { p.add(problem{err: err, n: 1}) }
+
+// add adds a problem, or counts it.
+func (p *problems) add(one problem) {
+	one.kind = bottom(one.err)
+	if !p.count(one) {
+		*p = append(*p, one)
+	}
+}
+
+// count counts a problem if there is one of its kind.
+func (p *problems) count(one problem) bool {
+	for i := range *p {
+		if had := &(*p)[i]; had.kind == one.kind && had.packet == one.packet {
+			had.n += one.n
+			return true
+		}
+	}
+	return false
+}
+
+// bottom returns the error that err wraps in the end.
+func bottom(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
+// tell reports all problems, and forgets them: each before it is reported, for
+// OnError may panic. No lock may be held.
+func (q *Queue) tell(p *problems) {
+	for len(*p) > 0 {
+		one := (*p)[0]
+		*p = slices.Delete(*p, 0, 1)
+		switch {
+		case one.packet:
+			q.report(&PacketError{Queue: q.number, ID: one.id, More: one.n - 1, Err: one.err})
+		case one.n > 1:
+			q.report(fmt.Errorf("%d messages, the first of which: %w", one.n, one.err))
+		default:
+			q.report(one.err)
+		}
+	}
+}
