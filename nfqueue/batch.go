@@ -36,9 +36,9 @@ type Batch struct {
 	next    int        // the first of those whose handler has not returned
 	early   []bool     // packets whose ticket was answered before that
 	out     []byte     // verdicts to be sent
-	run     run        // verdicts that are yet to be added to out
-	alone   bool       // nobody else has packets without a verdict
+	run     run        // with Config.RangeVerdicts: verdicts that are yet to be added to out
 	sendErr error      // of a flush
+	tooLong []error    // verdicts that did not fit the send buffer, to be reported
 	timer   *time.Timer
 	armed   bool
 	late    bool // the timer has gone off in this batch
@@ -110,7 +110,7 @@ func (b *Batch) begin() {
 	b.early = slices.Grow(b.early[:0], n)[:n]
 	clear(b.early)
 	b.open, b.next, b.late = true, 0, false
-	b.alone = b.q.alone()
+	b.run = run{mine: n}
 	b.q.waiting.add(b)
 	b.mu.Unlock()
 }
@@ -121,30 +121,40 @@ func (b *Batch) begin() {
 func (b *Batch) decide(v *Verdict) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	t, early := &b.tickets[b.next], b.early[b.next]
+	i := b.next
+	t := &b.tickets[i]
 	b.next++
-	if early { // its ticket was faster
+	if b.early[i] { // its ticket was faster
 		return
 	}
 	var refused error
 	switch {
 	case v.action == ActionHold:
 		refused = b.hold(t, v)
-	case v.fitsAny() && b.alone && b.q.waiting.unsettled.Load() == 0:
-		b.join(&v.plain, t.id)
+	case b.q.ranges != nil && v.fitsAny():
+		b.join(&v.plain, i)
 	default:
-		b.endRun()
-		if v.has(changeExpectation) {
-			b.noteHelper(t)
-		}
-		b.out, refused = b.q.appendVerdict(b.out, t, v)
-		// Should the kernel refuse that, the packet must not be swept along.
-		b.alone = b.alone && v.fitsAny()
+		refused = b.encode(t, v)
 	}
 	if refused != nil {
 		b.problems.addRefused(t.id, refused)
 	}
 	b.decided()
+}
+
+// encode adds v to out, or the fallback if it is refused.
+func (b *Batch) encode(t *Ticket, v *Verdict) (refused error) {
+	b.endRun()
+	if v.has(changeExpectation) {
+		b.noteHelper(t)
+	}
+	b.out, refused = b.q.appendVerdict(b.out, t, v)
+	if refused == nil && b.q.ranges.port(v) != 0 {
+		b.run.mine--
+	} else {
+		b.run.queued++
+	}
+	return refused
 }
 
 // noteHelper notes in a packet's ticket what Ticket.noteHelper does.
@@ -170,17 +180,17 @@ func (b *Batch) hold(t *Ticket, v *Verdict) (refused error) {
 		fallthrough
 	default:
 		if b.q.waiting.hold(held, b.q.limits()) {
+			b.run.mine--
 			return nil
 		}
 		refused = ErrTooManyHeld
 	}
 	b.out = b.q.appendRefused(b.out, t.id)
+	b.run.queued++
 	return refused
 }
 
 // claim takes a packet from its handler. It returns false if that has returned.
-// The packet is unsettled before the lock is given back, and so before a verdict
-// that is for many could reach it.
 func (b *Batch) claim(id uint32) (heldPacket, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -192,7 +202,7 @@ func (b *Batch) claim(id uint32) (heldPacket, bool) {
 		return heldPacket{}, false
 	}
 	b.early[i] = true
-	b.q.waiting.unsettled.Add(1)
+	b.run.mine--
 	return b.tickets[i].held(), true
 }
 
@@ -236,6 +246,7 @@ func (b *Batch) abandon() {
 	for ; b.open && b.next < len(b.tickets) && !b.q.closed.Load(); b.next++ {
 		if !b.early[b.next] {
 			b.out = b.q.appendFallback(b.out, b.tickets[b.next].id)
+			b.run.queued++
 		}
 	}
 	b.mu.Unlock()

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -202,120 +201,6 @@ func held(t testing.TB, q *nfqueue.Queue, k *nfqueuetest.Kernel, n int) {
 		if err := q.Send(batch); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-func TestDrainDecidesOnHeldAndUnreadPackets(t *testing.T) {
-	q, k := open(t, nfqueue.Config{})
-	held(t, q, k, 600) // more than one send may carry
-	for range 100 {
-		k.Enqueue(packet("y"))
-	}
-	if err := q.Drain(nfqueue.Accept().WithMark(1)); err != nil {
-		t.Fatal(err)
-	}
-	if left := k.Waiting(); len(left) > 0 {
-		t.Errorf("%v still wait", left)
-	}
-	for id := uint32(1); id <= 700; id++ {
-		wantVerdict(t, k, id, nfqueue.Accept().WithMark(1))
-	}
-	if s := q.Stats(); s.Held != 0 || s.Packets != 700 {
-		t.Errorf("stats %+v", s)
-	}
-}
-
-// The oldest come first, although their IDs wrap.
-func TestDrainSendsAtMost256VerdictsAtOnce(t *testing.T) {
-	q, w := tap(t, nfqueue.Config{})
-	var ids []uint32
-	for i := range uint32(600) {
-		ids = append(ids, i-100)
-		w.Deliver(packetMessage(i - 100))
-	}
-	holdAll(t, q, 600, nfqueue.Hold())
-	if err := q.Drain(nfqueue.Drop()); err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range []int{256, 256, 88} {
-		if got := verdictIDs(t, wait(t, w.sends)); !slices.Equal(got, ids[:n]) {
-			t.Errorf("a send of %d verdicts on %v, want %d on %v", len(got), got, n, ids[:n])
-		}
-		ids = ids[n:]
-	}
-}
-
-func TestDrainOfAnEmptyQueue(t *testing.T) {
-	q, _ := open(t, nfqueue.Config{})
-	if err := q.Drain(nfqueue.Accept()); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestDrainEndsThoughPacketsKeepComing(t *testing.T) {
-	var q *nfqueue.Queue
-	var k *nfqueuetest.Kernel
-	more := true
-	q, k = open(t, nfqueue.Config{MaxLen: 10, OnError: func(error) {
-		if more { // while Drain is at it
-			k.Lose(1)
-			k.Enqueue(packet("x"))
-		}
-	}})
-	k.Lose(1)
-	k.Enqueue(packet("x"))
-	if err := q.Drain(nfqueue.Drop()); err != nil {
-		t.Error(err)
-	}
-	more = false
-	if n := q.Stats().Packets; n < 10 || n > 12 {
-		t.Errorf("%d packets", n)
-	}
-}
-
-func TestDrainTellsOfPacketsThatAreGone(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
-	held(t, q, k, 300)
-	k.Flush()
-	if err := q.Drain(nfqueue.Accept()); err != nil {
-		t.Fatal(err)
-	}
-	told.next(t, nfqueue.ErrPacketGone)
-	if n := q.Stats().Gone; n != 300 {
-		t.Errorf("%d are gone", n)
-	}
-}
-
-func TestDrainThatFailsLeavesNoReceiverBehind(t *testing.T) {
-	q, k := open(t, nfqueue.Config{Fallback: fallback})
-	refuseVerdicts(k, 1, 1, syscall.EPERM)
-	held(t, q, k, 1)
-	if err := q.SetVerdict(1, nfqueue.Accept()); err != nil {
-		t.Fatal(err)
-	}
-	id := k.Enqueue(packet("y")) // comes with the refusal
-	if err := q.Drain(nfqueue.Drop()); !errors.Is(err, syscall.EPERM) {
-		t.Errorf("got %v", err)
-	}
-	wantVerdict(t, k, id, fallback)
-	if n := q.Receivers(); n != 0 {
-		t.Errorf("%d receivers are left", n)
-	}
-}
-
-func TestDrainNeedsAVerdictThatFitsAll(t *testing.T) {
-	q, k := open(t, nfqueue.Config{})
-	id := k.Enqueue(packet("x"))
-	for _, v := range []nfqueue.Verdict{
-		nfqueue.Hold(), nfqueue.Accept().WithPayload(udpPacket("y")), nfqueue.Accept().WithLinkHeader(make([]byte, 14)),
-	} {
-		if err := q.Drain(v); err == nil {
-			t.Errorf("%v was taken", v)
-		}
-	}
-	if !slices.Equal(k.Waiting(), []uint32{id}) {
-		t.Errorf("waiting are %v", k.Waiting())
 	}
 }
 

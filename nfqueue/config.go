@@ -94,6 +94,14 @@ type Config struct {
 	// verdicts one may return, at most 256. 0 means 64.
 	Batch int
 
+	// RangeVerdicts answers packets in a row that get equal verdicts, with at most
+	// a mark and a priority, by one message for all up to the last of them, which is
+	// faster by some 6 %. The kernel does not report which packets of a range
+	// were gone: those are counted only where all of it were. A range is used only
+	// where every older packet is known to be answered. By default each packet has a
+	// message of its own.
+	RangeVerdicts bool
+
 	// OnError gets what does not end Run or Receive: lost packets
 	// (*nfnl.OverrunError), malformed messages, and as *PacketError what concerns
 	// single packets: verdicts that came too late (ErrPacketGone) or were refused,

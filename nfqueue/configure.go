@@ -13,7 +13,7 @@ import (
 // Configure changes an open queue to cfg, from anywhere: also in a handler,
 // beside a Run, or with nobody receiving. No packet is lost by it. Those that are
 // queued already keep their copy range and fields. Batch applies to Runs that
-// start later. Queue cannot change, nor Socket, whose fields must be zero or what
+// start later. Queue and RangeVerdicts cannot change, nor Socket, whose fields must be zero or what
 // they were at Open. After an error everything is as it was.
 //
 // cfg is the whole of it: a field that is zero, such as OnError or Fallback,
@@ -29,6 +29,9 @@ func (q *Queue) Configure(cfg Config) error {
 	}
 	q.configuring.Lock()
 	defer q.configuring.Unlock()
+	if old := q.cfg().RangeVerdicts; cfg.RangeVerdicts != old {
+		return fmt.Errorf("nfqueue %d: Config.RangeVerdicts is %t, but the queue was opened with %t: open it again", q.number, cfg.RangeVerdicts, old)
+	}
 	socket := q.cfg().Socket
 	if err := cfg.Socket.CheckUnchanged(socket); err != nil {
 		return q.wrap(fmt.Errorf("Config.Socket.%w", err))
@@ -95,7 +98,7 @@ func (q *Queue) request(c Config, bind bool) error {
 			// Ours already: given to us with conn, or bound by a Request whose
 			// answer was lost. Where its IDs have got to is for a packet to tell.
 			q.counted = false
-			q.strays.Store(true)
+			q.ranges.forbid()
 		}
 		err = q.conn.Request(first.adopt())
 	}

@@ -94,7 +94,7 @@
 // context.Cause; it never returns nil. The queue stays bound, and holds packets
 // for the next Run, until [Queue.Close], which makes everything that waits
 // return net.ErrClosed. The kernel then drops what has no verdict. To lose
-// nothing: take the rule away, cancel Run, call [Queue.Drain], then Close. A rule
+// nothing: take the rule away, cancel Run, call [Queue.SetVerdictAll], then Close. A rule
 // with the bypass flag ("queue flags bypass") lets packets through while no
 // program has the queue.
 //

@@ -89,7 +89,11 @@ func (v *Verdict) append(b []byte, t *Ticket, portID uint32) ([]byte, error) {
 //	| verdict     | ID          |    struct nfqnl_msg_verdict_hdr
 //	+-------------+-------------+
 func (v *Verdict) begin(b []byte, typ nfnl.Type, t *Ticket, portID uint32) []byte {
-	b = nfnl.Begin(b, nfnl.Header{Type: typ, Flags: nfnl.FlagRequest, Seq: t.id, PortID: portID, Resource: t.queue})
+	flags := nfnl.FlagRequest
+	if typ == typeVerdict && portID == ackedPort {
+		flags |= nfnl.FlagAck
+	}
+	b = nfnl.Begin(b, nfnl.Header{Type: typ, Flags: flags, Seq: t.id, PortID: portID, Resource: t.queue})
 	var header [8]byte
 	binary.BigEndian.PutUint32(header[:], v.word())
 	binary.BigEndian.PutUint32(header[4:], t.id)

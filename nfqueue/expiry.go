@@ -147,6 +147,7 @@ func (q *Queue) expireSome() ([]heldPacket, error) {
 	if len(expired) == 0 {
 		return nil, nil
 	}
+	q.waiting.flush()
 	var msgs []byte
 	for _, p := range expired {
 		v := Verdict{plain: p.then}
@@ -159,7 +160,7 @@ func (q *Queue) expireSome() ([]heldPacket, error) {
 		q.waiting.retry(expired)
 		return expired, err
 	}
-	q.waiting.sent(len(expired))
+	q.ranges.answered(len(expired))
 	return expired, nil
 }
 

@@ -16,16 +16,16 @@ func (q *Queue) fallBack(ids []uint32) error {
 		msgs = q.appendFallback(msgs, id)
 	}
 	if err := q.conn.Send(msgs); err != nil {
-		q.strays.Store(true)
 		return fmt.Errorf("verdict: %w", err)
 	}
+	q.ranges.answered(len(ids))
 	return nil
 }
 
 // appendVerdict appends v on a packet, or the fallback and returns why v is
 // refused.
 func (q *Queue) appendVerdict(b []byte, t *Ticket, v *Verdict) ([]byte, error) {
-	b, err := v.append(b, t, 0)
+	b, err := v.append(b, t, q.ranges.port(v))
 	if err != nil {
 		return q.appendRefused(b, t.id), err
 	}

@@ -287,7 +287,7 @@ func TestOnErrorMayCallAnything(t *testing.T) {
 	called := make(chan error, 1)
 	onError := func(error) {
 		err := q.SetVerdict(3, nfqueue.Stop()) // of the batch that tells of the loss
-		err = errors.Join(err, q.TryReceive(q.NewBatch()), q.Drain(nfqueue.Accept()))
+		err = errors.Join(err, q.TryReceive(q.NewBatch()), q.SetVerdictAll(nfqueue.Accept()))
 		q.Stats()
 		called <- errors.Join(err, q.Close())
 	}

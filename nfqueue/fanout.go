@@ -184,14 +184,14 @@ func (qs *Queues) Stats() Stats {
 	return sum
 }
 
-// Drain gives v to all packets that wait in any of the queues; see Queue.Drain.
-func (qs *Queues) Drain(v Verdict) error {
+// SetVerdictAll gives v to all packets that wait in any of the queues; see Queue.SetVerdictAll.
+func (qs *Queues) SetVerdictAll(v Verdict) error {
 	if qs.Len() == 0 {
 		return errNoQueues
 	}
 	var errs []error
 	for _, q := range qs.queues {
-		errs = append(errs, q.Drain(v))
+		errs = append(errs, q.SetVerdictAll(v))
 	}
 	return errors.Join(errs...)
 }

@@ -30,17 +30,14 @@ func (b *Batch) flush() {
 	if len(b.out) == 0 {
 		return
 	}
-	if err := b.send(); err != nil {
-		b.q.strays.Store(true)
-		if b.sendErr == nil {
-			b.sendErr = fmt.Errorf("verdict: %w", err)
-		}
+	if err := b.q.send(b.out, &b.load); err == nil {
+		b.q.ranges.answered(b.run.queued)
+	} else if b.sendErr == nil {
+		b.sendErr = fmt.Errorf("verdict: %w", err)
 	}
-	b.out = b.out[:0]
+	b.run.mine -= b.run.queued
+	b.out, b.run.queued = b.out[:0], 0
 }
-
-// send sends out.
-func (b *Batch) send() error { return b.q.send(b.out, &b.load) }
 
 // send sends verdicts on packets that are l.
 func (q *Queue) send(msgs []byte, l *load) error {
@@ -76,6 +73,15 @@ const (
 // garbage collector can wait.
 func (l *load) short(msgs []byte) bool {
 	return !l.gso && l.packets <= shortPackets && l.bytes+uint64(len(msgs)) <= shortBytes
+}
+
+// flushDecided is flush for others than the batch's goroutine.
+func (b *Batch) flushDecided() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.open {
+		b.flush()
+	}
 }
 
 // startTimer bounds how long verdicts wait for the other handlers.

@@ -243,7 +243,7 @@ func tap(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, wiretap) {
 	w := wiretap{sends: make(chan []byte, 1000)}
 	conn, peer, err := nfnl.Pipe(func(datagram []byte) error {
 		m, _, err := nfnl.Next(datagram)
-		if err == nil && m.Flags&nfnl.FlagAck != 0 {
+		if err == nil && m.Flags&nfnl.FlagAck != 0 && m.Type != verdictType {
 			return w.acknowledge(m)
 		}
 		w.sends <- append([]byte(nil), datagram...)

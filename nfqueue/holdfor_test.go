@@ -376,7 +376,7 @@ func TestVerdictThatIsNotSentLeavesThePacketHeldAsItWas(t *testing.T) {
 	for name, decide := range map[string]func(q *nfqueue.Queue) error{
 		"SetVerdict":     func(q *nfqueue.Queue) error { return q.SetVerdict(1, nfqueue.Drop()) },
 		"SetVerdictUpTo": func(q *nfqueue.Queue) error { return q.SetVerdictUpTo(1, nfqueue.Drop()) },
-		"Drain":          func(q *nfqueue.Queue) error { return q.Drain(nfqueue.Drop()) },
+		"SetVerdictAll":  func(q *nfqueue.Queue) error { return q.SetVerdictAll(nfqueue.Drop()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			q, f := failing(t, nfqueue.Config{})

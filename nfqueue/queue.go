@@ -29,14 +29,15 @@ type Queue struct {
 	proc    proc
 	buffers sync.Pool // of *[]byte, for single verdicts
 
-	// Of the last packet received; guarded by the Conn, which hands out one
-	// message at a time.
-	lastID  uint32
+	// counted says that waiting.newest is the ID of a packet, or that of none before
+	// the first. The Conn guards it, which hands out one message at a time.
 	counted bool
 
-	closed    atomic.Bool  // by Close
-	receivers atomic.Int32 // Runs, and batches between Receive and Send
-	strays    atomic.Bool  // packets may wait that nobody here knows of, from before Open or for want of an answer
+	ranges    *ranges       // nil without Config.RangeVerdicts
+	stopping  chan struct{} // full while a Shutdown is under way
+	closed    atomic.Bool   // by Close
+	receivers atomic.Int32  // Runs, and batches between Receive and Send
+	busy      atomic.Int32  // batches that messages were taken into, and that are not through
 }
 
 // limits returns how much may be held.
@@ -102,6 +103,10 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	q := &Queue{conn: conn, number: cfg.Queue, counted: true, restriction: restrictionOf(conn)}
 	q.waiting.init(q.expire)
 	q.buffers.New = func() any { return new([]byte) }
+	q.stopping = make(chan struct{}, 1)
+	if cfg.RangeVerdicts {
+		q.ranges = new(ranges)
+	}
 	if err := q.configure(cfg, true); err != nil {
 		conn.Unclaim()
 		return nil, fmt.Errorf("nfqueue: open queue %d: %w", q.number, err)
@@ -186,7 +191,7 @@ func (q *Queue) SyscallConn() (syscall.RawConn, error) {
 
 // Close gives the queue back. Everything that waits returns net.ErrClosed. The
 // kernel drops the packets that have no verdict yet; to decide on them, take
-// the rule away and call Drain before. Closing again does nothing.
+// the rule away and call SetVerdictAll before. Closing again does nothing.
 //
 // In a handler that goes for the packets that came with its own too, also those
 // decided already whose verdicts are not sent: no handler is called any more. To

@@ -99,11 +99,12 @@ func (b *Batch) takePacket(m *nfnl.Message, err error) {
 		b.add(p)
 		return
 	case found:
+		b.q.ranges.received()
 		b.news.answer = append(b.news.answer, p.ID)
 		b.news.lost += uint64(b.q.gap(p.ID))
 		b.problems.addPacket(p.ID, 1, err)
 	default:
-		b.q.strays.Store(true)
+		b.q.ranges.forbid()
 		if err == nil {
 			err = errNoHeader
 		}
@@ -127,6 +128,7 @@ func (b *Batch) room() *Packet {
 // add adds the packet in the place that room returned.
 func (b *Batch) add(p *Packet) {
 	b.Packets = b.Packets[:len(b.Packets)+1]
+	b.q.ranges.received()
 	b.news.lost += uint64(b.q.gap(p.ID))
 }
 
@@ -134,19 +136,24 @@ func (b *Batch) add(p *Packet) {
 // IDs in order, also to packets that find no room on the socket. An ID from
 // the past is no gap.
 func (q *Queue) gap(id uint32) uint32 {
-	lost := id - q.lastID - 1
+	lost := id - q.waiting.newest.Load() - 1
 	if !q.counted || lost >= 1<<31 {
 		lost = 0
 	}
-	q.lastID, q.counted = id, true
+	q.waiting.newest.Store(id)
+	q.counted = true
 	return lost
 }
 
 // takeReply notes what the kernel says of a verdict. Answers to requests come
 // here when nobody waits for them: the request was repeated, and had its answer.
 func (b *Batch) takeReply(r nfnl.Reply) {
-	if r.Type != typeVerdict && r.Type != typeVerdictBatch {
+	if r.Type != typeVerdict && r.Type != typeVerdictBatch || r.PortID == allPort {
 		return
+	}
+	acked := r.PortID == ackedPort && r.Type == typeVerdict
+	if acked && (r.Errno == 0 || r.Errno == syscall.ENOENT) {
+		b.q.ranges.answered(1)
 	}
 	switch r.Errno {
 	case 0:
@@ -160,10 +167,12 @@ func (b *Batch) takeReply(r nfnl.Reply) {
 			b.problems.addPacket(r.Seq, n, ErrPacketGone)
 		}
 	case syscall.EPERM, syscall.ENODEV:
-		b.q.strays.Store(true)
+		b.q.ranges.forbid()
 		b.news.fatal = fmt.Errorf("verdict: %w", r.Err())
 	default:
-		b.q.strays.Store(true)
+		if !acked { // else it counts as unanswered until it has the fallback
+			b.q.ranges.forbid()
+		}
 		b.news.refused++
 		b.problems.addPacket(r.Seq, 1, fmt.Errorf("the kernel refused the verdict: %w", r.Err()))
 		if r.Type == typeVerdict && r.PortID != fallbackPort {

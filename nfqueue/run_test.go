@@ -311,11 +311,11 @@ func TestClosedQueueSaysSo(t *testing.T) {
 	}
 	b := q.NewBatch()
 	for name, f := range map[string]func() error{
-		"Run":        func() error { return q.Run(t.Context(), accept) },
-		"Receive":    func() error { return q.Receive(b) },
-		"TryReceive": func() error { return q.TryReceive(b) },
-		"SetVerdict": func() error { return q.SetVerdict(1, nfqueue.Accept()) },
-		"Drain":      func() error { return q.Drain(nfqueue.Drop()) },
+		"Run":           func() error { return q.Run(t.Context(), accept) },
+		"Receive":       func() error { return q.Receive(b) },
+		"TryReceive":    func() error { return q.TryReceive(b) },
+		"SetVerdict":    func() error { return q.SetVerdict(1, nfqueue.Accept()) },
+		"SetVerdictAll": func() error { return q.SetVerdictAll(nfqueue.Drop()) },
 
 		"SetReadDeadline": func() error { return q.SetReadDeadline(time.Now()) },
 	} {

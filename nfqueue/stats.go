@@ -11,7 +11,7 @@ type Stats struct {
 	Bypassed  uint64 // of Lost: let through uninspected, since Config.FailOpen is set
 	Malformed uint64 // messages that could not be parsed
 	Refused   uint64 // verdicts refused, by this package or by the kernel
-	Gone      uint64 // verdicts for packets the kernel no longer had; of equal ones in a row only if none reached a packet
+	Gone      uint64 // verdicts for packets the kernel no longer had; with Config.RangeVerdicts, of a range only if none reached a packet
 	Fallbacks uint64 // packets that got Config.Fallback
 	Expired   uint64 // held packets that got the fallback of HoldFor
 	Held      int    // packets held now

@@ -83,7 +83,8 @@ func (t Ticket) ID() uint32 { return t.id }
 
 // SetVerdict decides on the packet, from any goroutine, at any time until the
 // queue is closed. It may come before the handler has returned; the handler's
-// own verdict is then ignored. It returns ErrDecided if the packet has its
+// own verdict is then ignored. It is sent behind what handlers have returned
+// before; what a Receive loop has put in Batch.Verdicts is given with Send. It returns ErrDecided if the packet has its
 // verdict, and net.ErrClosed once the queue is closed. Where v is refused (see
 // Verdict.WithPayload) the packet gets Config.Fallback and SetVerdict returns
 // why. After any other error the packet still waits.
@@ -125,6 +126,7 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	if err != nil {
 		return q.packetError(t.id, err)
 	}
+	q.waiting.flush()
 	t.flags |= p.flags // by ID nothing was known of it
 	t.length = uint32(p.size)
 	msg := q.buffers.Get().(*[]byte)
@@ -137,9 +139,10 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 		q.waiting.restore(p)
 		return q.packetError(t.id, err)
 	}
-	q.waiting.sent(1)
 	if refused != nil {
+		q.ranges.answered(1)
 		return q.packetError(t.id, fmt.Errorf("got the fallback: %w", refused))
 	}
+	q.ranges.sent(&v)
 	return nil
 }

@@ -1,8 +1,6 @@
 package nfqueue
 
 import (
-	"cmp"
-	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -13,14 +11,9 @@ import (
 // waiting knows which packets a verdict from outside of their handler may
 // answer: those that are held, and those that are in a batch whose handlers
 // are not through. Every packet is taken off it once, by whoever answers it:
-// SetVerdict, the timer of HoldFor, Drain or Close.
+// SetVerdict, the timer of HoldFor, SetVerdictAll, Shutdown or Close.
 type waiting struct {
-	// unsettled counts the packets that are held, or were taken off the list and
-	// whose verdict is not sent yet. While there are any, no verdict may be given
-	// to all packets up to an ID.
-	unsettled atomic.Int64
-
-	newest atomic.Uint32 // ID of the last packet that was listed; written with the lock
+	newest atomic.Uint32 // ID of the last packet received, and so no older than any that is listed
 
 	mu      sync.Mutex
 	held    map[uint32]heldPacket
@@ -29,7 +22,6 @@ type waiting struct {
 	timer   *time.Timer // goes off when the first packet expires
 	expire  func()
 	batches []*Batch
-	listed  bool // a batch has been, so that newest is one's
 	closed  bool
 }
 
@@ -63,7 +55,6 @@ func (w *waiting) hold(p heldPacket, most limits) bool {
 	if len(w.held) >= most.packets || p.size > most.bytes-w.bytes {
 		return false
 	}
-	w.unsettled.Add(1)
 	w.list(p)
 	return true
 }
@@ -106,20 +97,23 @@ func (w *waiting) restore(packets ...heldPacket) {
 	}
 }
 
-// sent says that the verdicts on n packets taken off the list are sent.
-func (w *waiting) sent(n int) { w.unsettled.Add(int64(-n)) }
-
-// add lists the packets of b, as they are now. b's lock is held: who sees them
-// must find the newest among them.
+// add lists the packets of b, as they are now.
 func (w *waiting) add(b *Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	last := b.tickets[len(b.tickets)-1].id
-	if !w.listed || after(last, w.newest.Load()) {
-		w.newest.Store(last) // else another batch has overtaken b
-	}
-	w.listed = true
 	w.batches = append(w.batches, b)
+}
+
+// flush sends what handlers have decided, so that a verdict which is given after
+// that does not overtake it.
+func (w *waiting) flush() {
+	var room [8]*Batch // no allocation for a usual number of Runs
+	w.mu.Lock()
+	batches := append(room[:0], w.batches...)
+	w.mu.Unlock()
+	for _, b := range batches {
+		b.flushDecided()
+	}
 }
 
 // older reports whether a packet came before another; both are on the list, or
@@ -171,26 +165,6 @@ func (w *waiting) claimHeld(id uint32) (heldPacket, *Batch, error) {
 		}
 	}
 	return heldPacket{}, nil, ErrDecided
-}
-
-// ids returns which packets are held, the oldest first.
-func (w *waiting) ids() []uint32 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	newest := w.newest.Load()
-	return slices.SortedFunc(maps.Keys(w.held), func(a, b uint32) int { return cmp.Compare(newest-b, newest-a) })
-}
-
-// take takes those of the packets off the list that are held.
-func (w *waiting) take(ids []uint32) (taken []heldPacket) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, id := range ids {
-		if p, ok := w.unlist(id); ok {
-			taken = append(taken, p)
-		}
-	}
-	return taken
 }
 
 // count returns how many packets, and bytes of them, are held.

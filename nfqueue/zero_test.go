@@ -25,7 +25,7 @@ func wantClosed(t *testing.T, q *nfqueue.Queue) {
 		"TryReceive":      func() error { return q.TryReceive(q.NewBatch()) },
 		"SetVerdict":      func() error { return q.SetVerdict(1, nfqueue.Accept()) },
 		"SetVerdictUpTo":  func() error { return q.SetVerdictUpTo(1, nfqueue.Accept()) },
-		"Drain":           func() error { return q.Drain(nfqueue.Accept()) },
+		"SetVerdictAll":   func() error { return q.SetVerdictAll(nfqueue.Accept()) },
 		"Configure":       func() error { return q.Configure(nfqueue.Config{}) },
 		"KernelStats":     func() error { _, err := q.KernelStats(); return err },
 		"Links":           func() error { _, err := q.Links(); return err },
@@ -61,9 +61,9 @@ func TestZeroQueuesAreNone(t *testing.T) {
 func wantNone(t *testing.T, qs *nfqueue.Queues) {
 	t.Helper()
 	for name, err := range map[string]error{
-		"Run":       qs.Run(context.Background(), accept),
-		"Configure": qs.Configure(nfqueue.Config{}),
-		"Drain":     qs.Drain(nfqueue.Accept()),
+		"Run":           qs.Run(context.Background(), accept),
+		"Configure":     qs.Configure(nfqueue.Config{}),
+		"SetVerdictAll": qs.SetVerdictAll(nfqueue.Accept()),
 	} {
 		if !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s: %v", name, err)

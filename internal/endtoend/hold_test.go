@@ -102,7 +102,7 @@ func TestVerdictBeforeTheHandlerReturnsWins(t *testing.T) {
 }
 
 // Held packets and those that nobody has received yet are let go together.
-func TestDrainDecidesAllThatWaits(t *testing.T) {
+func TestVerdictOnAllThatWaits(t *testing.T) {
 	l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
 	hold, tickets := holder()
 	stop := runQueue(t, l.queue, hold)
@@ -114,12 +114,12 @@ func TestDrainDecidesAllThatWaits(t *testing.T) {
 	send(t, l.from, "c", "d")
 
 	must(t, l.rule.Delete())
-	must(t, l.queue.Drain(nfqueue.Accept()))
+	must(t, l.queue.SetVerdictAll(nfqueue.Accept()))
 	must(t, l.queue.Close())
 	wantReceived(t, l.to, "a", "b", "c", "d")
 }
 
-// Without Drain the kernel drops what waits, and tickets say so.
+// Without a verdict on all the kernel drops what waits, and tickets say so.
 func TestCloseDropsWhatWaits(t *testing.T) {
 	l := newLane(t, ipv4, lab.Output, nfqueue.Config{})
 	hold, tickets := holder()

@@ -28,6 +28,7 @@ type Kernel struct {
 	peer   *nfnl.Peer
 	answer func(nfnl.Message) error
 	mute   atomic.Int32
+	fail   atomic.Pointer[func(datagram []byte) error]
 }
 
 // New returns a connection and the kernel it talks to. Both end with the test.
@@ -61,12 +62,28 @@ func (k *Kernel) Deliver(datagram []byte) {
 // receive buffer is full. What was asked is done all the same.
 func (k *Kernel) LoseAnswers(n int) { k.mute.Store(int32(n)) }
 
+// FailSend makes the kernel ask f before it looks at what is sent to it. With an
+// error the Send fails with that, and none of its messages has arrived. Nil takes f
+// back. f may be called by several goroutines at once.
+func (k *Kernel) FailSend(f func(datagram []byte) error) {
+	if f == nil {
+		k.fail.Store(nil)
+		return
+	}
+	k.fail.Store(&f)
+}
+
 // HangUp closes the kernel's end of the connection.
 func (k *Kernel) HangUp() { k.peer.Close() }
 
 // handle walks a datagram as netlink_rcv_skb and nfnetlink_rcv_msg do: every
 // message on its own, up to the first with a length that cannot be.
 func (k *Kernel) handle(datagram []byte) error {
+	if fail := k.fail.Load(); fail != nil {
+		if err := (*fail)(datagram); err != nil {
+			return err
+		}
+	}
 	for rest := datagram; len(rest) > 0; {
 		var m nfnl.Message
 		var err error

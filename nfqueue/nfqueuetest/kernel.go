@@ -166,6 +166,11 @@ func (k *Kernel) Refuse(f func(nfnl.Message) error) {
 // buffer is full. What was asked is done all the same.
 func (k *Kernel) LoseAnswers(n int) { k.wire.LoseAnswers(n) }
 
+// FailSend makes the kernel ask f before it looks at what is sent to it: with an
+// error the send fails, as with syscall.ENOBUFS when the kernel has no memory, and
+// nothing of it has arrived. Nil takes f back.
+func (k *Kernel) FailSend(f func(datagram []byte) error) { k.wire.FailSend(f) }
+
 // Deliver puts any bytes on the queue's socket, as one datagram.
 func (k *Kernel) Deliver(datagram []byte) { k.wire.Deliver(datagram) }
 

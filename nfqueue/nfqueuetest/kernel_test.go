@@ -118,7 +118,7 @@ func TestQueueThatIsFullTakesNoPacket(t *testing.T) {
 	if !slices.Equal(ids, []uint32{1, 2, 0}) {
 		t.Errorf("IDs %v", ids)
 	}
-	if err := q.Drain(nfqueue.Accept()); err != nil {
+	if err := q.SetVerdictAll(nfqueue.Accept()); err != nil {
 		t.Fatal(err)
 	}
 	if id := k.Enqueue(p); id != 3 {

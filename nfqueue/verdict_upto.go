@@ -5,58 +5,10 @@ import (
 	"iter"
 	"net"
 	"slices"
-
-	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// This file gives one verdict to many packets, with one message of the kernel's
-// NFQNL_MSG_VERDICT_BATCH: to all that wait, up to an ID.
-
-// A run is a row of packets of one batch with the same verdict.
-type run struct {
-	v    plain
-	last uint32 // ID of the last packet
-	n    int
-}
-
-// alone reports whether the caller, a Run that has just received, is the only
-// one with packets that have no verdict: all that wait up to an ID it has are
-// then its own. Somebody who starts to receive later gets later packets.
-func (q *Queue) alone() bool { return !q.strays.Load() && q.receivers.Load() == 1 }
-
-// join gives v to the packet as part of a run. The lock is held.
-func (b *Batch) join(v *plain, id uint32) {
-	if b.run.n > 0 && b.run.v != *v {
-		b.endRun()
-	}
-	if b.run.n == 0 {
-		b.run.v = *v
-	}
-	b.run.last = id
-	b.run.n++
-}
-
-// endRun adds the verdicts of the run to out. The lock is held.
-func (b *Batch) endRun() {
-	v := Verdict{plain: b.run.v}
-	switch t := (&Ticket{id: b.run.last, queue: b.q.number}); b.run.n {
-	case 0:
-		return
-	case 1:
-		b.out, _ = v.append(b.out, t, 0) // fits any, no error
-	default:
-		b.out = v.appendUpTo(b.out, t, b.run.n)
-	}
-	b.run.n = 0
-}
-
-// appendUpTo appends the message that gives v to all packets that wait, up to
-// and including t's: n, as far as is known. That stands in for a port ID, which
-// the kernel ignores but echoes when it finds none of them.
-func (v *Verdict) appendUpTo(b []byte, t *Ticket, n int) []byte {
-	start := len(b)
-	return nfnl.End(v.begin(b, typeVerdictBatch, t, uint32(n)), start)
-}
+// This file gives one verdict to all packets that wait, up to an ID, with one
+// message of the kernel's NFQNL_MSG_VERDICT_BATCH.
 
 // SetVerdictUpTo decides on every packet without a verdict up to and including
 // the one with the ID: on held ones, on those that a handler has or is yet to
@@ -106,7 +58,7 @@ func (q *Queue) decideUpTo(r *reach, v *Verdict, again bool) error {
 		q.waiting.restore(claimed...)
 		return fmt.Errorf("packets up to %d: %w", r.last, err)
 	}
-	q.waiting.sent(len(claimed))
+	q.ranges.answered(len(claimed))
 	return nil
 }
 
@@ -115,6 +67,7 @@ func (q *Queue) decideUpTo(r *reach, v *Verdict, again bool) error {
 // that one there may be packets that do not, for IDs wrap.
 type reach struct {
 	w       *waiting
+	all     bool   // whatever the ID
 	last    uint32 // the ID
 	stop    uint32 // of the packet to stop at
 	stopped bool   // there is such a packet
@@ -130,7 +83,7 @@ func (r *reach) see(id uint32) {
 // has reports whether the packet, which waits, gets the verdict. All must have
 // been seen.
 func (r *reach) has(id uint32) bool {
-	return !after(id, r.last) && (!r.stopped || r.w.older(id, r.stop))
+	return r.all || !after(id, r.last) && (!r.stopped || r.w.older(id, r.stop))
 }
 
 // claimUpTo takes the packets that r reaches off the list.
@@ -208,7 +161,7 @@ func (b *Batch) claimUpTo(claimed []heldPacket, r *reach) []heldPacket {
 	for i := range b.undecided() {
 		if t := &b.tickets[i]; r.has(t.id) {
 			b.early[i] = true
-			b.q.waiting.unsettled.Add(1)
+			b.run.mine--
 			claimed = append(claimed, t.held())
 		}
 	}

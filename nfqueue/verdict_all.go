@@ -1,0 +1,92 @@
+package nfqueue
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// SetVerdictAll gives v to every packet that waits in the kernel: on held ones,
+// on those that a handler has or is yet to get, on those not received yet, and on
+// those that another program received from the same socket before. It overrides
+// decisions that are under way. v can have a mark and a priority, but nothing that
+// fits only some packets.
+//
+// It returns nil only when nothing waits any more. Take the rule away first: where
+// packets keep coming for a second, or come back (Repeat), it returns an error.
+//
+// What was not received yet comes to a handler all the same, as with
+// SetVerdictUpTo.
+func (q *Queue) SetVerdictAll(v Verdict) error {
+	q = q.orClosed()
+	if !v.fitsAny() {
+		return fmt.Errorf("nfqueue %d: all packets: %v is no verdict for many packets", q.number, v)
+	}
+	if _, err := q.decideAll(&v, allPatience); err != nil {
+		return q.wrap(fmt.Errorf("all packets: %w", err))
+	}
+	return nil
+}
+
+// allPatience is for how long SetVerdictAll answers packets that keep coming.
+const allPatience = time.Second
+
+var errKeepComing = errors.New("packets keep coming: take the rule away first")
+
+// decideAll gives v to all packets that wait, until there are none or, from the
+// second time on, patience is over. It returns how many of them had been received.
+func (q *Queue) decideAll(v *Verdict, patience time.Duration) (n int, err error) {
+	q.answering.Lock()
+	defer q.answering.Unlock()
+	r := reach{w: &q.waiting, all: true}
+	for start, again := time.Now(), false; ; again = true {
+		if again && time.Since(start) > patience {
+			return n, errKeepComing
+		}
+		claimed, err := q.waiting.claimUpTo(&r)
+		if err != nil {
+			return n, err
+		}
+		found, err := q.answerAll(v)
+		if err != nil {
+			q.waiting.restore(claimed...)
+			return n, err
+		}
+		q.ranges.answered(len(claimed))
+		n += len(claimed)
+		if !found && len(claimed) == 0 {
+			return n, nil
+		}
+	}
+}
+
+// everyID are two IDs of which no ID is after both, whatever IDs packets have: the
+// oldest packet always gets a verdict up to one of the two (nfq_id_after). Where
+// neither finds a packet there was none.
+var everyID = [...]uint32{1 << 30, 3 << 30}
+
+// allPort is the port ID in the requests of answerAll, which the kernel ignores
+// and echoes: other answers to a range verdict are not taken for theirs.
+const allPort = 1 << 31
+
+// answerAll gives v to all packets that wait in the kernel, and reports whether
+// there were any.
+func (q *Queue) answerAll(v *Verdict) (found bool, err error) {
+	for _, id := range everyID {
+		m, _, err := nfnl.Next(v.appendUpTo(nil, &Ticket{id: id, queue: q.number}, 0))
+		if err != nil {
+			return false, err
+		}
+		m.PortID = allPort
+		switch err := q.conn.Request(m); {
+		case err == nil:
+			found = true
+		case !errors.Is(err, syscall.ENOENT): // which the kernel answers if there is none
+			return found, err
+		}
+	}
+	return found, nil
+}
