@@ -5,155 +5,151 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
+
+	"github.com/nfpacket/nfpacket/internal/ipheader"
 )
 
-// A Flow is who sends a packet to whom, as its IP header says. The zero Flow
-// is that of a packet without one.
+// A Flow is what a packet's IP and transport headers say: who sends it to whom,
+// and where in it the data begins. The zero Flow is that of a packet without an
+// IP header.
+//
+// A field is zero if the protocol does not have it, or if the packet was
+// truncated before it. A fragment other than the first has no transport header.
+// What lies behind the end of the packet, as the padding of an Ethernet frame
+// does, is not looked at.
 type Flow struct {
-	// Src and Dst have port 0 where the protocol has no ports, the packet is a
-	// fragment other than the first, or was cut before them.
+	// Src and Dst have the ports of TCP, UDP, UDP-Lite, SCTP and DCCP, and port 0
+	// for other protocols.
 	Src, Dst netip.AddrPort
 
 	// Protocol is the number of what follows the IP headers, for example 6 for
-	// TCP.
+	// TCP. The extension headers of IPv6 are skipped, AH too, as by connection
+	// tracking and ip6tables; nft's "meta l4proto" stops at AH.
 	Protocol uint8
 
 	// Length is the whole packet's, in bytes, which may be more than is at
-	// hand. It is 0 where the header does not tell: in packets above 64 KiB.
+	// hand. It is 0 where the header does not say: in packets above 64 KiB.
 	Length int
+
+	// TransportOffset is where the transport header begins, and PayloadOffset where
+	// the data behind it does, in bytes from the start of the packet. The latter is
+	// known for the protocols that have ports, ICMP and ICMPv6.
+	TransportOffset, PayloadOffset int
+
+	TCPFlags TCPFlags
+
+	// ICMPType and ICMPCode are those of ICMP and ICMPv6. ICMPID is the identifier
+	// of an echo request or reply.
+	ICMPType, ICMPCode uint8
+	ICMPID             uint16
+
+	// FragmentOffset is where the data of a fragment belongs in its datagram, in
+	// bytes; MoreFragments says that it is not the last. Both are zero for a packet
+	// that is no fragment.
+	FragmentOffset int
+	MoreFragments  bool
 }
 
-// ParseFlow reads the IP headers that payload starts with, up to the ports.
-// Nothing is checked that it does not need, and a packet that was cut has as
-// much of a Flow as is there. It returns false if there is no IPv4 or IPv6
-// header. It does not allocate, and keeps nothing of payload.
+// ParseFlow reads the headers that payload starts with. It does not validate the
+// packet. It returns false if there is no IPv4 or IPv6 header. It does not
+// allocate, and keeps nothing of payload.
 func ParseFlow(payload []byte) (Flow, bool) {
-	if len(payload) == 0 {
+	h, ok := ipheader.Parse(payload)
+	if !ok {
 		return Flow{}, false
 	}
-	switch payload[0] >> 4 {
-	case 4:
-		return parseFlow4(payload)
-	case 6:
-		return parseFlow6(payload)
+	f := Flow{
+		Protocol:        h.Protocol,
+		Length:          h.Length,
+		TransportOffset: h.Transport,
+		FragmentOffset:  h.FragmentOffset,
+		MoreFragments:   h.MoreFragments,
 	}
-	return Flow{}, false
-}
-
-const (
-	ipv4Len = 20 // without options
-	ipv6Len = 40 // without extension headers
-)
-
-// parseFlow4 reads an IPv4 packet.
-//
-//	 0           2        4            6              8    9        10   12       16
-//	| IHL, ToS  | length | identity   | flags, offset| TTL| protocol| sum| source | destination
-func parseFlow4(b []byte) (Flow, bool) {
-	if len(b) < ipv4Len {
-		return Flow{}, false
-	}
-	n := int(b[0]&0xf) * 4
-	if n < ipv4Len {
-		return Flow{}, false
-	}
-	f := Flow{Protocol: b[9], Length: int(binary.BigEndian.Uint16(b[2:]))}
+	f.PayloadOffset, _ = h.Data(payload)
 	var src, dst uint16
-	if offset := binary.BigEndian.Uint16(b[6:]) & 0x1fff; offset == 0 && n <= len(b) {
-		src, dst = ports(f.Protocol, b[n:])
+	if h.Transport > 0 {
+		src, dst = f.readTransport(payload[h.Transport:h.End])
 	}
-	f.Src = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[12:])), src)
-	f.Dst = netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[16:])), dst)
+	f.Src, f.Dst = addrPort(h.Src, src), addrPort(h.Dst, dst)
 	return f, true
 }
 
-// parseFlow6 reads an IPv6 packet.
-//
-//	 0                4        6             7          8        24
-//	| class, label   | length | next header | hop limit| source | destination
-func parseFlow6(b []byte) (Flow, bool) {
-	if len(b) < ipv6Len {
-		return Flow{}, false
+// addrPort returns an address of 4 or 16 bytes with a port.
+func addrPort(address []byte, port uint16) netip.AddrPort {
+	if len(address) == 4 {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(address)), port)
 	}
-	var f Flow
-	if n := int(binary.BigEndian.Uint16(b[4:])); n > 0 {
-		f.Length = ipv6Len + n
-	}
-	proto, rest := skipExtensions(b[6], b[ipv6Len:])
-	src, dst := ports(proto, rest)
-	f.Protocol = proto
-	f.Src = netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[8:])), src)
-	f.Dst = netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[24:])), dst)
-	return f, true
+	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(address)), port)
 }
 
-// Protocol numbers: IPPROTO_ of linux/in.h, NEXTHDR_ of net/ipv6.h.
-const (
-	protoHopByHop     = 0
-	protoICMP         = 1
-	protoTCP          = 6
-	protoUDP          = 17
-	protoRouting      = 43
-	protoFragment     = 44
-	protoICMPv6       = 58
-	protoDestinations = 60
-	protoSCTP         = 132
-	protoUDPLite      = 136
-)
-
-// skipExtensions returns the first protocol in b that is no extension header
-// of IPv6, and what follows. In a fragment other than the first, or where b
-// ends, nothing follows.
+// readTransport reads the start of a transport header, as much of it as is in b,
+// and returns its ports.
 //
-//	| next header | length, in units of 8 bytes after the first 8 | ... |
-func skipExtensions(proto uint8, b []byte) (uint8, []byte) {
-	for {
-		switch proto {
-		case protoHopByHop, protoRouting, protoDestinations, protoFragment:
-		default:
-			return proto, b
+//	           0             2                  4                 13
+//	ports     | source      | destination      | ...   TCP:      | flags |
+//	ICMP      | type, code  | checksum         | identifier | ...
+func (f *Flow) readTransport(b []byte) (src, dst uint16) {
+	switch f.Protocol {
+	case ipheader.TCP:
+		if len(b) > 13 {
+			f.TCPFlags = TCPFlags(b[13])
 		}
-		if len(b) < 8 {
-			return proto, nil
-		}
-		n := 8
-		if proto != protoFragment { // there the length is reserved
-			n += int(b[1]) * 8
-		} else if binary.BigEndian.Uint16(b[2:])&0xfff8 != 0 {
-			return b[0], nil
-		}
-		if n > len(b) {
-			return b[0], nil
-		}
-		proto, b = b[0], b[n:]
-	}
-}
-
-// ports returns the ports at the start of b, if the protocol has any.
-func ports(proto uint8, b []byte) (src, dst uint16) {
-	switch proto {
-	case protoTCP, protoUDP, protoUDPLite, protoSCTP:
-		if len(b) >= 4 {
-			return binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
-		}
+		return ports(b)
+	case ipheader.UDP, ipheader.UDPLite, ipheader.SCTP, ipheader.DCCP:
+		return ports(b)
+	case ipheader.ICMP, ipheader.ICMPv6:
+		f.readICMP(b)
 	}
 	return 0, 0
 }
 
+// ports returns the ports at the start of b, if they are there.
+func ports(b []byte) (src, dst uint16) {
+	if len(b) < 4 {
+		return 0, 0
+	}
+	return binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+}
+
+// readICMP reads the start of a message of ICMP or ICMPv6.
+func (f *Flow) readICMP(b []byte) {
+	const (
+		echoReply4, echo4 = 0, 8     // ICMP_ECHOREPLY, ICMP_ECHO of linux/icmp.h
+		echo6, echoReply6 = 128, 129 // ICMPV6_ECHO_REQUEST, _REPLY of linux/icmpv6.h
+	)
+	if len(b) < 2 {
+		return
+	}
+	f.ICMPType, f.ICMPCode = b[0], b[1]
+	echo := f.ICMPType == echo4 || f.ICMPType == echoReply4
+	if f.Protocol == ipheader.ICMPv6 {
+		echo = f.ICMPType == echo6 || f.ICMPType == echoReply6
+	}
+	if echo && len(b) >= 6 {
+		f.ICMPID = binary.BigEndian.Uint16(b[4:])
+	}
+}
+
+// IsFragment reports whether the packet is a part of a datagram only.
+func (f Flow) IsFragment() bool { return f.FragmentOffset != 0 || f.MoreFragments }
+
 // ProtocolName returns the name of f.Protocol, or its number.
 func (f Flow) ProtocolName() string {
 	switch f.Protocol {
-	case protoICMP:
+	case ipheader.ICMP:
 		return "icmp"
-	case protoTCP:
+	case ipheader.TCP:
 		return "tcp"
-	case protoUDP:
+	case ipheader.UDP:
 		return "udp"
-	case protoICMPv6:
+	case ipheader.DCCP:
+		return "dccp"
+	case ipheader.ICMPv6:
 		return "icmpv6"
-	case protoSCTP:
+	case ipheader.SCTP:
 		return "sctp"
-	case protoUDPLite:
+	case ipheader.UDPLite:
 		return "udplite"
 	}
 	return strconv.Itoa(int(f.Protocol))
@@ -178,4 +174,31 @@ func (f Flow) protocol() string {
 		return "protocol " + name
 	}
 	return name
+}
+
+// TCPFlags is the set of flags in a TCP header.
+type TCPFlags uint8
+
+// The flags, as in include/net/tcp.h.
+const (
+	TCPFin TCPFlags = 1 << iota // TCPHDR_FIN
+	TCPSyn                      // TCPHDR_SYN
+	TCPRst                      // TCPHDR_RST
+	TCPPsh                      // TCPHDR_PSH
+	TCPAck                      // TCPHDR_ACK
+	TCPUrg                      // TCPHDR_URG
+	TCPEce                      // TCPHDR_ECE
+	TCPCwr                      // TCPHDR_CWR
+)
+
+// String returns the names of the flags that are set as nft writes them, for
+// example "syn,ack".
+func (f TCPFlags) String() string {
+	var names []string
+	for i, name := range [...]string{"fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"} {
+		if f&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ",")
 }
