@@ -1,8 +1,8 @@
 package nflog_test
 
 import (
-	"context"
 	"errors"
+	"net"
 	"os"
 	"strings"
 	"syscall"
@@ -35,8 +35,8 @@ func handedOver(t *testing.T) (*nfnl.Conn, *nflogtest.Kernel) {
 func adopt(t *testing.T, cfg nflog.Config) (*nflog.Reader, *nflogtest.Kernel) {
 	t.Helper()
 	conn, k := handedOver(t)
-	cfg.Groups, cfg.Adopt = []uint16{5, 6}, true
-	r, err := nflog.OpenConn(conn, cfg)
+	cfg.Groups = []uint16{5, 6}
+	r, err := nflog.AdoptConn(conn, cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,13 +48,13 @@ func TestAdoptAsksNothingOfTheKernel(t *testing.T) {
 	var o told
 	conn, k := handedOver(t)
 	if _, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5, 6}}); !errors.Is(err, os.ErrPermission) {
-		t.Errorf("without Adopt: error %v", err)
+		t.Errorf("OpenConn: error %v", err)
 	}
 	k.Refuse(func(m nfnl.Message) error {
 		t.Errorf("the kernel was asked: %+v", m)
 		return nil
 	})
-	r, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5, 6}, Adopt: true, CopyRange: 1, OnError: o.onError})
+	r, err := nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{5, 6}, CopyRange: 1, OnError: o.onError}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,45 +74,64 @@ func TestAdoptAsksNothingOfTheKernel(t *testing.T) {
 	wantStats(t, r, 3, 7, 0)
 }
 
-func TestCancelledLoopOfAnAdoptedGroup(t *testing.T) {
-	var o told
-	r, k := adopt(t, nflog.Config{OnError: o.onError})
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errCause)
-	for range 2 {
-		k.Log(packets("ab")...)
-		k.Log(packets("c")...)
-		if s, err := all(ctx, r); s != "abc" || err != errCause {
-			t.Errorf("got %q and %v", s, err)
-		}
-		if !k.Bound(5) || !k.Bound(6) {
-			t.Error("a group was unbound")
-		}
+// A Reader that was killed had received packets up to number 106 of group 5, and
+// had recorded those up to 103.
+func TestAdoptCountsFromTheLastNumber(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		last map[uint16]uint32
+		lost uint64
+	}{
+		{"not known", nil, 0},
+		{"of another group", map[uint16]uint32{6: 3}, 0},
+		{"known", map[uint16]uint32{5: 103}, 3},
+		{"all was recorded", map[uint16]uint32{5: 106}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var o told
+			conn, k := handedOver(t)
+			k.Lose(5, 107)
+			r, err := nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{5, 6}, OnError: o.onError}, c.last)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			k.Log(packets("a")...)
+			next(t, r, 1)
+			if n := losses(t, &o); (c.lost == 0) != (n == nil) || c.lost > 0 && n[0] != c.lost {
+				t.Errorf("OnError was told of %d", n)
+			}
+			if s := r.GroupStats(5); s.Lost != c.lost || s.Packets != 1 {
+				t.Errorf("stats of the group %+v", s)
+			}
+		})
 	}
-	if errs := o.take(); errs != nil {
-		t.Errorf("OnError was told %v", errs)
+	conn, _ := handedOver(t)
+	if _, err := nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{5}}, map[uint16]uint32{7: 1}); err == nil || !strings.Contains(err.Error(), "group 7") {
+		t.Errorf("a group that is not in Config.Groups: %v", err)
 	}
 }
 
-// TestCancelledLoopThatCannotUnbindEnds has packets that come as fast as they
-// are yielded.
-func TestCancelledLoopThatCannotUnbindEnds(t *testing.T) {
+func TestShutdownLeavesAdoptedGroupsBound(t *testing.T) {
 	r, k := adopt(t, nflog.Config{})
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errCause)
-	k.Log(packets("a")...)
-	got := ""
-	for p, err := range r.Packets(ctx) {
-		if err != nil {
-			break
-		}
-		if got += string(p.Payload); len(got) > 10 {
-			t.Fatal("there is no end")
-		}
-		k.Log(packets("b")...)
+	k.Refuse(nil)
+	k.Log(packets("abc")...)
+	next(t, r, 1)
+	b := r.NewBatch()
+	tryReceive(t, r, b)
+	k.Log(packets("d")...)
+	down := shutdown(t, r)
+	if s := receive(t, r, b); s != "d" {
+		t.Errorf("got %q", s)
 	}
-	if got != "a" {
-		t.Errorf("got %q", got)
+	if err := r.Receive(b); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("then %v", err)
+	}
+	if err := down(); err != nil {
+		t.Error(err)
+	}
+	if !k.Bound(5) || !k.Bound(6) {
+		t.Error("a group was unbound")
 	}
 }
 
@@ -131,9 +150,6 @@ func TestConfigureOfAnAdoptedGroup(t *testing.T) {
 	if err := r.Configure(cfg); err != nil {
 		t.Fatal(err)
 	}
-	if !r.Granted().Adopt {
-		t.Error("Configure forgot that the groups are adopted")
-	}
 	k.Log(nflog.Packet{Payload: []byte("bc")})
 	if s := next(t, r, 1); s != "b" {
 		t.Errorf("got %q", s)
@@ -146,10 +162,4 @@ func TestAdoptTakesTheLongestDatagrams(t *testing.T) {
 		tlv(99, make([]byte, 65000)...), tlv(9, make([]byte, 65000)...)).Append(nil))
 	receive(t, r, r.NewBatch())
 	wantStats(t, r, 1, 0, 0)
-}
-
-func TestOpenAdoptsNothing(t *testing.T) {
-	if _, err := nflog.Open(nflog.Config{Groups: []uint16{5}, Adopt: true}); err == nil || !strings.Contains(err.Error(), "Config.Adopt") {
-		t.Errorf("error %v", err)
-	}
 }

@@ -91,6 +91,7 @@ func (b *buffer) takePacket(g *group, m *nfnl.Message, err error) {
 		return
 	}
 	b.add(p)
+	g.packets.Add(1)
 }
 
 // takeRun takes the packets at the beginning of msgs, the messages of a datagram
@@ -116,6 +117,9 @@ func (b *buffer) takeRun(msgs []byte) (rest []byte, taken int) {
 		taken++
 		msgs = msgs[min(align(n), len(msgs)):]
 	}
+	if taken > 0 {
+		g.packets.Add(uint64(taken))
+	}
 	b.taken += taken
 	return msgs, taken
 }
@@ -138,10 +142,11 @@ func (b *buffer) add(p *Packet) {
 	}
 }
 
-// lose notes how many packets of g were lost before the one numbered seq.
+// lose counts how many packets of g were lost before the one numbered seq.
 func (b *buffer) lose(g *group, seq uint32) {
 	if n := g.gap(seq); n > 0 {
-		b.news.lost = append(b.news.lost, loss{g.number, uint64(n)})
+		g.lost.Add(uint64(n))
+		b.news.lose(g.number, n)
 	}
 }
 

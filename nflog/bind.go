@@ -3,10 +3,11 @@ package nflog
 import (
 	"errors"
 	"syscall"
+
+	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// This file binds groups and unbinds them. r.mu is held, or nobody else has r
-// yet.
+// This file binds groups and unbinds them.
 
 // bind binds all groups and sets them up, or none; it returns the one that was
 // refused.
@@ -14,68 +15,79 @@ func (r *Reader) bind(c Config) (refused *group, err error) {
 	for i := range r.groups {
 		g := &r.groups[i]
 		if err := r.bindGroup(g, c); err != nil {
-			r.giveBack(r.groups[:i])
+			r.unbind(r.groups[:i])
 			return g, err
 		}
 	}
-	r.bound = true
 	return nil, nil
 }
 
-// bindGroup binds one group.
+// bindGroup binds one group, whose packets are numbered from 0 on then.
 func (r *Reader) bindGroup(g *group, c Config) error {
-	unknown := uint32(0)
-	if r.collecting > 0 {
-		unknown = 1 // packets numbered by the old binding may come behind this
-	}
-	g.restart(unknown)
+	g.own, g.next, g.counted = true, 0, true
 	err := r.conn.Request(c.bind(g.number))
 	if errors.Is(err, syscall.EBUSY) {
 		// Ours already: given to us with the connection, or bound by a Request
-		// whose answer was lost.
-		if err = r.adopt(g); err == nil {
+		// whose answer was lost. Where its numbers have got to is not known, and its
+		// buffer may be the largest.
+		g.own, g.counted = false, false
+		if err = r.growToLongest(); err == nil {
 			err = r.conn.Request(c.change(g.number))
 		}
 	}
 	return err
 }
 
-// adopt says that the socket has the group already. Where its numbers have got
-// to is for a packet to tell, and its buffer may be the largest.
-func (r *Reader) adopt(g *group) error {
-	g.restart(1)
+// growToLongest makes room for what a group may send that another has set up.
+func (r *Reader) growToLongest() error {
 	return r.conn.GrowBuffers(slotSize(maxBufferSize, maxCopyRange))
 }
 
-// giveBack undoes bindGroup, where it can.
-func (r *Reader) giveBack(groups []group) {
-	for i := range groups {
-		if g := &groups[i]; !g.adopted() {
-			r.conn.Request(Config{}.Unbind(g.number))
+// unbindAtOnce is how many groups one system call unbinds, with room made on the
+// socket before for what the kernel has collected in them.
+const unbindAtOnce = 64
+
+// unbind gives those of the groups back that the Reader has bound, which makes
+// the kernel deliver what it has collected. The group bound last is first, for
+// that is where the kernel begins to look (instance_lookup). The kernel refuses
+// either all groups or none, for want of privilege, so only one of many answers.
+func (r *Reader) unbind(groups []group) error {
+	for end := len(groups); end > 0; end -= unbindAtOnce {
+		if err := r.conn.Buffer(); err != nil {
+			return err
+		}
+		if err := r.unbindSome(groups[max(end-unbindAtOnce, 0):end]); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-// unbind gives the groups back, which makes the kernel deliver what it has
-// collected. It reports whether they all are.
-func (r *Reader) unbind() (bool, error) {
-	// Make room for that: what a full socket loses now, no number tells.
-	if err := r.conn.Buffer(); err != nil || r.cfg().Adopt {
-		return false, err
+// unbindSome is unbind for as many as one system call takes.
+func (r *Reader) unbindSome(groups []group) error {
+	var last nfnl.Message
+	var msgs []byte
+	for i := len(groups) - 1; i >= 0; i-- {
+		if !groups[i].own {
+			continue
+		}
+		if last.Type != 0 {
+			msgs = last.Append(msgs)
+		}
+		last = Config{}.Unbind(groups[i].number)
+		last.Flags = nfnl.FlagRequest
 	}
-	for i := range r.groups {
-		err := r.conn.Request(Config{}.Unbind(r.groups[i].number))
-		if errors.Is(err, syscall.ENODEV) {
-			continue // done by a Request whose answer was lost
-		}
-		if errors.Is(err, syscall.EPERM) {
-			return false, nil // what is open is ours to read, without privilege
-		}
-		if err != nil {
-			r.bound = i == 0 // else the next receive binds what is missing
-			return false, err
+	if last.Type == 0 {
+		return nil
+	}
+	if len(msgs) > 0 {
+		if err := r.conn.Send(msgs); err != nil {
+			return err
 		}
 	}
-	r.bound = false
-	return true, nil
+	err := r.conn.Request(last)
+	if errors.Is(err, syscall.ENODEV) {
+		return nil // done by a Request whose answer was lost
+	}
+	return err
 }

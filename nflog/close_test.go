@@ -63,27 +63,6 @@ func TestCloseEndsTheLoop(t *testing.T) {
 			t.Errorf("got %q and %v", got, last)
 		}
 	})
-	t.Run("in the body, once it is cancelled", func(t *testing.T) {
-		r, k := open(t, nflog.Config{})
-		ctx, cancel := context.WithCancelCause(t.Context())
-		defer cancel(nil)
-		k.Log(packets("ab")...)
-		k.Collect(packets("cd")...)
-		var got string
-		var last error
-		for p, err := range r.Packets(ctx) {
-			if last = err; err != nil {
-				break
-			}
-			cancel(errCause)
-			if got += string(p.Payload); len(got) == 3 {
-				r.Close()
-			}
-		}
-		if got != "abc" || last != errCause {
-			t.Errorf("got %q and %v", got, last)
-		}
-	})
 	t.Run("in OnError", func(t *testing.T) {
 		var r *nflog.Reader
 		opened, k := open(t, nflog.Config{OnError: func(error) { r.Close() }})

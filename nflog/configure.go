@@ -1,10 +1,9 @@
 package nflog
 
 import (
-	"errors"
 	"fmt"
+	"net"
 	"slices"
-	"syscall"
 
 	"github.com/nfpacket/nfpacket/nfnl"
 )
@@ -15,9 +14,9 @@ import (
 // a loop, beside one, or with nobody receiving. No packet is lost by it. Those
 // that the kernel has collected already keep their copy range and fields, and
 // may wait as long as the Collect of before has it. Batch applies to loops and
-// Batches that begin later, and Adopt stays as it was. Groups cannot change, nor
-// Socket, whose fields must be zero or what they were at Open. After an error
-// everything is as it was. It needs the privilege that Open does.
+// Batches that begin later. Groups cannot change, nor Socket, whose fields must be
+// zero or what they were at Open. After an error everything is as it was. It needs
+// the privilege that Open does, also after AdoptConn.
 //
 // cfg is the whole of it: a field that is zero, such as OnError, becomes the
 // default. To change one field keep your own Config, change that in it, and give
@@ -30,25 +29,30 @@ func (r *Reader) Configure(cfg Config) error {
 	if err := r.sameGroups(cfg.Groups); err != nil {
 		return r.wrap(err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.configuring.Lock()
+	defer r.configuring.Unlock()
+	if r.stopping.Load() {
+		return r.wrap(net.ErrClosed)
+	}
 	old := r.cfg()
 	if err := cfg.Socket.CheckUnchanged(old.Socket); err != nil {
 		return r.wrap(fmt.Errorf("Config.Socket.%w", err))
 	}
-	cfg.Groups, cfg.Adopt, cfg.Socket = old.Groups, old.Adopt, old.Socket
+	cfg.Groups, cfg.Socket = old.Groups, old.Socket
 	if err := r.configure(cfg, r.change); err != nil {
 		return r.wrap(fmt.Errorf("configure %w", err))
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.idle = nil // they may have another size
 	return nil
 }
 
 // sameGroups refuses groups that are not those of r, in any order.
 func (r *Reader) sameGroups(groups []uint16) error {
-	same := len(groups) == len(r.groups)
-	for i := range r.groups {
-		same = same && slices.Contains(groups, r.groups[i].number)
+	same := len(groups) == len(r.groups) // and each is there once
+	for _, n := range groups {
+		same = same && r.index[n] != nil
 	}
 	if !same {
 		return fmt.Errorf("Config.Groups is %d, not what is open: open those instead", groups)
@@ -57,8 +61,8 @@ func (r *Reader) sameGroups(groups []uint16) error {
 }
 
 // Granted returns the configuration in force: with the defaults filled in and,
-// if Config.BestEffort is set, without what the kernel lacks. With Config.Adopt
-// it is what OpenConn was given, until Configure changes it. For the kernel's
+// if Config.BestEffort is set, without what the kernel lacks. After AdoptConn it
+// is what that was given, until Configure changes it. For the kernel's
 // default BufferSize it has the least that can be asked for. It is for looking
 // at: as the start of a Config for Configure it would keep defaults that depend
 // on other fields, such as CopyRange on MetadataOnly and Batch on Threshold.
@@ -67,22 +71,6 @@ func (r *Reader) Granted() Config {
 	c.Groups = slices.Clone(c.Groups)
 	c.BufferSize = max(c.BufferSize, minBufferSize())
 	return c
-}
-
-// open binds the groups, or finds them bound.
-func (r *Reader) open(cfg Config) error {
-	if !cfg.Adopt {
-		return r.configure(cfg, r.bind)
-	}
-	cfg = cfg.withDefaults()
-	r.config.Store(&cfg)
-	r.bound = true
-	for i := range r.groups {
-		if err := r.adopt(&r.groups[i]); err != nil {
-			return fmt.Errorf("group %d: %w", r.groups[i].number, err)
-		}
-	}
-	return nil
 }
 
 // configure makes the kernel take cfg, or as much of it as Config.BestEffort
@@ -117,14 +105,11 @@ func (c Config) choices() []Config {
 	return []Config{c, without}
 }
 
-// change sets up all groups, or none. r.mu is held. Groups that are not bound,
-// for a loop was cancelled, get c when they are; the kernel looks at its flags
-// all the same (nfulnl_recv_config).
+// change sets up all groups, or none.
 func (r *Reader) change(c Config) (refused *group, err error) {
 	for i := range r.groups {
 		g := &r.groups[i]
-		err := r.conn.Request(c.change(g.number))
-		if err != nil && (r.bound || !errors.Is(err, syscall.ENODEV)) {
+		if err := r.conn.Request(c.change(g.number)); err != nil {
 			for j := range i {
 				r.conn.Request(r.cfg().change(r.groups[j].number))
 			}

@@ -176,37 +176,6 @@ func TestConfigureFromAnywhere(t *testing.T) {
 	})
 }
 
-func TestConfigureWhileUnbound(t *testing.T) {
-	r, k := open(t, nflog.Config{})
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	all(ctx, r)
-	if k.Bound(5) {
-		t.Fatal("still bound")
-	}
-	if err := r.Configure(nflog.Config{Groups: []uint16{5}, CopyRange: 1}); err != nil {
-		t.Fatal(err)
-	}
-	if k.Bound(5) {
-		t.Error("Configure has bound the group")
-	}
-	got := background(t, func() error {
-		if s := next(t, r, 1); s != "a" {
-			t.Errorf("got %q", s)
-		}
-		return nil
-	})
-	parked(t, 1)
-	k.Log(nflog.Packet{Payload: []byte("abc")})
-	got()
-
-	all(ctx, r)
-	withoutConntrack(k)
-	if err := r.Configure(nflog.Config{Groups: []uint16{5}, Conntrack: true}); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("error %v, want what a bound group says", err)
-	}
-}
-
 func TestAfterAnErrorOfConfigureAllIsAsItWas(t *testing.T) {
 	groups := []uint16{5, 6, 7}
 	r, k := open(t, nflog.Config{Groups: groups, CopyRange: 2})

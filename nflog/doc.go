@@ -53,11 +53,16 @@
 // # Loss
 //
 // A program that reads too slowly loses packets, whole datagrams of them, and
-// the kernel says nothing. Sequence numbers tell: Config.OnError gets an
-// *nfnl.OverrunError for every gap, and [Stats] counts the packets exactly. A
-// gap shows when the next packet of the group comes, so of the last packets
+// the kernel reports nothing. Sequence numbers show it: Config.OnError gets an
+// *nfnl.OverrunError with the group, once for each receive that finds packets
+// missing, and [Stats] and [Reader.GroupStats] count the packets exactly. A gap
+// shows when the next packet of the group comes, so for the last packets
 // Stats.SocketDrops is the only hint. Loss never ends a loop. Raise
 // Config.Socket.ReadBuffer, or lower Config.CopyRange.
+//
+// The groups of one Reader share its receive buffer, so a flood of one loses
+// packets of the others. Open a Reader of its own for a group that must not be
+// disturbed.
 //
 // # Groups
 //
@@ -90,21 +95,38 @@
 //
 // # Stopping
 //
-// When its context is done a loop over Packets gives the groups back, yields
-// what the kernel had collected, and ends with context.Cause. To lose nothing:
-// take the rule away, cancel the context, let the loop end, then Close. What rules
-// log after that, until another loop binds the groups, goes nowhere and is counted
-// by nobody. A loop that is left otherwise leaves the groups bound, and what it has
-// not seen to the next. [Reader.Close] makes everything that waits return
-// net.ErrClosed, and no body begins any more.
+// When its context is done a loop over Packets yields what it has received, and
+// ends with context.Cause. The groups stay bound, however a loop ends: what is
+// logged then waits in the receive buffer for the next loop. To end without losing
+// a packet call [Reader.Shutdown] beside the loop: it unbinds the groups, the loop
+// yields what the kernel had collected, and ends with net.ErrClosed.
+// [Reader.Close] makes everything that waits return net.ErrClosed at once, and no
+// body begins any more; what was received and not handed out is
+// Stats.Discarded.
+//
+// # Event loops
+//
+// Poll the descriptor of [Reader.SyscallConn], and call [Reader.TryReceive]
+// until it brings nothing. Call it before the first poll too, if a loop over
+// Packets was left before: the packets that such a loop has received and not
+// yielded wait in the program, of which poll knows nothing.
+//
+// # Taking over
+//
+// A program that is replaced need not lose its log: a process that only keeps the
+// socket hands it to the next one with [nfnl.FileConn] and [AdoptConn], which is
+// given the numbers of the last packets that were recorded, so that what its
+// predecessor took with it is counted as lost.
 //
 // # Privileges
 //
 // Open needs CAP_NET_ADMIN over the network namespace: that of root, of a
 // container with --cap-add NET_ADMIN, or of a user namespace that owns the
 // network namespace (unshare -Urn). Reading needs nothing, so a program may give
-// the privilege up once its groups are open. It may never have had it, if another
-// opens the socket and binds the groups: see nfnl.FileConn and Config.Adopt.
+// the privilege up once its groups are open: all but Configure, Shutdown's
+// unbinding and SetNamespaceLogger works without. It may never have had it, if
+// another opens the socket and binds the groups: see [nfnl.FileConn] and
+// [AdoptConn].
 // Groups belong to a network namespace; Config.Socket.NetNS names another than
 // the program's.
 // SECURITY.md in the module's root lists what each call needs, what is

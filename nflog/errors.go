@@ -20,5 +20,6 @@ var (
 
 var (
 	errNoHeader     = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
+	errNilContext   = errors.New("the context is nil")
 	errForeignBatch = errors.New("the Batch was not made by NewBatch of this Reader")
 )

@@ -1,38 +1,40 @@
 package nflog
 
-import "sync/atomic"
+import (
+	"fmt"
+	"sync/atomic"
+)
 
-// A group is one that the Reader has bound.
+// A group is one that the Reader has bound, or has taken over.
 type group struct {
 	number uint16
+	own    bool // bound by this Reader
 
-	// binding changes whenever the kernel starts to number packets anew. Its
-	// lowest bit says that the number to start with is not known.
-	binding atomic.Uint32
-
-	// Of the last packet received; guarded by the Conn, which hands out one
-	// message at a time.
-	seen    uint32 // binding
+	// Guarded by the Conn, which hands out one message at a time.
 	next    uint32 // the sequence number to come
 	counted bool   // next is known
+
+	packets, lost atomic.Uint64
 }
 
-// restart says that packets are numbered from 0 on, or if unknown is 1 from a
-// number that is for a packet to tell.
-func (g *group) restart(unknown uint32) {
-	g.binding.Store((g.binding.Load() | 1) + 1 | unknown)
+// groupTable returns the groups, and where each is by its number. The error is
+// about a number that comes twice.
+func groupTable(numbers []uint16) ([]group, map[uint16]*group, error) {
+	groups, index := make([]group, len(numbers)), make(map[uint16]*group, len(numbers))
+	for i, n := range numbers {
+		if index[n] != nil {
+			return nil, nil, fmt.Errorf("nflog: Config.Groups has %d twice", n)
+		}
+		groups[i].number = n
+		index[n] = &groups[i]
+	}
+	return groups, index, nil
 }
-
-// adopted reports whether the socket had the group before the Reader.
-func (g *group) adopted() bool { return g.binding.Load()&1 != 0 }
 
 // gap counts the numbers between the last packet of g and this one: the kernel
 // numbers packets before it finds that they have no room on the socket
 // (__build_packet_message). A number from the past is no gap.
 func (g *group) gap(seq uint32) uint32 {
-	if binding := g.binding.Load(); g.seen != binding {
-		g.seen, g.next, g.counted = binding, 0, binding&1 == 0
-	}
 	lost := seq - g.next
 	if !g.counted || lost >= 1<<31 {
 		lost = 0
@@ -44,7 +46,7 @@ func (g *group) gap(seq uint32) uint32 {
 // follows notes a packet as gap does, if it is the one to come. It returns false
 // if it is not, or if that is not known.
 func (g *group) follows(seq uint32) bool {
-	if seq != g.next || !g.counted || g.seen != g.binding.Load() {
+	if seq != g.next || !g.counted {
 		return false
 	}
 	g.next++
@@ -54,19 +56,12 @@ func (g *group) follows(seq uint32) bool {
 // group returns the group of that number, or nil if it is not one of ours. It
 // is only called by a Batch's take.
 func (r *Reader) group(number uint16) *group {
-	if r.last.number == number {
-		return r.last
-	}
-	return r.find(number)
-}
-
-// find is group for another than the last.
-func (r *Reader) find(number uint16) *group {
-	for i := range r.groups {
-		if r.groups[i].number == number {
-			r.last = &r.groups[i]
-			return r.last
+	if r.last.number != number {
+		g := r.index[number]
+		if g == nil {
+			return nil
 		}
+		r.last = g
 	}
-	return nil
+	return r.last
 }

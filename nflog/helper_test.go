@@ -131,6 +131,16 @@ func background(t testing.TB, f func() error) (result func() error) {
 	}
 }
 
+// await waits until a condition holds.
+func await(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
 // parked waits until n goroutines wait for packets: one for the kernel, the
 // others for that one.
 func parked(t testing.TB, n int) {

@@ -2,7 +2,9 @@ package nflog_test
 
 import (
 	"context"
+	"errors"
 	"iter"
+	"net"
 	"runtime"
 	"syscall"
 	"testing"
@@ -197,12 +199,11 @@ func TestLoopsShareWhatComes(t *testing.T) {
 	const loops, datagrams = 3, 300
 	var o told
 	r, k := open(t, nflog.Config{OnError: o.onError})
-	ctx, cancel := context.WithCancelCause(t.Context())
 	counts := make(chan int, loops)
 	var ends []func() error
 	for range loops {
 		ends = append(ends, background(t, func() error {
-			s, err := all(ctx, r)
+			s, err := all(t.Context(), r)
 			counts <- len(s)
 			return err
 		}))
@@ -212,10 +213,12 @@ func TestLoopsShareWhatComes(t *testing.T) {
 		k.Log(packets("abc")...)
 	}
 	k.Collect(packets("de")...)
-	cancel(errCause)
+	if err := shutdown(t, r)(); err != nil {
+		t.Error(err)
+	}
 	sum := 0
 	for _, ended := range ends {
-		if err := ended(); err != errCause {
+		if err := ended(); !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}
 		sum += <-counts

@@ -3,7 +3,7 @@ package nflog
 import (
 	"errors"
 	"fmt"
-	"slices"
+	"net"
 	"syscall"
 
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -26,7 +26,7 @@ import (
 // that Open does, and group 0 among Config.Groups.
 func (r *Reader) SetNamespaceLogger(f nfnl.Family) error {
 	r = r.orClosed()
-	if !slices.Contains(r.cfg().Groups, 0) {
+	if r.index[0] == nil {
 		return r.wrap(errors.New("what the kernel logs comes to group 0, which Config.Groups does not have"))
 	}
 	return r.setLogger(f, commandBindFamily)
@@ -44,6 +44,11 @@ func (r *Reader) ClearNamespaceLogger(f nfnl.Family) error {
 
 // setLogger sends a command that is about a family.
 func (r *Reader) setLogger(f nfnl.Family, cmd byte) error {
+	r.configuring.Lock()
+	defer r.configuring.Unlock()
+	if r.stopping.Load() {
+		return r.wrap(net.ErrClosed)
+	}
 	m := command(0, cmd)
 	m.Family = f
 	err := r.conn.Request(m)

@@ -1,7 +1,6 @@
 package nflog
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,21 +15,29 @@ import (
 // goroutine at any time, also from the body of a loop over Packets. Nil and
 // the zero Reader are closed ones: get one from Open.
 type Reader struct {
-	conn   *nfnl.Conn
-	config atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
-	groups []group
-	stats  counters
+	conn        *nfnl.Conn
+	configuring sync.Mutex             // one request at a time, and none once Shutdown has begun
+	config      atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
+	groups      []group
+	index       map[uint16]*group // of groups, by number
+	malformed   atomic.Uint64
+	discarded   atomic.Uint64
+	handedOver  bool // the groups belong to who gave the connection to AdoptConn
 
 	last *group // of the last packet received; guarded by the Conn, like a group's numbers
 
-	closed atomic.Bool // by Close
+	closed   atomic.Bool   // by Close
+	stopping atomic.Bool   // by Shutdown: what is on the socket now is all there is
+	batches  atomic.Bool   // Receive or TryReceive was called, and is expected again
+	users    atomic.Int32  // loops, and calls of Receive and TryReceive
+	ended    chan struct{} // closed by Close
+	quiet    chan struct{} // has an element when the last of the users has left
 
-	mu         sync.Mutex // guards what follows; never held while a loop's body or OnError runs
-	bound      bool
-	collecting int       // cancelled loops that read what the old binding has left
-	users      int       // loops and calls of Receive, for whom the groups must stay bound
-	left       []*buffer // with packets that loops have left behind
-	idle       []*buffer // for loops to come
+	fetching sync.Mutex // from where packets leave the socket to where they are in left, once stopping
+
+	mu   sync.Mutex // guards what follows; never held while a loop's body or OnError runs
+	left []*buffer  // with packets that loops have left behind
+	idle []*buffer  // for loops to come
 }
 
 // cfg returns the configuration in force.
@@ -63,9 +70,6 @@ func Open(cfg Config) (*Reader, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	if cfg.Adopt {
-		return nil, errors.New("nflog: Config.Adopt is for OpenConn: a new socket has no groups")
-	}
 	conn, err := nfnl.Dial(cfg.withDefaults().Socket)
 	if err != nil {
 		return nil, fmt.Errorf("nflog: open group %d: %w", cfg.Groups[0], err)
@@ -82,22 +86,27 @@ func Open(cfg Config) (*Reader, error) {
 // Reader unless there is an error; Config.Socket is not used. A connection that
 // belongs to another Reader, or to a Queue of nfqueue, is refused: it can have
 // one only. Groups that the connection has already are taken over, and set up as
-// cfg says, which takes the same privilege; see Config.Adopt for how to do
-// without.
+// cfg says, which takes the same privilege; AdoptConn needs none.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
+	return openConn(conn, cfg, func(r *Reader, cfg Config) error { return r.configure(cfg, r.bind) })
+}
+
+// openConn returns a Reader whose groups open binds, or finds bound.
+func openConn(conn *nfnl.Conn, cfg Config, open func(*Reader, Config) error) (*Reader, error) {
 	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.Groups = slices.Clone(cfg.Groups) // the others are the caller's
+	groups, index, err := groupTable(cfg.Groups)
+	if err != nil {
 		return nil, err
 	}
 	if err := conn.Claim(); err != nil {
 		return nil, fmt.Errorf("nflog: open group %d: %w", cfg.Groups[0], err)
 	}
-	r := &Reader{conn: conn, groups: make([]group, len(cfg.Groups))}
-	cfg.Groups = slices.Clone(cfg.Groups) // the others are the caller's
-	for i, n := range cfg.Groups {
-		r.groups[i].number = n
-	}
-	r.last = &r.groups[0]
-	if err := r.open(cfg); err != nil {
+	r := &Reader{conn: conn, groups: groups, index: index, last: &groups[0],
+		ended: make(chan struct{}), quiet: make(chan struct{}, 1)}
+	if err := open(r, cfg); err != nil {
 		conn.Unclaim()
 		return nil, fmt.Errorf("nflog: open %w", err)
 	}
@@ -108,6 +117,11 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
 // os.ErrDeadlineExceeded from t on. The zero t takes that back.
 func (r *Reader) SetReadDeadline(t time.Time) error {
 	r = r.orClosed()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopping.Load() {
+		return nil // nothing waits any more, and Shutdown uses it for that
+	}
 	return r.wrap(r.conn.SetReadDeadline(t))
 }
 
@@ -119,18 +133,24 @@ func (r *Reader) SyscallConn() (syscall.RawConn, error) {
 }
 
 // Close gives the groups back. Everything that waits returns net.ErrClosed. What
-// the kernel has collected, and what a loop has left behind, is lost; cancel the
-// context of a loop over Packets to get it. Closing again does nothing.
+// the kernel has collected, what waits in the receive buffer and what a loop has
+// left behind is lost: Shutdown hands it out before. Closing again does nothing.
 //
-// In the body of a loop that goes for the packets that came with its own too,
-// though Stats has counted them: no body begins any more, and the loop ends with
-// net.ErrClosed.
+// In the body of a loop that goes for the packets that came with its own too: no
+// body begins any more, and the loop ends with net.ErrClosed. Stats.Discarded
+// counts them.
 func (r *Reader) Close() error {
 	r = r.orClosed()
-	r.closed.Store(true)
-	err := r.conn.Close() // first, for it ends the Request that may hold the lock
+	if r.closed.Swap(true) || r.ended == nil {
+		return nil
+	}
+	close(r.ended)
+	err := r.conn.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, b := range r.left {
+		r.discard(b)
+	}
 	r.left, r.idle = nil, nil
 	return err
 }

@@ -1,6 +1,12 @@
 package nflog
 
-import "github.com/nfpacket/nfpacket/nfnl"
+import (
+	"errors"
+	"net"
+	"os"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
 
 // news is what a receive learned besides packets.
 type news struct {
@@ -8,7 +14,7 @@ type news struct {
 	malformed []error // what was wrong with messages
 }
 
-// loss is a gap in the sequence numbers of a group.
+// loss is of the packets of a group that a receive found missing.
 type loss struct {
 	group   uint16
 	packets uint64
@@ -18,6 +24,17 @@ type loss struct {
 func (n *news) clear() {
 	clear(n.malformed)
 	*n = news{lost: n.lost[:0], malformed: n.malformed[:0]}
+}
+
+// lose adds to what is missing of a group.
+func (n *news) lose(group uint16, packets uint32) {
+	for i := range n.lost {
+		if n.lost[i].group == group {
+			n.lost[i].packets += uint64(packets)
+			return
+		}
+	}
+	n.lost = append(n.lost, loss{group, uint64(packets)})
 }
 
 // Receive waits for packets and fills b with them. Packets is built on it; use
@@ -33,31 +50,39 @@ func (n *news) clear() {
 //		}
 //	}
 //
-// What a loop over Packets has left behind comes first. If the groups are
-// unbound, because such a loop was cancelled, Receive binds them again. The
-// error is net.ErrClosed, os.ErrDeadlineExceeded or the socket's.
+// What a loop over Packets has left behind comes first. The error is
+// net.ErrClosed, os.ErrDeadlineExceeded or the socket's.
 func (r *Reader) Receive(b *Batch) error {
 	r = r.orClosed()
 	if !b.of(r) {
 		return r.wrap(errForeignBatch)
 	}
-	r.join()
+	r.enter()
 	defer r.leave()
 	defer b.show()
 	return r.wrap(r.receive(r.conn, &b.buf))
 }
 
-// TryReceive is Receive without waiting, and without binding. If no packet is
-// there, or another goroutine is receiving and will get what comes, b.Packets
-// is empty.
+// TryReceive is Receive without waiting. If no packet is there, or another
+// goroutine is receiving and will get what comes, b.Packets is empty.
+//
+// In an event loop, call it whenever poll says that the descriptor of SyscallConn
+// is readable, until b.Packets is empty. The packets that a loop over Packets has
+// left behind are in the program's memory, of which poll knows nothing: before
+// the first poll after such a loop, call it too.
 func (r *Reader) TryReceive(b *Batch) error {
 	r = r.orClosed()
 	if !b.of(r) {
 		return r.wrap(errForeignBatch)
 	}
+	r.enter()
+	defer r.leave()
 	defer b.show()
-	if left, _ := r.takeLeft(&b.buf); left {
+	switch {
+	case r.takeLeft(&b.buf):
 		return nil
+	case r.stopping.Load():
+		return r.wrap(r.receiveLast(&b.buf))
 	}
 	return r.wrap(r.tryReceive(b.buf))
 }
@@ -68,34 +93,71 @@ func (b *Batch) of(r *Reader) bool { return b != nil && b.buf != nil && b.buf.r 
 // show lets the user see what is in b, also if OnError panics.
 func (b *Batch) show() { b.Packets = b.buf.rest() }
 
-// receive fills *b: with what a loop has left behind if there is anything,
-// then with what is still there of groups that were unbound, and else with
-// what comes. The caller is one of r.users.
+// enter adds a call of Receive or TryReceive to r.users.
+func (r *Reader) enter() {
+	r.users.Add(1)
+	if !r.batches.Load() {
+		r.batches.Store(true)
+	}
+}
+
+// leave takes one of r.users away.
+func (r *Reader) leave() {
+	if r.users.Add(-1) == 0 && r.stopping.Load() {
+		r.wakeShutdown()
+	}
+}
+
+// receive fills *b: with what a loop has left behind if there is anything, and
+// else with what comes. The caller is one of r.users.
 func (r *Reader) receive(from interface{ Receive(*nfnl.Batch) error }, b **buffer) error {
-	left, bound := r.takeLeft(b)
-	if left {
+	if r.takeLeft(b) {
 		return nil
 	}
-	if !bound {
-		// All packets numbered by the old binding must be seen before the new
-		// one starts from 0.
-		if err := r.tryReceive(*b); err != nil || len((*b).packets) > 0 {
-			return err
-		}
-		if err := r.bindAgain(); err != nil {
-			return err
-		}
-	}
-	for {
+	for !r.stopping.Load() {
 		(*b).clear()
 		if err := from.Receive((*b).raw); err != nil {
+			if r.stopping.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
 			return err
 		}
-		r.settle(*b)
+		r.settle(&(*b).news)
 		if len((*b).packets) > 0 {
 			return nil
 		}
 	}
+	return r.receiveLast(b)
+}
+
+// receiveLast fills *b with what there is after the groups were unbound. It
+// returns net.ErrClosed if that is nothing.
+func (r *Reader) receiveLast(b **buffer) error {
+	for {
+		left, err := r.fetch(b)
+		if left || err != nil {
+			return err
+		}
+		r.settle(&(*b).news)
+		switch {
+		case len((*b).packets) > 0:
+			return nil
+		case (*b).taken == 0:
+			return net.ErrClosed
+		}
+	}
+}
+
+// fetch is one step of receiveLast. It reports whether a loop, or Shutdown, had
+// left what is in *b then.
+func (r *Reader) fetch(b **buffer) (left bool, err error) {
+	r.fetching.Lock() // Shutdown may have packets that it has yet to leave
+	defer r.fetching.Unlock()
+	if r.takeLeft(b) {
+		return true, nil
+	}
+	(*b).clear()
+	return false, r.conn.TryReceive((*b).raw)
 }
 
 // tryReceive fills b with what is there.
@@ -105,7 +167,7 @@ func (r *Reader) tryReceive(b *buffer) error {
 		if err := r.conn.TryReceive(b.raw); err != nil {
 			return err
 		}
-		r.settle(b)
+		r.settle(&b.news)
 		if b.taken == 0 || len(b.packets) > 0 {
 			return nil
 		}

@@ -2,55 +2,63 @@ package nflog
 
 import (
 	"fmt"
-	"sync/atomic"
 
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// Stats are counts since Open. Every packet that the kernel logged is in
-// Packets, Malformed or Lost, or still on its way. If those before a group is
-// unbound or closed were lost, no number that follows tells so. What rules log
-// while the groups are unbound, as between a loop that was cancelled and the next,
-// the kernel does not log: nothing counts it.
+// Stats are counts since Open, of all groups. Every packet that the kernel
+// logged is in Packets, Malformed or Lost, or still on its way. The packets lost
+// before a group was unbound or closed are counted nowhere if no later packet of
+// the group showed that they are missing.
 type Stats struct {
 	Packets   uint64 // received
 	Lost      uint64 // found no room on the socket
 	Malformed uint64 // messages that could not be parsed
+	Discarded uint64 // received, but Close came before a loop or Receive handed them out
 
 	ReadBuffer  int    // the receive buffer granted, in bytes; see nfnl.Conn.ReadBuffer
 	SocketDrops uint32 // datagrams that found no room, each with all that was collected
 }
 
-// counters are what Stats is made of.
-type counters struct {
-	packets, lost, malformed atomic.Uint64
+// GroupStats are counts of one group since Open.
+type GroupStats struct {
+	Packets uint64 // received
+	Lost    uint64 // found no room on the socket
 }
 
 // Stats returns counts since Open.
 func (r *Reader) Stats() Stats {
 	r = r.orClosed()
-	c := &r.stats
-	return Stats{
-		Packets:     c.packets.Load(),
-		Lost:        c.lost.Load(),
-		Malformed:   c.malformed.Load(),
+	s := Stats{
+		Malformed:   r.malformed.Load(),
+		Discarded:   r.discarded.Load(),
 		ReadBuffer:  r.conn.ReadBuffer(),
 		SocketDrops: r.conn.Drops(),
 	}
+	for i := range r.groups {
+		s.Packets += r.groups[i].packets.Load()
+		s.Lost += r.groups[i].lost.Load()
+	}
+	return s
 }
 
-// settle does what a receive has left to do once others may receive: it counts
-// and reports.
-func (r *Reader) settle(b *buffer) {
-	r.stats.packets.Add(uint64(len(b.packets)))
-	r.stats.malformed.Add(uint64(len(b.news.malformed)))
-	for _, l := range b.news.lost {
-		r.stats.lost.Add(l.packets)
+// GroupStats returns the counts of one group, which are zero for a group that is
+// not in Config.Groups.
+func (r *Reader) GroupStats(group uint16) GroupStats {
+	g := r.orClosed().index[group]
+	if g == nil {
+		return GroupStats{}
 	}
-	for _, l := range b.news.lost {
-		r.report(fmt.Errorf("nflog %d: %w", l.group, &nfnl.OverrunError{Lost: l.packets}))
+	return GroupStats{Packets: g.packets.Load(), Lost: g.lost.Load()}
+}
+
+// settle does what a receive has left to do once others may receive: it reports.
+func (r *Reader) settle(n *news) {
+	r.malformed.Add(uint64(len(n.malformed)))
+	for _, l := range n.lost {
+		r.report(fmt.Errorf("nflog %d: %w", l.group, &nfnl.OverrunError{Group: l.group, Lost: l.packets}))
 	}
-	for _, err := range b.news.malformed {
+	for _, err := range n.malformed {
 		r.report(r.wrap(err))
 	}
 }

@@ -27,6 +27,7 @@ func wantClosed(t *testing.T, r *nflog.Reader) {
 		"Packets":         func() error { return last(context.Background()) },
 		"Receive":         func() error { return r.Receive(r.NewBatch()) },
 		"TryReceive":      func() error { return r.TryReceive(r.NewBatch()) },
+		"Shutdown":        func() error { return r.Shutdown(context.Background()) },
 		"Links":           func() error { _, err := r.Links(); return err },
 		"SyscallConn":     func() error { _, err := r.SyscallConn(); return err },
 		"SetReadDeadline": func() error { return r.SetReadDeadline(time.Now()) },
@@ -48,6 +49,13 @@ func wantClosed(t *testing.T, r *nflog.Reader) {
 	}
 	if s := r.Stats(); s != (nflog.Stats{}) {
 		t.Errorf("stats %+v", s)
+	}
+	if s := r.GroupStats(0); s != (nflog.GroupStats{}) {
+		t.Errorf("stats of a group %+v", s)
+	}
+	var nilContext context.Context
+	if err := last(nilContext); err == nil || errors.Is(err, net.ErrClosed) {
+		t.Errorf("nil context: %v", err)
 	}
 	r.Granted()
 	for range 2 {

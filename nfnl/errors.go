@@ -47,6 +47,7 @@ func (e *Error) Is(target error) bool {
 // the socket's receive buffer was full, or the kernel had no memory. It is
 // told to OnError, and never ends anything. It matches syscall.ENOBUFS.
 type OverrunError struct {
+	Group    uint16 // of nflog that the packets were logged to; 0 for a queue
 	Lost     uint64 // packets
 	Bypassed bool   // the queue is fail-open: they went on their way, uninspected
 }
@@ -57,7 +58,7 @@ func (e *OverrunError) Error() string {
 	if e.Bypassed {
 		fate = "let through uninspected"
 	}
-	return fmt.Sprintf("%d packets %s: the receive buffer was full; raise it, lower CopyRange, or decide faster", e.Lost, fate)
+	return fmt.Sprintf("%d packets %s: the receive buffer was full; raise it, lower CopyRange, or handle packets faster", e.Lost, fate)
 }
 
 // Is makes an OverrunError match syscall.ENOBUFS.

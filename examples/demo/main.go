@@ -13,7 +13,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -63,14 +65,17 @@ func run() error {
 	var running sync.WaitGroup
 	var queueErr, logErr error
 	running.Go(func() { queueErr = q.Run(ctx, g.decide) })
-	running.Go(func() { logErr = g.readLog(ctx, r) })
+	running.Go(func() { logErr = g.readLog(r) })
 
 	g.printHeader()
 	failures := n.send()
 	n.settle(g)
 	stop()
+	if err := r.Shutdown(context.Background()); err != nil { // once the log has all that was collected
+		return err
+	}
 	running.Wait()
-	if queueErr != context.Canceled || logErr != context.Canceled {
+	if queueErr != context.Canceled || !errors.Is(logErr, net.ErrClosed) {
 		return fmt.Errorf("the queue ended with %v, the log with %v", queueErr, logErr)
 	}
 	g.printLog()
@@ -148,9 +153,9 @@ func (g *gateway) decided() uint64 {
 	return g.n
 }
 
-// readLog collects the lines of logged packets.
-func (g *gateway) readLog(ctx context.Context, r *nflog.Reader) error {
-	for p, err := range r.Packets(ctx) {
+// readLog collects the lines of logged packets, until the log is shut down.
+func (g *gateway) readLog(r *nflog.Reader) error {
+	for p, err := range r.Packets(context.Background()) {
 		if err != nil {
 			return err
 		}

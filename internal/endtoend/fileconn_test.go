@@ -42,7 +42,7 @@ func TestSocketsFromAProcessElsewhere(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		r, err = nflog.OpenConn(conn, nflog.Config{Groups: []uint16{3}, Adopt: true, OnError: told.add})
+		r, err = nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{3}, OnError: told.add}, nil)
 		return err
 	}))
 	defer r.Close()

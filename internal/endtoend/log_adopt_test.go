@@ -71,10 +71,9 @@ func TestReadingAGroupThatAnotherHasBound(t *testing.T) {
 		}
 		cfg := nflog.Config{Groups: []uint16{5}, OnError: told.add}
 		if _, err := nflog.OpenConn(conn, cfg); !errors.Is(err, os.ErrPermission) {
-			t.Errorf("OpenConn without Adopt: %v, want os.ErrPermission", err)
+			t.Errorf("OpenConn: %v, want os.ErrPermission", err)
 		}
-		cfg.Adopt = true
-		l.reader, err = nflog.OpenConn(conn, cfg)
+		l.reader, err = nflog.AdoptConn(conn, cfg, nil)
 		return err
 	}))
 	defer l.reader.Close()
@@ -85,22 +84,20 @@ func TestReadingAGroupThatAnotherHasBound(t *testing.T) {
 		t.Errorf("Configure: %v, want os.ErrPermission that names the capability", err)
 	}
 
-	// A loop that is cancelled yields what is there, and leaves the group bound.
+	// A loop that is cancelled leaves what is there to the next.
 	l.send(t, 3, 3)
-	var all []*nflog.Packet
-	err = withoutCapabilities(t, func() (err error) {
+	err = withoutCapabilities(t, func() error {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		all, err = collectUntil(ctx, l.reader)
+		_, err := collectUntil(ctx, l.reader)
 		return err
 	})
 	wantError(t, "loop", err, context.Canceled)
-	ipv4.wantNumbers(t, all, 3, 3)
 	l.send(t, 6, 3)
-	all = loggedWithoutCapabilities(t, l.reader, 3)
-	ipv4.wantNumbers(t, all, 6, 3)
-	if all[0].Seq != 6 {
-		t.Errorf("number %d, want 6", all[0].Seq)
+	all := loggedWithoutCapabilities(t, l.reader, 6)
+	ipv4.wantNumbers(t, all, 3, 6)
+	if all[3].Seq != 6 {
+		t.Errorf("number %d, want 6", all[3].Seq)
 	}
 	if s := l.reader.Stats(); s.Lost != 0 || s.Malformed != 0 || len(told.errs) != 0 {
 		t.Errorf("stats %+v, OnError was told %v", s, told.errs)
@@ -117,7 +114,8 @@ func loggedWithoutCapabilities(t *testing.T, r *nflog.Reader, n int) (all []*nfl
 	return all
 }
 
-// TestAdoptedGroupsAreNeverUnbound has the privilege to do so.
+// TestAdoptedGroupsAreNeverUnbound has the privilege to do so, and another who has
+// the socket.
 func TestAdoptedGroupsAreNeverUnbound(t *testing.T) {
 	n := newNet(t)
 	conn, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
@@ -127,18 +125,60 @@ func TestAdoptedGroupsAreNeverUnbound(t *testing.T) {
 		must(t, err)
 		must(t, conn.Request(bind))
 	}
-	r, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5, 6}, Adopt: true})
+	handOver(t, conn)
+	r, err := nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{5, 6}}, nil)
 	must(t, err)
-	defer r.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_, err = collectUntil(ctx, r)
-	wantError(t, "loop", err, context.Canceled)
-	if got := logGroups(t, n); !strings.HasPrefix(got, "5 ") || !strings.Contains(got, ", 6 ") {
-		t.Errorf("groups %q", got)
-	}
 	must(t, r.Configure(nflog.Config{Groups: []uint16{5, 6}, CopyRange: 77}))
+	must(t, shutdown(r))
 	if got := logGroups(t, n); got != "5 2 77 1, 6 2 77 1" {
 		t.Errorf("groups %q", got)
+	}
+}
+
+// TestReaderTakesOverFromAKilledOne keeps the socket while its Readers come and
+// go. The first has received packets that it has not recorded: Close stands for
+// SIGKILL.
+func TestReaderTakesOverFromAKilledOne(t *testing.T) {
+	const sent, recorded = 100, 35
+	n := newNet(t)
+	binder, err := nfnl.Dial(nfnl.Config{NetNS: n.FD(), ReadBuffer: 1 << 20})
+	must(t, err)
+	defer binder.Close()
+	bind, err := nflog.Config{Threshold: 10}.Bind(5)
+	must(t, err)
+	must(t, binder.Request(bind))
+	socket := handOver(t, binder)
+	addRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Log(5, "", 0, 0))
+	_, from := udpPair(t, n, "udp", ipv4.address())
+	l := &logLane{net: n, from: from}
+	adopt := func(told *collector, last map[uint16]uint32) *nflog.Reader {
+		conn, err := nfnl.FileConn(socket)
+		must(t, err)
+		r, err := nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{5}, OnError: told.add}, last)
+		must(t, err)
+		t.Cleanup(func() { r.Close() })
+		return r
+	}
+
+	l.send(t, 0, sent)
+	var told collector
+	first := adopt(&told, nil)
+	seen := logged(t, first, recorded)
+	must(t, first.Close())
+	discarded := first.Stats().Discarded
+
+	l.send(t, sent, 10)
+	position := map[uint16]uint32{5: seen[recorded-1].Seq}
+	second := adopt(&told, position)
+	rest := logged(t, second, sent+10-recorded-int(discarded))
+	if got := rest[len(rest)-1].Seq; got != sent+9 {
+		t.Errorf("the last packet has number %d", got)
+	}
+	if s := second.GroupStats(5); s.Lost != discarded || discarded == 0 {
+		t.Errorf("stats %+v, and the first discarded %d", s, discarded)
+	}
+	var lost *nfnl.OverrunError
+	if errs := told.errs; len(errs) != 1 || !errors.As(errs[0], &lost) || lost.Group != 5 || lost.Lost != discarded {
+		t.Errorf("OnError was told %v", errs)
 	}
 }

@@ -164,32 +164,3 @@ func TestConfigureALogThatNobodyReads(t *testing.T) {
 		t.Errorf("%d packets and %d lost of %d", s.Packets, s.Lost, sent+1)
 	}
 }
-
-func TestConfigureALogThatIsUnbound(t *testing.T) {
-	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1})
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_, err := collectUntil(ctx, l.reader)
-	wantError(t, "loop", err, context.Canceled)
-	must(t, l.reader.Configure(nflog.Config{Groups: []uint16{5}, Threshold: 1, CopyRange: ipv4Header}))
-	if got := logGroups(t, l.net); got != "" {
-		t.Errorf("groups %q are bound", got)
-	}
-	lengths := make(chan int, 1)
-	ended := background(func() error {
-		for p, err := range l.reader.Packets(context.Background()) {
-			if err != nil {
-				return err
-			}
-			lengths <- len(p.Payload)
-			break
-		}
-		return nil
-	})
-	await(t, "the group to be bound", func() bool { return logGroups(t, l.net) != "" })
-	l.send(t, 0, 1)
-	must(t, next(t, ended))
-	if n := next(t, lengths); n != ipv4Header {
-		t.Errorf("%d bytes, want %d", n, ipv4Header)
-	}
-}

@@ -3,7 +3,6 @@
 package endtoend
 
 import (
-	"context"
 	"net"
 	"net/netip"
 	"testing"
@@ -21,11 +20,7 @@ func TestCollectedPacketsOutliveTheirDevice(t *testing.T) {
 	must(t, l.net.Down("lo"))
 	must(t, l.net.Up("lo"))
 	must(t, l.net.Flush())
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	packets, err := collectUntil(ctx, l.reader)
-	wantError(t, "loop", err, context.Canceled)
-	ipv4.wantNumbers(t, packets, 0, 10)
+	ipv4.wantNumbers(t, rest(t, l.reader), 0, 10)
 	if s := l.reader.Stats(); s.Lost != 0 {
 		t.Errorf("stats %+v", s)
 	}
@@ -49,9 +44,5 @@ func TestCollectedPacketsOutliveADeletedDevice(t *testing.T) {
 		return err != nil || n == sent
 	})
 	must(t, b.DelLink("eth0"))
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	packets, err := collectUntil(ctx, r)
-	wantError(t, "loop", err, context.Canceled)
-	ipv4.wantNumbers(t, packets, 0, sent)
+	ipv4.wantNumbers(t, rest(t, r), 0, sent)
 }

@@ -4,11 +4,9 @@ package endtoend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -92,114 +90,164 @@ func TestLogDeadlineEndsReceiving(t *testing.T) {
 	ipv4.wantNumbers(t, logged(t, l.reader, 1), 0, 1)
 }
 
-func TestCancelLosesNothingThatWasCollected(t *testing.T) {
+// What the kernel has collected when Shutdown is called comes to the loop, which
+// then ends; nothing that is logged before is missing.
+func TestShutdownHandsOutWhatWasCollected(t *testing.T) {
 	const sent = 300
-	cause := errors.New("the cause")
 	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Groups: []uint16{5, 6}, Threshold: 1000, Collect: 5 * time.Second})
 	addRule(t, l.net, lab.IPv4, lab.Postrouting, lab.UDP(9999), lab.Log(6, "", 0, 0))
-	for round := range 3 {
-		ctx, cancel := context.WithCancelCause(context.Background())
-		var all []*nflog.Packet
-		ended := background(func() (err error) {
-			all, err = collectUntil(ctx, l.reader)
-			return err
-		})
-		await(t, "the groups to be bound", func() bool {
-			b, err := procNet(l.net, "netfilter/nfnetlink_log")
-			return err != nil || strings.Count(string(b), "\n") == 2
-		})
-		start := time.Now()
-		l.send(t, 0, sent)
-		cancel(cause)
-		wantError(t, "loop", next(t, ended), cause)
-		took := time.Since(start)
-		var of [7][]*nflog.Packet
-		for _, p := range all {
-			of[p.Group] = append(of[p.Group], p)
-		}
-		for _, group := range []int{5, 6} {
-			ipv4.wantNumbers(t, of[group], 0, sent)
-			if len(of[group]) > 0 && of[group][0].Seq != 0 {
-				t.Errorf("round %d: group %d begins with number %d", round, group, of[group][0].Seq)
-			}
-		}
-		if took > 4*time.Second {
-			t.Errorf("cancelling took %v", took)
-		}
+	l.send(t, 0, sent)
+	start := time.Now()
+	all := rest(t, l.reader)
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("it took %v", took)
 	}
-	if s := l.reader.Stats(); s.Lost != 0 || s.Malformed != 0 || s.Packets != 3*2*sent {
+	var of [7][]*nflog.Packet
+	for _, p := range all {
+		of[p.Group] = append(of[p.Group], p)
+	}
+	for _, group := range []int{5, 6} {
+		ipv4.wantNumbers(t, of[group], 0, sent)
+	}
+	if s := l.reader.Stats(); s.Lost+s.Malformed+s.Discarded != 0 || s.Packets != 2*sent {
+		t.Errorf("stats %+v", s)
+	}
+	if got := logGroups(t, l.net); got != "" {
+		t.Errorf("groups %q are bound", got)
+	}
+}
+
+// rest shuts r down and returns what came of that.
+func rest(t *testing.T, r *nflog.Reader) (all []*nflog.Packet) {
+	t.Helper()
+	b := r.NewBatch()
+	must(t, r.TryReceive(b)) // so that Shutdown waits for more
+	down := background(func() error { return shutdown(r) })
+	var err error
+	for err == nil {
+		for i := range b.Packets {
+			all = append(all, b.Packets[i].Clone())
+		}
+		err = r.Receive(b)
+	}
+	wantError(t, "Receive", err, net.ErrClosed)
+	must(t, next(t, down))
+	return all
+}
+
+// shutdown shuts r down, with patience.
+func shutdown(r *nflog.Reader) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return r.Shutdown(ctx)
+}
+
+// A loop keeps the groups bound however it ends.
+func TestPacketsLoggedBetweenLoops(t *testing.T) {
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1})
+	for i := range 3 {
+		l.send(t, 20*i, 10)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		packets, err := collectUntil(ctx, l.reader)
+		wantError(t, "cancelled loop", err, context.Canceled)
+		ipv4.wantNumbers(t, packets, 0, 0)
+		ipv4.wantNumbers(t, logged(t, l.reader, 5), 20*i, 5) // and is left
+		l.send(t, 20*i+10, 10)
+		ipv4.wantNumbers(t, logged(t, l.reader, 15), 20*i+5, 15)
+	}
+	if s := l.reader.Stats(); s.Packets != 60 || s.Lost != 0 || s.SocketDrops != 0 {
 		t.Errorf("stats %+v", s)
 	}
 }
 
-// A loop that is cancelled gives the groups back, and what is logged while nobody
-// has them goes nowhere. A loop that is left keeps them.
-func TestPacketsLoggedBetweenLoops(t *testing.T) {
-	t.Run("cancelled", func(t *testing.T) {
-		l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1})
-		l.send(t, 0, 10)
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
+// A program that looks for packets now and then, with a timeout a loop, misses
+// none.
+func TestLoopsWithTimeoutsMissNothing(t *testing.T) {
+	const rounds = 20
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{})
+	var all []*nflog.Packet
+	for i := range rounds {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+		l.send(t, 2*i, 1)
 		packets, err := collectUntil(ctx, l.reader)
-		wantError(t, "loop", err, context.Canceled)
-		ipv4.wantNumbers(t, packets, 0, 10)
-
-		l.send(t, 10, 100)
-		must(t, l.reader.SetReadDeadline(time.Now().Add(-time.Second)))
-		wantError(t, "Receive, which binds", l.reader.Receive(l.reader.NewBatch()), os.ErrDeadlineExceeded)
-		must(t, l.reader.SetReadDeadline(time.Time{}))
-		l.send(t, 110, 10)
-		ipv4.wantNumbers(t, logged(t, l.reader, 10), 110, 10)
-		if s := l.reader.Stats(); s.Packets != 20 || s.Lost != 0 || s.SocketDrops != 0 {
-			t.Errorf("stats %+v", s)
-		}
-	})
-	t.Run("left", func(t *testing.T) {
-		l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1})
-		l.send(t, 0, 10)
-		ipv4.wantNumbers(t, logged(t, l.reader, 10), 0, 10)
-		l.send(t, 10, 10)
-		ipv4.wantNumbers(t, logged(t, l.reader, 10), 10, 10)
-	})
+		wantError(t, "loop", err, context.DeadlineExceeded)
+		cancel()
+		all = append(all, packets...)
+		l.send(t, 2*i+1, 1) // between two loops
+	}
+	if missing := 2*rounds - len(all); missing > 0 {
+		all = append(all, logged(t, l.reader, missing)...)
+	}
+	ipv4.wantNumbers(t, all, 0, 2*rounds)
 }
 
-// TestCancelUnderFlood counts what comes while loops come and go.
+// TestCancelledLoopEndsBesideANewOne has rules that log faster than the bodies
+// work, so that there is always something to yield.
+func TestCancelledLoopEndsBesideANewOne(t *testing.T) {
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1, Socket: nfnl.Config{ReadBuffer: 1 << 18}})
+	stop := flood(t, &lane{from: l.from})
+	defer stop()
+	loop := func(ctx context.Context, yielded chan<- bool) <-chan error {
+		return background(func() error {
+			for _, err := range l.reader.Packets(ctx) {
+				if err != nil {
+					return err
+				}
+				select {
+				case yielded <- true:
+				default:
+				}
+				time.Sleep(time.Millisecond)
+			}
+			return nil
+		})
+	}
+	first, cancelFirst := context.WithCancel(context.Background())
+	second, cancelSecond := context.WithCancel(context.Background())
+	defer cancelFirst()
+	defer cancelSecond()
+	ofFirst, ofSecond := make(chan bool), make(chan bool)
+	firstEnded := loop(first, ofFirst)
+	next(t, ofFirst)
+	secondEnded := loop(second, ofSecond)
+	cancelFirst()
+	wantError(t, "first loop", next(t, firstEnded), context.Canceled)
+	next(t, ofSecond) // goes on
+	cancelSecond()
+	wantError(t, "second loop", next(t, secondEnded), context.Canceled)
+}
+
+// TestCancelUnderFlood counts what comes while loops come and go: every packet is
+// yielded, in order, or counted as lost.
 func TestCancelUnderFlood(t *testing.T) {
 	var told collector
 	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 50, OnError: told.add})
 	stop := flood(t, &lane{from: l.from})
-	packets := uint64(0)
+	packets, following := uint64(0), uint32(0)
 	for range 20 {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-		count, first := uint64(0), uint32(0)
-		var last uint32
 		for p, err := range l.reader.Packets(ctx) {
 			if err != nil {
 				wantError(t, "loop", err, context.DeadlineExceeded)
 				break
 			}
-			if count == 0 {
-				first = p.Seq
+			if packets++; p.Seq < following {
+				t.Errorf("number %d after %d", p.Seq, following-1)
 			}
-			if count++; p.Seq < last {
-				t.Errorf("number %d after %d", p.Seq, last)
-			}
-			last = p.Seq
+			following = p.Seq + 1
 		}
 		cancel()
-		if packets += count; count > 0 && first != 0 && l.reader.Stats().Lost == 0 {
-			t.Errorf("a loop begins with number %d", first)
-		}
 	}
 	stop()
-	if s := l.reader.Stats(); s.Packets != packets || s.Malformed != 0 {
-		t.Errorf("%d packets yielded, stats %+v", packets, s)
+	if s := l.reader.Stats(); s.Packets != packets || s.Malformed != 0 || s.Packets+s.Lost != uint64(following) {
+		t.Errorf("%d packets yielded, up to number %d, stats %+v", packets, int(following)-1, s)
 	}
 }
 
-// TestCancelMakesRoomForWhatWasCollected fills the socket to the last datagram,
+// TestShutdownMakesRoomForWhatWasCollected fills the socket to the last datagram,
 // so that what the kernel has collected would not fit.
-func TestCancelMakesRoomForWhatWasCollected(t *testing.T) {
+func TestShutdownMakesRoomForWhatWasCollected(t *testing.T) {
 	const threshold, collected = 10, 5
 	l := newLogLane(t, ipv4, lab.Output, nflog.Config{
 		Threshold: threshold, Collect: time.Hour, Socket: nfnl.Config{ReadBuffer: 32 << 10},
@@ -217,12 +265,13 @@ func TestCancelMakesRoomForWhatWasCollected(t *testing.T) {
 	}
 
 	l.send(t, 0, fit+collected)
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	packets, err := collectUntil(ctx, l.reader)
-	wantError(t, "loop", err, context.Canceled)
+	down := background(func() error { return shutdown(l.reader) })
+	await(t, "the group to be unbound", func() bool { return logGroups(t, l.net) == "" })
+	packets, err := collectUntil(context.Background(), l.reader)
+	wantError(t, "loop", err, net.ErrClosed)
+	must(t, next(t, down))
 	ipv4.wantNumbers(t, packets, 0, fit+collected)
-	if n := l.reader.Stats().SocketDrops; n != drops {
-		t.Errorf("%d datagrams dropped", n-drops)
+	if s := l.reader.Stats(); s.Lost != 0 && s.Lost != uint64(100*threshold-fit) {
+		t.Errorf("stats %+v", s)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nflog"
@@ -108,11 +109,29 @@ func useWithoutPrivilege() error {
 		if _, err := from.Write([]byte("x")); err != nil {
 			return err
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		packets, err := collectUntil(ctx, r)
-		if len(packets) != 1 || !errors.Is(err, context.Canceled) {
-			return fmt.Errorf("%d packets, %w", len(packets), err)
+		for _, err := range r.Packets(context.Background()) {
+			return err // that of the first packet, nil
+		}
+		return nil
+	})
+	tell("Reader.Stats", func() error {
+		if s := r.Stats(); s.Packets != 2 || s.ReadBuffer == 0 || r.GroupStats(3).Packets != 2 {
+			return fmt.Errorf("stats %+v", s)
+		}
+		return nil
+	})
+	tell("Reader.Granted", func() error {
+		if g := r.Granted(); len(g.Groups) != 2 || g.CopyRange == 0 {
+			return fmt.Errorf("granted %+v", g)
+		}
+		return nil
+	})
+	tell("Reader.SetReadDeadline", func() error {
+		if err := r.SetReadDeadline(time.Unix(1, 0)); err != nil {
+			return err
+		}
+		if err := r.Receive(r.NewBatch()); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("Receive: %w", err)
 		}
 		return nil
 	})
@@ -125,6 +144,7 @@ func useWithoutPrivilege() error {
 	})
 	tell("Reader.Configure", func() error { return r.Configure(nflog.Config{Groups: []uint16{0, 3}, CopyRange: 9}) })
 	tell("Reader.SetNamespaceLogger", func() error { return r.SetNamespaceLogger(nfnl.IPv4) })
+	tell("Reader.Shutdown", func() error { return shutdown(r) })
 	tell("Reader.Close", r.Close)
 	return nil
 }
@@ -135,7 +155,7 @@ func adoptLog(f *os.File) (*nflog.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nflog.OpenConn(conn, nflog.Config{Groups: []uint16{0, 3}, Adopt: true})
+	return nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{0, 3}}, nil)
 }
 
 // A program without a single capability is refused what needs one, and nothing
@@ -160,9 +180,13 @@ func TestPrivilegeOfEachCall(t *testing.T) {
 		"nflog.Open: permission",
 		"Reader.Receive: ok",
 		"Reader.Packets: ok",
+		"Reader.Stats: ok",
+		"Reader.Granted: ok",
+		"Reader.SetReadDeadline: ok",
 		"Reader.Links: ok",
 		"Reader.Configure: permission",
 		"Reader.SetNamespaceLogger: permission",
+		"Reader.Shutdown: ok",
 		"Reader.Close: ok",
 	} {
 		if got := h.next(t); got != want {

@@ -1,0 +1,54 @@
+package nflog
+
+import "slices"
+
+// This file has the buffers of loops: each loop borrows one, and packets in it
+// that the loop has not yielded are the next that the Reader hands out.
+
+// takeLeft exchanges *b for the oldest buffer that a loop has left behind. It
+// returns false if there is none.
+func (r *Reader) takeLeft(b **buffer) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.left) == 0 {
+		return false
+	}
+	r.idle = append(r.idle, *b)
+	*b = r.left[0]
+	r.left = slices.Delete(r.left, 0, 1)
+	return true
+}
+
+// borrow returns a buffer for a loop.
+func (r *Reader) borrow() *buffer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(r.idle) - 1
+	if n < 0 {
+		return r.newBuffer()
+	}
+	b := r.idle[n]
+	r.idle = r.idle[:n]
+	b.clear()
+	return b
+}
+
+// giveUp takes a loop's buffer back, with what is left in it.
+func (r *Reader) giveUp(b *buffer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.closed.Load():
+		r.discard(b)
+	case len(b.rest()) > 0:
+		r.left = append(r.left, b)
+	default:
+		r.idle = append(r.idle, b)
+	}
+}
+
+// discard counts the packets in b that no loop has yielded, and will not.
+func (r *Reader) discard(b *buffer) {
+	r.discarded.Add(uint64(len(b.rest())))
+	b.next = len(b.packets)
+}

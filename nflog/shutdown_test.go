@@ -1,0 +1,417 @@
+package nflog_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nflog/nflogtest"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// shutdown shuts r down in the background, with patience.
+func shutdown(t *testing.T, r *nflog.Reader) (result func() error) {
+	return background(t, func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		return r.Shutdown(ctx)
+	})
+}
+
+func TestShutdownHandsOutWhatWasCollected(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		parked bool
+	}{{"in the body", false}, {"while waiting", true}} {
+		t.Run(c.name, func(t *testing.T) {
+			r, k := open(t, nflog.Config{Groups: []uint16{5, 6}, Batch: 1})
+			k.Log(packets("ab")...)
+			k.Log(packets("c")...)
+			k.Collect(packets("d")...)
+			k.Collect(nflog.Packet{Group: 6, Payload: []byte("e")}, nflog.Packet{Group: 6, Payload: []byte("f")})
+			atA, goOn := make(chan bool), make(chan bool)
+			var got string
+			ended := background(t, func() error {
+				for p, err := range r.Packets(t.Context()) {
+					if err != nil {
+						return err
+					}
+					if got += string(p.Payload); got == "a" && !c.parked {
+						close(atA)
+						<-goOn
+					}
+				}
+				return nil
+			})
+			if c.parked {
+				parked(t, 1)
+			} else {
+				<-atA
+			}
+			down := shutdown(t, r)
+			await(t, "the groups to be unbound", func() bool { return !k.Bound(5) && !k.Bound(6) })
+			close(goOn)
+			if err := ended(); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("the loop ended with %v", err)
+			}
+			if err := down(); err != nil {
+				t.Error(err)
+			}
+			if got != "abcefd" { // group 6 was unbound first
+				t.Errorf("got %q", got)
+			}
+			wantStats(t, r, 6, 0, 0)
+		})
+	}
+}
+
+// What a loop has left behind, and what nobody has received yet, goes to whoever
+// receives next.
+func TestShutdownWaitsForTheNextReceive(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		rest func(t *testing.T, r *nflog.Reader, b *nflog.Batch) (string, error)
+	}{
+		{"Packets", func(t *testing.T, r *nflog.Reader, b *nflog.Batch) (string, error) { return all(t.Context(), r) }},
+		{"Receive", func(t *testing.T, r *nflog.Reader, b *nflog.Batch) (s string, err error) {
+			for err == nil {
+				err = r.Receive(b)
+				s += letters(b.Packets)
+			}
+			return s, err
+		}},
+		{"TryReceive", func(t *testing.T, r *nflog.Reader, b *nflog.Batch) (s string, err error) {
+			for err == nil {
+				err = r.TryReceive(b)
+				s += letters(b.Packets)
+			}
+			return s, err
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, k := open(t, nflog.Config{Batch: 1})
+			k.Log(packets("ab")...)
+			b := r.NewBatch()
+			receive(t, r, b)
+			for _, s := range []string{"cd", "ef", "g"} {
+				k.Log(packets(s)...)
+			}
+			next(t, r, 1)
+			k.Collect(packets("h")...)
+			down := shutdown(t, r)
+			await(t, "the group to be unbound", func() bool { return !k.Bound(5) })
+			if s, err := c.rest(t, r, b); s != "defgh" || !errors.Is(err, net.ErrClosed) {
+				t.Errorf("got %q and %v", s, err)
+			}
+			if err := down(); err != nil {
+				t.Error(err)
+			}
+			if s := r.Stats(); s.Packets != 8 || s.Discarded != 0 {
+				t.Errorf("stats %+v", s)
+			}
+		})
+	}
+}
+
+func TestShutdownWithNobodyReceiving(t *testing.T) {
+	r, k := open(t, nflog.Config{Batch: 1})
+	k.Log(packets("abc")...)
+	k.Log(packets("d")...)
+	next(t, r, 1)
+	k.Collect(packets("e")...)
+	err := r.Shutdown(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "4 packets that nobody receives") {
+		t.Errorf("error %v", err)
+	}
+	if s := r.Stats(); s.Packets != 5 || s.Discarded != 4 {
+		t.Errorf("stats %+v", s)
+	}
+	if s, err := all(t.Context(), r); s != "" || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("then %q and %v", s, err)
+	}
+}
+
+func TestShutdownOfWhatHasNothingDoesNotWait(t *testing.T) {
+	r, k := open(t, nflog.Config{})
+	k.Log(packets("a")...)
+	receive(t, r, r.NewBatch())
+	if err := r.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if k.Bound(5) {
+		t.Error("still bound")
+	}
+}
+
+func TestShutdownGivesUpWhenItsContextIsDone(t *testing.T) {
+	r, k := open(t, nflog.Config{Batch: 1})
+	k.Log(packets("ab")...)
+	k.Log(packets("cde")...)
+	inBody, goOn := make(chan bool), make(chan bool)
+	ended := background(t, func() (err error) {
+		got := ""
+		for p, perr := range r.Packets(t.Context()) {
+			if err = perr; err != nil {
+				break
+			}
+			got += string(p.Payload)
+			close(inBody)
+			<-goOn
+		}
+		if got != "a" {
+			t.Errorf("got %q", got)
+		}
+		return err
+	})
+	<-inBody
+	ctx, cancel := context.WithCancelCause(t.Context())
+	down := background(t, func() error { return r.Shutdown(ctx) })
+	await(t, "the group to be unbound", func() bool { return !k.Bound(5) })
+	cancel(errCause)
+	if err := down(); !errors.Is(err, errCause) || !strings.Contains(err.Error(), "3 packets that nobody has received") {
+		t.Errorf("error %v", err)
+	}
+	close(goOn)
+	if err := ended(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the loop ended with %v", err)
+	}
+	if s := r.Stats(); s.Packets != 5 || s.Discarded != 4 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestShutdownEndsOnce(t *testing.T) {
+	r, _ := open(t, nflog.Config{})
+	var nilContext context.Context
+	if err := r.Shutdown(nilContext); err == nil || errors.Is(err, net.ErrClosed) {
+		t.Errorf("nil context: %v", err)
+	}
+	for range 2 {
+		if err := r.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	r, _ = open(t, nflog.Config{})
+	r.Close()
+	if err := r.Shutdown(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}
+
+func TestCloseEndsShutdown(t *testing.T) {
+	r, k := open(t, nflog.Config{})
+	k.Log(packets("a")...)
+	for range r.Packets(t.Context()) {
+		down := shutdown(t, r)
+		await(t, "the group to be unbound", func() bool { return !k.Bound(5) })
+		r.Close()
+		if err := down(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("error %v", err)
+		}
+		break
+	}
+}
+
+// What would ask the kernel in the body of a loop that Shutdown waits for neither
+// waits for Shutdown nor binds the groups again.
+func TestBodyMayUseTheReaderDuringShutdown(t *testing.T) {
+	r, k := open(t, nflog.Config{Groups: []uint16{0}})
+	k.Log(packets("a")...)
+	down := func() error { return nil }
+	for _, err := range r.Packets(t.Context()) {
+		if err != nil {
+			break
+		}
+		down = shutdown(t, r)
+		await(t, "the group to be unbound", func() bool { return !k.Bound(0) })
+		await(t, "Shutdown to wait", func() bool { return errors.Is(r.Configure(nflog.Config{Groups: []uint16{0}}), net.ErrClosed) })
+		if err := r.SetNamespaceLogger(nfnl.IPv4); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("SetNamespaceLogger: %v", err)
+		}
+		if err := r.SetReadDeadline(time.Time{}); err != nil {
+			t.Errorf("SetReadDeadline: %v", err)
+		}
+		r.Stats()
+	}
+	if err := down(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Without the privilege to unbind, what was collected comes by itself.
+func TestShutdownWithoutPrivilege(t *testing.T) {
+	var o told
+	r, k := open(t, nflog.Config{OnError: o.onError})
+	k.Refuse(func(nfnl.Message) error { return syscall.EPERM })
+	k.Collect(packets("a")...)
+	var got string
+	ended := background(t, func() (err error) {
+		got, err = all(t.Context(), r)
+		return err
+	})
+	parked(t, 1)
+	down := shutdown(t, r)
+	k.Flush(5) // as the kernel does after Config.Collect
+	if err := ended(); !errors.Is(err, net.ErrClosed) || got != "a" {
+		t.Errorf("got %q and %v", got, err)
+	}
+	if err := down(); err != nil {
+		t.Error(err)
+	}
+	if errs := o.take(); errs != nil {
+		t.Errorf("OnError was told %v", errs)
+	}
+}
+
+func TestShutdownReportsWhyUnbindingFailed(t *testing.T) {
+	r, k := open(t, nflog.Config{})
+	k.Refuse(func(m nfnl.Message) error {
+		if command(m) == unbind {
+			return syscall.ENOBUFS
+		}
+		return nil
+	})
+	if err := r.Shutdown(t.Context()); !errors.Is(err, syscall.ENOBUFS) {
+		t.Errorf("error %v", err)
+	}
+	if err := r.Receive(r.NewBatch()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("then %v", err)
+	}
+}
+
+func TestShutdownWhoseAnswerIsLost(t *testing.T) {
+	r, k := open(t, nflog.Config{})
+	k.Log(packets("a")...)
+	k.Collect(packets("b")...)
+	k.LoseAnswers(1)
+	var got string
+	ended := background(t, func() (err error) {
+		got, err = all(t.Context(), r)
+		return err
+	})
+	parked(t, 1)
+	if err := shutdown(t, r)(); err != nil {
+		t.Error(err)
+	}
+	if err := ended(); got != "ab" || !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %q and %v", got, err)
+	}
+	wantStats(t, r, 2, 0, 0)
+}
+
+// The kernel's list of groups begins with the one that was bound last, so that
+// one is unbound first; and not every message is waited for.
+func TestManyGroupsAreUnboundFromTheLastOn(t *testing.T) {
+	groups := make([]uint16, 1000)
+	for i := range groups {
+		groups[i] = uint16(2 * i)
+	}
+	r, k := open(t, nflog.Config{Groups: groups})
+	var order []uint16
+	answered := 0
+	k.Refuse(func(m nfnl.Message) error {
+		if order = append(order, m.Resource); m.Flags&nfnl.FlagAck != 0 {
+			answered++
+		}
+		return nil
+	})
+	if err := r.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	slices.Reverse(order)
+	if !slices.Equal(order, groups) {
+		t.Errorf("unbound %d groups, from the last on: %v", len(order), order)
+	}
+	if answered > len(groups)/50 {
+		t.Errorf("%d answers were waited for", answered)
+	}
+}
+
+// TestShutdownAmidEverything counts: whatever was logged before Shutdown returns
+// to a bound group is received by somebody, once.
+func TestShutdownAmidEverything(t *testing.T) {
+	for round := range 20 {
+		conn, k := nflogtest.New(t)
+		r, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5}, Batch: 1 + round%3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got atomic.Int64
+		var ends []func() error
+		for i := range 3 {
+			ends = append(ends, background(t, func() error {
+				for {
+					for _, err := range r.Packets(t.Context()) {
+						if err != nil {
+							return err
+						}
+						if n := got.Add(1); i == 0 && n%5 == 0 {
+							break
+						}
+					}
+				}
+			}))
+		}
+		ends = append(ends, background(t, func() error {
+			for b := r.NewBatch(); ; {
+				if err := r.Receive(b); err != nil {
+					return err
+				}
+				got.Add(int64(len(b.Packets)))
+			}
+		}))
+		parked(t, 4)
+		for range 200 {
+			k.Log(packets("abc")...)
+			k.Collect(packets("de")...)
+		}
+		if err := shutdown(t, r)(); err != nil {
+			t.Error(err)
+		}
+		for _, ended := range ends {
+			if err := ended(); !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
+		}
+		if s := r.Stats(); got.Load() != 1000 || s.Packets != 1000 || s.Lost+s.Malformed+s.Discarded != 0 {
+			t.Fatalf("received %d of 1000, stats %+v", got.Load(), s)
+		}
+	}
+}
+
+// A program that ends on a signal, and loses nothing that was logged before.
+func ExampleReader_Shutdown() {
+	ctx, stop := context.WithCancel(context.Background()) // signal.NotifyContext, in a program
+	defer stop()
+	r, err := nflog.Open(nflog.Config{Groups: []uint16{5}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer r.Close()
+	context.AfterFunc(ctx, func() {
+		patience, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := r.Shutdown(patience); err != nil {
+			fmt.Println(err)
+		}
+	})
+	for p, err := range r.Packets(context.Background()) {
+		if errors.Is(err, net.ErrClosed) {
+			break // by Shutdown: this was all
+		}
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(p)
+	}
+}
