@@ -3,7 +3,7 @@
 //
 //	nft add table inet demo
 //	nft add chain inet demo out '{ type filter hook output priority 0; }'
-//	nft add rule inet demo out tcp flags syn log group 5 prefix '"connect: "'
+//	nft add rule inet demo out 'tcp flags & (fin|syn|rst|ack) == syn' log group 5 prefix '"connect: "'
 //
 // or with iptables:
 //
