@@ -1,0 +1,108 @@
+// Capture writes the packets of a queue and of log groups as pcapng: to a file,
+// to a pipe, or to whoever connects. It accepts what it captures from the queue.
+//
+//	capture -queue 7 -group 5 -w dump.pcapng
+//	capture -group 5 -w dump.pcapng -size 100 -files 10
+//	capture -group 5 | wireshark -k -i -
+//	capture -group 5 -listen 127.0.0.1:19000     # tshark -i TCP@127.0.0.1:19000
+//
+// It needs CAP_NET_ADMIN and rules, for example
+//
+//	nft add table inet demo
+//	nft add chain inet demo out '{ type filter hook output priority 0; }'
+//	nft add rule inet demo out udp dport 53 log group 5 prefix '"dns "' queue flags bypass to 7
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/nfpacket/nfpacket/examples/integrations/capture/internal/source"
+	"github.com/nfpacket/nfpacket/examples/integrations/capture/pcapng"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+var (
+	queue   = flag.Int("queue", -1, "`number` of the queue to capture and accept")
+	groups  = flag.String("group", "", "`numbers` of log groups, with commas")
+	name    = flag.String("w", "-", "`file` to write, - is standard output")
+	size    = flag.Int64("size", 0, "begin another file after so many `MB`")
+	keep    = flag.Int("files", 0, "how many files to keep, 0 is all")
+	address = flag.String("listen", "", "`address` to listen on, instead of -w")
+	snap    = flag.Uint("snaplen", 0, "`bytes` of a packet to capture, 0 is all")
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("capture: ")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	counts, err := run(ctx)
+	log.Printf("%d packets, %d lost", counts.Packets, counts.Lost)
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run captures until ctx is done.
+func run(ctx context.Context) (source.Counts, error) {
+	cfg := source.Config{Queue: *queue, CopyRange: uint32(*snap), Verdict: nfqueue.Accept()}
+	var err error
+	if cfg.Groups, err = numbers(*groups); err != nil {
+		return source.Counts{}, err
+	}
+	if cfg.Queue < 0 && len(cfg.Groups) == 0 {
+		return source.Counts{}, errors.New("nothing to capture: name a -queue or a -group")
+	}
+	out, err := open()
+	if err != nil {
+		return source.Counts{}, err
+	}
+	counts, err := source.Run(ctx, cfg, out.Write)
+	return counts, errors.Join(err, out.Close())
+}
+
+// A sink is where records go.
+type sink interface {
+	Write(pcapng.Record) error
+	io.Closer
+}
+
+// open opens what the flags name.
+func open() (sink, error) {
+	switch {
+	case *address != "":
+		return listen(*address)
+	case *name == "-":
+		return pcapng.NewWriter(os.Stdout, pcapng.SLL2)
+	case *size > 0:
+		return pcapng.NewRotating(pcapng.Files(*name, *keep), *size*1e6, pcapng.SLL2)
+	}
+	f, err := os.Create(*name)
+	if err != nil {
+		return nil, err
+	}
+	return pcapng.NewWriter(f, pcapng.SLL2)
+}
+
+// numbers reads group numbers.
+func numbers(list string) (groups []uint16, err error) {
+	for _, s := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' }) {
+		n, err := strconv.ParseUint(s, 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("-group %s: %w", list, err)
+		}
+		groups = append(groups, uint16(n))
+	}
+	return groups, nil
+}
