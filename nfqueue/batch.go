@@ -145,8 +145,8 @@ func (b *Batch) decide(v *Verdict) {
 // encode adds v to out, or the fallback if it is refused.
 func (b *Batch) encode(t *Ticket, v *Verdict) (refused error) {
 	b.endRun()
-	if v.has(changeExpectation) {
-		b.noteHelper(t)
+	if v.has(changeConntrack) {
+		b.noteConnection(t)
 	}
 	b.out, refused = b.q.appendVerdict(b.out, t, v)
 	if refused == nil && b.q.ranges.port(v) != 0 {
@@ -157,11 +157,11 @@ func (b *Batch) encode(t *Ticket, v *Verdict) (refused error) {
 	return refused
 }
 
-// noteHelper notes in a packet's ticket what Ticket.noteHelper does.
-func (b *Batch) noteHelper(t *Ticket) {
+// noteConnection notes in a packet's ticket what Ticket.noteConnection does.
+func (b *Batch) noteConnection(t *Ticket) {
 	for i := range b.packets {
 		if b.packets[i].ID == t.id { // wherever the user has put it
-			t.noteHelper(&b.packets[i])
+			t.noteConnection(&b.packets[i])
 		}
 	}
 }

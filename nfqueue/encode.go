@@ -74,7 +74,7 @@ func (v *Verdict) append(b []byte, t *Ticket, portID uint32) ([]byte, error) {
 	b = v.begin(b, typeVerdict, t, portID)
 	if v.has(changePayload | changeRaw) {
 		var err error
-		if b, err = t.appendPayload(b, v.payload, v.has(changeRaw)); err != nil {
+		if b, err = t.appendPayload(b, v); err != nil {
 			return b[:start], err
 		}
 	}

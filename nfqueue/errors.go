@@ -30,11 +30,31 @@ var (
 	// where TCP packets are longer than any CopyRange, lower the MTU to 32000.
 	ErrTruncated = errors.New("the packet was cut by Config.CopyRange and cannot be rewritten; raise it (on lo, lower the MTU to 32000)")
 
-	// ErrGSO refuses a payload for a UDP packet that the kernel is yet to cut
-	// into segments, where no payload would arrive whole: one of another length, any
-	// at the hooks prerouting and input, and any on kernels before 6.12, of which
-	// some panic. Set Config.Segment.
-	ErrGSO = errors.New("a UDP GSO packet can only be rewritten to the same length, not at the hooks prerouting and input, and from kernel 6.12 on; set Config.Segment")
+	// ErrGSO refuses a payload for a packet that the kernel is yet to cut into
+	// segments (Packet.GSO), where it might not arrive whole. Set Config.Segment,
+	// and each segment can be rewritten; or make the payload one that arrives:
+	//
+	//   - TCP with as much data or more. With less it might fit into one segment,
+	//     and the kernel loses such a one. At the hook input it may be shorter.
+	//   - UDP with as much data, not at the hooks prerouting and input, and not in
+	//     front of a NAT that changes it; from kernel 6.12 on.
+	//
+	// What carries a tunnel cannot be rewritten as it is.
+	ErrGSO = errors.New("the kernel is yet to cut the packet into segments, and would lose the rewrite; set Config.Segment")
+
+	// ErrTunnel refuses a payload for a packet whose pending checksum
+	// (Packet.ChecksumPending) is that of another packet inside, where the kernel
+	// would not compute it any more: VXLAN, GENEVE, FOU, GUE, GRE, IPIP and the
+	// like, on the host where the inner packet begins. Set Config.Segment: all
+	// checksums are there then. WithRawPayload sends such a packet whose inner
+	// checksum the program has set itself.
+	ErrTunnel = errors.New("the packet's checksum is pending, and is that of a packet inside; set Config.Segment")
+
+	// ErrFragment refuses a payload for a fragment of a datagram whose data it
+	// changes: the checksum covers other fragments too, and they have their place.
+	// The IP header may change. Where connections are tracked (a rule with ct) the
+	// kernel puts datagrams together before they are queued.
+	ErrFragment = errors.New("the data of a fragment cannot be rewritten; queue behind connection tracking, which puts datagrams together")
 
 	// ErrCorrupt refuses to rewrite a packet whose checksum was wrong when it
 	// came: finishing it would make the damage look right.
@@ -43,14 +63,16 @@ var (
 	// ErrPayload refuses a payload, VLAN tag or link header that cannot be used.
 	ErrPayload = errors.New("the new packet cannot be used")
 
-	// ErrRewriteForbidden refuses a payload that the kernel would drop without a word.
+	// ErrRewriteForbidden refuses a payload that the kernel would drop silently.
+	// Every kernel does so with a packet of another IP version.
+	//
 	// From Linux 7.2 on packets can be rewritten only where the network namespace
 	// belongs to the system's first user namespace, and only those of the families
 	// IPv4 and IPv6. The length of the header, options, the next header, extension
 	// headers and the fragment fields, but for "don't fragment", must stay as they
 	// are, and WithRawPayload must get version and length right. It is not known of
 	// older kernels with these rules added to them: those still drop the packet.
-	ErrRewriteForbidden = errors.New("the kernel drops such a rewrite (Linux 7.2 and later)")
+	ErrRewriteForbidden = errors.New("the kernel drops such a rewrite")
 
 	// ErrUntracked says that a packet has no connection, or none that a verdict
 	// could change. With Config.ConntrackVerdicts alone it is not known of a verdict.
@@ -59,9 +81,13 @@ var (
 	// ErrExpectation refuses an expectation that cannot be used.
 	ErrExpectation = errors.New("the expectation cannot be used")
 
-	// ErrNoHelper refuses an expectation for a connection without a helper, where
-	// the kernel ignores it.
-	ErrNoHelper = errors.New("the connection has no helper, which it needs for an expectation; give it one by a rule (ct helper set)")
+	// ErrNoHelper refuses what needs a connection with a helper, where it has
+	// none: an expectation, which the kernel would ignore; and, in a TCP connection
+	// that NAT changes, another length of the packet together with a change of the
+	// connection, for which kernels print a warning and spoil the connection. Send
+	// them in verdicts on different packets, or give the connection a helper before
+	// NAT sees it. With Config.ConntrackVerdicts alone it is not known of a verdict.
+	ErrNoHelper = errors.New("the connection has no helper; give it one by a rule (ct helper set)")
 
 	// ErrNotBridge refuses a VLAN tag or link header for a packet of another
 	// family than bridge, where the kernel ignores them.

@@ -68,16 +68,22 @@ func (t *Ticket) refuseExpectation(e *attr.Expectation) error {
 	return nil
 }
 
-// noteHelper notes if p's connection is known to have no helper. Few verdicts
-// depend on it, so it is not looked for in every packet.
-func (t *Ticket) noteHelper(p *Packet) {
+// noteConnection notes if p's connection is known to have no helper, and if NAT
+// changes it. Few verdicts depend on that, so it is not looked for in every
+// packet.
+func (t *Ticket) noteConnection(p *Packet) {
 	if len(p.conntrack) == 0 {
 		return
 	}
+	t.flags |= ticketNoHelper
 	for d := attr.NewDecoder(p.conntrack); d.Next(); {
-		if d.Type() == ctaHelp {
-			return
+		switch d.Type() {
+		case ctaHelp:
+			t.flags &^= ticketNoHelper
+		case ctaStatus:
+			if attr.ConntrackStatus(d.Uint32())&(attr.StatusSourceNAT|attr.StatusDestinationNAT) != 0 {
+				t.flags |= ticketNAT
+			}
 		}
 	}
-	t.flags |= ticketNoHelper
 }

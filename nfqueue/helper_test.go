@@ -98,6 +98,15 @@ func udpPacket(data string) []byte {
 	return b
 }
 
+// pendingPacket is udpPacket with the sum of the pseudo-header where the kernel
+// has yet to compute the checksum.
+func pendingPacket(data string) []byte {
+	b := udpPacket(data)
+	// c000+0201 + c000+0202 + protocol 17 + the length, folded
+	binary.BigEndian.PutUint16(b[26:], 0x8415+uint16(len(b)-20))
+	return b
+}
+
 // packet returns one to be enqueued.
 func packet(data string) nfqueue.Packet {
 	return nfqueue.Packet{Hook: nfnl.Prerouting, InDev: 1, Payload: udpPacket(data)}

@@ -40,8 +40,10 @@ type Packet struct {
 	VLAN       attr.VLAN // bridge family only
 
 	// Payload is the packet from its network header on, as much of it as
-	// Config.CopyRange lets through; there is none with MetadataOnly. It may be
-	// edited in place and given to Verdict.WithPayload.
+	// Config.CopyRange lets through; there is none with MetadataOnly. It ends
+	// where the IP packet ends: a short frame's padding is not in it. It may be
+	// edited in place, which changes nothing unless it is given to
+	// Verdict.WithPayload.
 	Payload []byte
 
 	// Len is the packet's length before CopyRange cut it, in bytes; it is
@@ -102,9 +104,10 @@ func (p *Packet) Decode(m nfnl.Message) error {
 	return err
 }
 
-// check looks for damage while p is as it came: a handler may edit it in place.
-// Most packets are vouched for by the kernel, and cost nothing.
+// check looks for padding and damage while p is as it came: a handler may edit it
+// in place. Most packets are vouched for by the kernel, and cost nothing.
 func (p *Packet) check() {
+	p.trim()
 	p.corrupt = p.ChecksumUnverified && !p.ChecksumPending && !p.Truncated() && !checksum.OK(p.Payload)
 }
 

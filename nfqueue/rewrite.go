@@ -2,7 +2,6 @@ package nfqueue
 
 import (
 	"fmt"
-	"sync"
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/checksum"
@@ -27,32 +26,39 @@ func (t *Ticket) refuse(v *Verdict) error {
 		}
 	}
 	if v.has(changePayload | changeRaw) {
-		return t.refusePayload(v.payload, v.has(changeRaw))
+		return t.refusePayload(v)
 	}
 	return nil
 }
 
-// refusePayload returns why payload cannot replace the packet. The kernel would
-// not say: it drops what it cannot use (nfqnl_mangle), and takes all checksums
-// for final.
-func (t *Ticket) refusePayload(payload []byte, raw bool) error {
+// refusePayload returns why v's payload cannot replace the packet. The kernel
+// would not say: it drops what it cannot use (nfqnl_mangle), and takes all
+// checksums for final. What depends on lengths in the new packet's headers is for
+// refuseFinished.
+func (t *Ticket) refusePayload(v *Verdict) error {
+	payload, raw := v.payload, v.has(changeRaw)
 	switch {
 	case len(payload) == 0 || len(payload) > attr.MaxLen:
 		return fmt.Errorf("%w: it has %d bytes, not between 1 and %d", ErrPayload, len(payload), attr.MaxLen)
 	case t.flags&ticketTruncated != 0:
 		return ErrTruncated
 	case t.flags&ticketGSO != 0 && isUDP(payload) && !takesUDP():
-		return ErrGSO
+		return fmt.Errorf("%w: a kernel before 6.12 cannot cut UDP that was rewritten", ErrGSO)
 	case raw:
-		return t.refuseStump(payload)
+		if err := t.refuseStump(payload); err != nil {
+			return err
+		}
 	case t.proto != etherIPv4 && t.proto != etherIPv6:
 		return fmt.Errorf("%w: EtherType %#04x", ErrNotIP, t.proto)
 	case t.flags&ticketCorrupt != 0:
 		return ErrCorrupt
-	case t.flags&ticketGSO != 0 && isUDP(payload) && !t.canCutUDP(len(payload)):
-		return ErrGSO
-	case t.flags&ticketPending != 0:
-		return refusePending(payload)
+	case t.flags&(ticketPending|ticketGSO) == ticketPending:
+		if err := t.refusePending(payload); err != nil {
+			return err
+		}
+	}
+	if v.has(changeConntrack) && t.flags&(ticketNAT|ticketNoHelper) == ticketNAT|ticketNoHelper {
+		return t.refuseLength(payload)
 	}
 	return nil
 }
@@ -74,26 +80,29 @@ func (t *Ticket) refuseStump(payload []byte) error {
 	return nil
 }
 
-// takesUDP says whether the kernel can segment a rewritten UDP packet at all. It
-// was tried: 5.10 panics (__udp_gso_segment), 6.1 loses every datagram, 6.12 is
-// the next that there was to try.
-var takesUDP = sync.OnceValue(func() bool { return nfnl.KernelAtLeast(6, 12) })
-
-// canCutUDP reports whether the kernel can cut a rewritten UDP GSO packet of n
-// bytes into segments. It does not for packets that end here: their full checksum
-// is looked for in each segment.
-func (t *Ticket) canCutUDP(n int) bool {
-	ends := t.hook == nfnl.Prerouting || t.hook == nfnl.Input
-	return !ends && uint32(n) == t.length
-}
-
 // refusePending returns why payload cannot replace a packet whose checksum is
-// pending: the kernel would not compute it any more.
-func refusePending(payload []byte) error {
-	if !checksum.Sets(payload) {
-		return fmt.Errorf("%w: the packet's checksum is pending, and the new one's is of a protocol that Finish does not know", ErrPayload)
+// pending: the kernel would not compute it any more. In a tunnel it is that of a
+// packet further inside, which Finish leaves alone.
+func (t *Ticket) refusePending(payload []byte) error {
+	if h, ok := ipheader.Parse(payload); !ok || h.Protocol == ipheader.UDP && t.flags&ticketTunnel == 0 {
+		return nil // finishing says what is wrong, or is enough
+	}
+	if t.flags&ticketTunnel != 0 || !checksum.Sets(payload) {
+		return ErrTunnel
 	}
 	return nil
+}
+
+// refuseLength returns why the kernel, given a change of the connection too, does
+// not take a TCP packet of another length: it would adjust the sequence numbers
+// of a connection that has no room for that (nf_ct_seqadj_set), warn, and leave
+// them wrong.
+func (t *Ticket) refuseLength(payload []byte) error {
+	h, ok := ipheader.Parse(payload)
+	if !ok || h.Protocol != ipheader.TCP || len(payload) == int(t.length) {
+		return nil
+	}
+	return fmt.Errorf("%w: NAT changes the connection, and the verdict changes it and the length of its packet", ErrNoHelper)
 }
 
 // refuseLink returns why v cannot change the packet's link layer. The kernel
@@ -113,14 +122,18 @@ func (t *Ticket) refuseLink(v *Verdict) error {
 
 // appendPayload appends a copy of payload as the new packet, finished unless
 // it is to be sent raw.
-func (t *Ticket) appendPayload(b, payload []byte, raw bool) ([]byte, error) {
-	b = attr.AppendBytes(b, attrPayload, payload)
-	start := len(b) - (len(payload)+3)&^3 // AppendBytes has padded it
-	fresh := b[start : start+len(payload)]
-	if !raw {
-		if err := checksum.FinishWith(fresh, checksum.Options{PartialUDP: t.flags&ticketGSO != 0 && isUDP(fresh)}); err != nil {
+func (t *Ticket) appendPayload(b []byte, v *Verdict) ([]byte, error) {
+	b = attr.AppendBytes(b, attrPayload, v.payload)
+	start := len(b) - (len(v.payload)+3)&^3 // AppendBytes has padded it
+	fresh := b[start : start+len(v.payload)]
+	if !v.has(changeRaw) {
+		o := checksum.Options{PartialUDP: t.flags&ticketGSO != 0 && isUDP(fresh), KeepSurplus: true}
+		if err := checksum.FinishWith(fresh, o); err != nil {
 			return b, err
 		}
+	}
+	if err := t.refuseFinished(fresh, v); err != nil {
+		return b, err
 	}
 	return b, t.refuseRewrite(fresh)
 }

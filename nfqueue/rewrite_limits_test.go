@@ -101,7 +101,8 @@ func TestRewriteThatNewKernelsDropIsRefused(t *testing.T) {
 				if err := given(t, p, sameHeaders)(v); !errors.Is(err, nfqueue.ErrRewriteForbidden) {
 					t.Errorf("%s: got %v", kind, err)
 				}
-				if err := given(t, p, anyRewrite)(v); err != nil {
+				always := family(c.from) != family(c.to) // other kernels lose it too
+				if err := given(t, p, anyRewrite)(v); errors.Is(err, nfqueue.ErrRewriteForbidden) != always || err != nil && !always {
 					t.Errorf("%s, before 7.2: got %v", kind, err)
 				}
 			}
@@ -124,7 +125,8 @@ func TestRawPayloadMustSayItsLengthToNewKernels(t *testing.T) {
 			if err := given(t, p, sameHeaders)(v); !errors.Is(err, nfqueue.ErrRewriteForbidden) {
 				t.Errorf("got %v", err)
 			}
-			if err := given(t, p, anyRewrite)(v); err != nil {
+			always := c.to[0]>>4 != c.from[0]>>4 // other kernels lose it too
+			if err := given(t, p, anyRewrite)(v); (err != nil) != always {
 				t.Errorf("before 7.2: got %v", err)
 			}
 		})
@@ -146,7 +148,7 @@ func TestRewriteThatNewKernelsTakeIsAllowed(t *testing.T) {
 		"IPv6, class and hops":  {plain6, set(set(plain6, 0, "6fffffff"), 7, "01")},
 		"IPv6, other addresses": {plain6, set(plain6, 8, "fe80")},
 		"behind extensions":     {extension6, append(bytes.Clone(extension6), "more"...)},
-		"of a fragment":         {fragment6, set(fragment6, len(fragment6)-1, "00")},
+		"of a fragment":         {fragment6, set(fragment6, 7, "01")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := nfqueue.Packet{Payload: c.from, Family: family(c.from)}

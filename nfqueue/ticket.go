@@ -22,10 +22,13 @@ type Ticket struct {
 	hook    nfnl.Hook
 	flags   ticketFlags
 	shape   shape // if the kernel asks for it
+
+	transport uint8  // protocol of what noteOriginal looked at, else 0
+	data      uint32 // bytes of its transport's data; of a fragment, its fragmentSum
 }
 
 // ticketFlags are what the refusal of a verdict depends on.
-type ticketFlags uint8
+type ticketFlags uint16
 
 const (
 	ticketTruncated ticketFlags = 1 << iota
@@ -34,6 +37,10 @@ const (
 	ticketCorrupt
 	ticketUntracked
 	ticketNoHelper // as far as is known
+	ticketNAT      // NAT changes the connection, as far as is known
+	ticketNATAhead // and this UDP GSO packet is to be changed yet
+	ticketTunnel   // the pending checksum is that of a packet inside
+	ticketFragment
 )
 
 // Ticket returns p's ticket. Take it in the handler, before it returns Hold.
@@ -42,7 +49,7 @@ func (p *Packet) Ticket() Ticket {
 	if t.q == nil {
 		t.set(p)
 	}
-	t.noteHelper(p)
+	t.noteConnection(p)
 	return t
 }
 
@@ -52,6 +59,7 @@ func (t *Ticket) set(p *Packet) {
 	t.q, t.id, t.length, t.queue, t.proto = p.q, p.ID, uint32(p.Len), p.Queue, p.Proto
 	t.linkLen, t.family, t.hook = uint16(len(p.LinkHeader)), p.Family, p.Hook
 	t.flags, t.shape = p.ticketFlags(), noShape
+	t.noteOriginal(p)
 	if p.q != nil && p.q.restriction == sameHeaders {
 		t.shape = shapeOf(p.Family, p.Payload)
 	}

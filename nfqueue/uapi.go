@@ -39,8 +39,12 @@ const (
 	attrClassID       = 22 // NFQA_CGROUP_CLASSID
 )
 
-// ctaHelp is in attrConntrack if the connection has a helper: CTA_HELP.
-const ctaHelp = 5
+// What attrConntrack has of the connection, enum ctattr_type of
+// linux/netfilter/nfnetlink_conntrack.h.
+const (
+	ctaStatus = 3 // CTA_STATUS
+	ctaHelp   = 5 // CTA_HELP, if it has a helper
+)
 
 // Bits of attrSkbInfo.
 const (

@@ -147,22 +147,31 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 // Packet.Payload, or a buffer that is used again for the next packet: b is
 // copied when the handler returns, or in Send or SetVerdict.
 //
-// Packets that were cut (ErrTruncated), some of UDP GSO (ErrGSO) and corrupt
-// ones (ErrCorrupt) cannot be rewritten, nor packets that are not IP
-// (ErrNotIP) or make no sense (ErrBadHeader): these get Config.Fallback, and
-// OnError is told. From Linux 7.2 on that goes for everything in a user namespace
-// or on a bridge, and for rewrites of header lengths, options, extension headers
-// and fragment fields (ErrRewriteForbidden). Where TCP changes its length the sequence
-// numbers that follow are yours to adjust.
+// What would be lost on its further way is refused: the packet gets
+// Config.Fallback, and OnError is called. The error wraps
+//
+//   - ErrTruncated for a packet that was cut, ErrCorrupt for one that was damaged
+//     before, ErrNotIP and ErrBadHeader for a b that makes no sense;
+//   - ErrGSO and ErrTunnel for packets that Config.Segment would deliver as they
+//     will be on the wire, ErrFragment for the data of a fragment;
+//   - ErrRewriteForbidden for a packet of the other IP version, and from Linux 7.2
+//     on for everything in a user namespace or on a bridge and for changes of
+//     header lengths, options, extension headers and fragment fields.
+//
+// Where TCP data changes its length the sequence numbers that follow are yours to
+// adjust, or the kernel's (examples/tcprewrite). Bytes behind a UDP datagram that
+// ends before its packet does are the last of Packet.Payload, and stay behind it.
+// A packet above the MTU of its way, a new destination of a tracked connection,
+// and more that cannot be refused: docs/rewriting.md in the module's root.
 func (v Verdict) WithPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changeRaw|changePayload
 	return v
 }
 
-// WithRawPayload is WithPayload, but b is sent as it is, right or wrong. The
-// kernel takes its checksums as final, those of a ChecksumPending packet too. b
-// must be as long as an IP header, and what Linux 7.2 and later would drop is
-// refused as with WithPayload.
+// WithRawPayload is WithPayload, but b is sent unchanged, and its checksums
+// unchecked. The kernel takes them as final, those of a ChecksumPending packet too.
+// b must be as long as an IP header, and what the kernel would lose whatever its
+// checksums are is refused as with WithPayload.
 func (v Verdict) WithRawPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changePayload|changeRaw
 	return v

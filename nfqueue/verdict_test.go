@@ -165,7 +165,7 @@ func TestRewriteIsRefused(t *testing.T) {
 		"of UDP GSO, longer":            {gso("03"), nfqueue.Accept().WithPayload(udpPacket("longer")), nfqueue.ErrGSO},
 		"of UDP GSO, at input":          {gso("01"), nfqueue.Accept().WithPayload(udpPacket("HELLO")), nfqueue.ErrGSO},
 		"of UDP GSO, at prerouting":     {gso("00"), nfqueue.Accept().WithPayload(udpPacket("HELLO")), nfqueue.ErrGSO},
-		"with a checksum left pending":  {packetMessage(1, tlv(14, "00000001"), whole), nfqueue.Accept().WithPayload(ospf), nfqueue.ErrPayload},
+		"with a checksum left pending":  {packetMessage(1, tlv(14, "00000001"), whole), nfqueue.Accept().WithPayload(ospf), nfqueue.ErrTunnel},
 		"of a VLAN tag outside bridges": {packetMessage(1, whole), nfqueue.Accept().WithVLAN(attr.VLAN{Protocol: 0x8100}), nfqueue.ErrNotBridge},
 		"of a VLAN tag into none":       {bridged(), nfqueue.Accept().WithVLAN(attr.VLAN{}), nfqueue.ErrPayload},
 		"of a link header outside":      {packetMessage(1, whole), nfqueue.Accept().WithLinkHeader(make([]byte, 14)), nfqueue.ErrNotBridge},
@@ -182,7 +182,7 @@ func TestRewriteIsRefused(t *testing.T) {
 
 // gso returns a UDP GSO packet at a hook.
 func gso(hook string) []byte {
-	m := packetMessage(1, tlv(14, "00000003"), tlv(10, udpPacket("hello")))
+	m := packetMessage(1, tlv(14, "00000003"), tlv(10, pendingPacket("hello")))
 	copy(m[30:], wire(hook))
 	return m
 }
@@ -206,7 +206,7 @@ func TestRewriteIsAllowed(t *testing.T) {
 		"of UDP GSO, as long":               {gso("03"), nfqueue.Accept().WithPayload(udpPacket("HELLO"))},
 		"raw, of no IP":                     {arp, nfqueue.Accept().WithRawPayload([]byte("hello"))},
 		"to another length":                 {packetMessage(1, tlv(10, udpPacket("x"))), nfqueue.Accept().WithPayload(udpPacket("longer"))},
-		"with a pending checksum, finished": {packetMessage(1, tlv(14, "00000001"), tlv(10, udpPacket("x"))), nfqueue.Accept().WithPayload(udpPacket("y"))},
+		"with a pending checksum, finished": {packetMessage(1, tlv(14, "00000001"), tlv(10, pendingPacket("x"))), nfqueue.Accept().WithPayload(udpPacket("y"))},
 		"as long as can be":                 {packetMessage(1, tlv(10, udpPacket("x"))), nfqueue.Accept().WithRawPayload(make([]byte, 65531))},
 		"of a bridge's link layer":          {bridged(), nfqueue.Accept().WithVLAN(attr.VLAN{Protocol: 0x8100, TCI: 5}).WithLinkHeader(make([]byte, 14))},
 	} {

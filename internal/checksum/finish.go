@@ -29,9 +29,10 @@ type Options struct {
 	// __udp_gso_segment in net/ipv4.
 	PartialUDP bool
 
-	// Surplus is how many bytes behind a UDP datagram are not its own. It has no
-	// effect where the header says that all are, or has 0 for a length.
-	Surplus int
+	// KeepSurplus leaves as many bytes behind a UDP datagram as there are by the
+	// lengths in b's headers, and does not make them its data. Lengths that make no
+	// sense together, or that are set already, leave none.
+	KeepSurplus bool
 }
 
 // Finish sets the lengths and checksums of the IP packet b, in place. An error
@@ -50,8 +51,8 @@ func FinishWith(b []byte, o Options) error {
 		return nil
 	}
 	seg := b[h.offset:]
-	if p == &udp {
-		seg = o.datagram(seg)
+	if p == &udp && o.KeepSurplus {
+		seg = seg[:len(seg)-h.surplus(b)]
 	}
 	n, err := p.coverage(seg)
 	if err != nil {
@@ -72,15 +73,20 @@ func FinishWith(b []byte, o Options) error {
 	return nil
 }
 
-// datagram returns what of seg is the UDP datagram's own.
-func (o Options) datagram(seg []byte) []byte {
-	if o.Surplus <= 0 || len(seg)-o.Surplus < udp.header {
-		return seg
+// surplus returns how many bytes behind the UDP datagram in b are not its own,
+// by the lengths in the headers, which may be those of a packet that has become
+// longer or shorter.
+func (h *headers) surplus(b []byte) int {
+	seg := b[h.offset:]
+	if len(seg) < udp.header {
+		return 0
 	}
-	if n := int(binary.BigEndian.Uint16(seg[4:])); n == 0 || n == len(seg) {
-		return seg
+	n := int(binary.BigEndian.Uint16(seg[4:]))
+	surplus := h.length(b) - h.offset - n
+	if n < udp.header || n == len(seg) || surplus < 0 || surplus > len(seg)-udp.header {
+		return 0
 	}
-	return seg[:len(seg)-o.Surplus]
+	return surplus
 }
 
 // Sets reports whether Finish has a transport checksum to set in b. If it

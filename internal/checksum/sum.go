@@ -10,6 +10,10 @@ import (
 // fold work in host order, and only numbers that are not taken from the packet
 // have to be brought there, by word.
 
+// Sum returns the sum of the 16-bit words of all three, in one's complement and
+// the machine's byte order. An odd byte at the end of one counts as if a zero followed.
+func Sum(b, c, d []byte) uint16 { return fold(sum(sum(sum(0, b), c), d)) }
+
 // allOnes is the sum of bytes that have the right checksum among them.
 const allOnes = 0xffff
 

@@ -306,8 +306,13 @@ func TestRewrittenFragmentsAreReassembled(t *testing.T) {
 			for w := range slices.Chunk(body, 4) {
 				w[0], w[1], w[2], w[3] = w[2], w[3], w[0], w[1]
 			}
-			if spoil {
+			if spoil { // what WithPayload refuses, the receiver drops
 				body[0] ^= 1
+				refused := nfqueue.Accept().WithPayload(p.Payload)
+				if _, err := refused.Append(nil, p); !errors.Is(err, nfqueue.ErrFragment) {
+					t.Errorf("changed data: got %v", err)
+				}
+				return nfqueue.Accept().WithRawPayload(p.Payload)
 			}
 			return nfqueue.Accept().WithPayload(p.Payload)
 		})

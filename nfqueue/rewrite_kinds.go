@@ -1,0 +1,106 @@
+package nfqueue
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/nfpacket/nfpacket/internal/ipheader"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// This file knows the kinds of packets that a rewrite gets lost of on its further
+// way, on every kernel. docs/rewriting.md is its table.
+
+// refuseFinished returns why b, whose headers are as they will be sent, would be
+// lost in place of the packet.
+func (t *Ticket) refuseFinished(b []byte, v *Verdict) error {
+	if err := t.refuseVersion(b, v); err != nil {
+		return err
+	}
+	h, ok := ipheader.Parse(b)
+	switch {
+	case t.flags&ticketGSO != 0:
+		return t.refuseGSO(b, &h)
+	case ok && t.flags&ticketFragment != 0 && !v.has(changeRaw):
+		return t.refuseFragment(b, &h)
+	}
+	return nil
+}
+
+// refuseVersion returns why b cannot replace a packet of the other IP version:
+// the kernel goes on to take it for what it was. A frame on a bridge is what its
+// header says, which the verdict may change.
+func (t *Ticket) refuseVersion(b []byte, v *Verdict) error {
+	is := b[0] >> 4
+	if is == 6 && t.proto == etherIPv4 || is == 4 && t.proto == etherIPv6 {
+		if t.family != nfnl.Bridge || !v.has(changeLinkHeader) {
+			return fmt.Errorf("%w: it is an IPv%d packet, and the one that it replaces is not", ErrRewriteForbidden, is)
+		}
+	}
+	return nil
+}
+
+// refuseGSO returns why b cannot replace a packet that the kernel is to cut into
+// segments. It cuts what it thinks it has: the size of a segment is not in the
+// packet, and stays as it is.
+func (t *Ticket) refuseGSO(b []byte, h *ipheader.Header) error {
+	at, ok := h.Data(b)
+	data := uint32(h.End - at)
+	switch {
+	case t.flags&ticketTunnel != 0 || t.transport != ipheader.TCP && t.transport != ipheader.UDP:
+		return fmt.Errorf("%w: it carries a tunnel", ErrGSO)
+	case !ok || h.Protocol != t.transport:
+		return fmt.Errorf("%w: it is of another protocol", ErrGSO)
+	case t.transport == ipheader.TCP && data < t.data && !t.endsHere():
+		// tcp_gso_segment refuses what fits into one segment. How long that is
+		// only the kernel knows; two have more than one.
+		return fmt.Errorf("%w: it has %d bytes of TCP data less, which may fit into one segment", ErrGSO, t.data-data)
+	case t.transport == ipheader.UDP && data != t.data:
+		return fmt.Errorf("%w: its UDP data has another length", ErrGSO)
+	case t.transport == ipheader.UDP && (t.hook == nfnl.Prerouting || t.hook == nfnl.Input):
+		// The full checksum is looked for in each segment of a packet that ends here.
+		return fmt.Errorf("%w: at the hook %v the kernel looks for a checksum in each datagram", ErrGSO, t.hook)
+	case t.flags&ticketNATAhead != 0:
+		return fmt.Errorf("%w: NAT is yet to change it, and would spoil the checksums", ErrGSO)
+	}
+	return nil
+}
+
+// endsHere reports whether the packet is for a local socket, where nothing is cut.
+func (t *Ticket) endsHere() bool { return t.hook == nfnl.Input && t.family != nfnl.Bridge }
+
+// takesUDP says whether the kernel can segment a rewritten UDP packet at all. It
+// was tried: 5.10 panics (__udp_gso_segment), 6.1 loses every datagram, 6.12 is
+// the next that there was to try.
+var takesUDP = sync.OnceValue(func() bool { return nfnl.KernelAtLeast(6, 12) })
+
+// refuseFragment returns why b cannot replace a fragment: the checksum covers
+// bytes of other fragments, and so do offsets. It may if it contributes the same
+// to the checksum.
+func (t *Ticket) refuseFragment(b []byte, h *ipheader.Header) error {
+	longer := len(b) - int(t.length)
+	switch {
+	case longer != 0 && h.MoreFragments:
+		return fmt.Errorf("%w: others follow, and their place depends on its length", ErrFragment)
+	case h.FragmentOffset+len(b) > 0xffff:
+		return fmt.Errorf("%w: the datagram would end behind the longest possible", ErrFragment)
+	case summed(h) && (longer != 0 || fragmentSum(b, h) != t.data) && !withoutChecksum(b, h):
+		return fmt.Errorf("%w: the checksum in the first one covers all", ErrFragment)
+	}
+	return nil
+}
+
+// summed reports whether the protocol has a checksum over a datagram's data.
+func summed(h *ipheader.Header) bool {
+	switch h.Protocol {
+	case ipheader.TCP, ipheader.UDP, ipheader.UDPLite, ipheader.DCCP, ipheader.SCTP, ipheader.ICMP, ipheader.ICMPv6:
+		return true
+	}
+	return false
+}
+
+// withoutChecksum reports whether b is seen to be UDP without a checksum.
+func withoutChecksum(b []byte, h *ipheader.Header) bool {
+	at, ok := h.Data(b)
+	return ok && h.Protocol == ipheader.UDP && h.Version == 4 && b[at-2] == 0 && b[at-1] == 0
+}
