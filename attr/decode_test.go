@@ -78,7 +78,7 @@ func TestDecoderWalks(t *testing.T) {
 				t.Fatal(d.Err())
 			}
 			if !slices.Equal(got, tt.want) {
-				t.Errorf("got %q, want %q", got, tt.want)
+				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})
 	}
