@@ -73,6 +73,7 @@ type Process struct {
 	t     *testing.T
 	lines chan string // of standard output
 	ended sync.Once
+	pipes sync.WaitGroup // which are read to their ends before Cmd.Wait closes them
 
 	mu  sync.Mutex
 	log bytes.Buffer // standard error
@@ -97,14 +98,14 @@ func Run(t *testing.T, n *lab.Net, args ...string) *Process {
 	Must(t, err)
 	Must(t, n.Do(p.Cmd.Start))
 	t.Cleanup(p.Stop)
-	go func() {
+	p.pipes.Go(func() {
 		defer close(p.lines)
 		for s := bufio.NewScanner(out); s.Scan(); {
 			p.lines <- s.Text()
 		}
-	}()
+	})
 	ready := make(chan bool, 1)
-	go p.readLog(errs, ready)
+	p.pipes.Go(func() { p.readLog(errs, ready) })
 	select {
 	case ok := <-ready:
 		if !ok {
@@ -168,6 +169,7 @@ func (p *Process) Stop() {
 		p.Cmd.Process.Signal(syscall.SIGTERM)
 		late := time.AfterFunc(Patience, func() { p.Cmd.Process.Kill() })
 		defer late.Stop()
+		p.pipes.Wait()
 		if err := p.Cmd.Wait(); err != nil {
 			p.t.Errorf("SIGTERM ended the example with %v: %s", err, p.Log())
 		}
@@ -178,6 +180,22 @@ func (p *Process) Stop() {
 func (p *Process) Kill() {
 	p.ended.Do(func() {
 		p.Cmd.Process.Kill()
+		p.pipes.Wait()
 		p.Cmd.Wait()
 	})
+}
+
+// Wait waits for an example that is to end by itself, and returns how it did.
+func (p *Process) Wait() (err error) {
+	p.t.Helper()
+	p.ended.Do(func() {
+		late := time.AfterFunc(Patience, func() {
+			p.t.Errorf("the example does not end")
+			p.Cmd.Process.Kill()
+		})
+		defer late.Stop()
+		p.pipes.Wait()
+		err = p.Cmd.Wait()
+	})
+	return err
 }

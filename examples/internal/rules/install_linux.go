@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -20,29 +21,51 @@ func install(s Set, netns string) error {
 	cmd := exec.Command(args[0], args[1:]...)
 	// Ctrl-C in a terminal is for this program, which has packets to decide first.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	in, err := cmd.StdinPipe()
+	theirs, ours, err := os.Pipe()
 	if err != nil {
 		return err
 	}
+	defer theirs.Close()
+	cmd.Stdin = theirs
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
+	if err == nil {
+		cmd.Stderr = cmd.Stdout
+		err = cmd.Start()
 	}
-	cmd.Stderr = cmd.Stdout
-	if err := cmd.Start(); err != nil {
+	if err != nil {
+		ours.Close()
 		return fmt.Errorf("rules: -install needs nft, install the rules that -rules prints: %w", err)
 	}
-	if err := feed(in, out, s); err != nil {
-		in.Close()
+	if err := feed(ours, out, s); err != nil {
+		ours.Close()
 		cmd.Wait()
 		return err
 	}
-	go func() { // which also keeps the pipe open
-		io.Copy(io.Discard, out)
-		in.Close()
-		log.Printf("rules: nft has ended, and the rules are gone: %v", cmd.Wait())
-	}()
-	return nil
+	go watch(cmd, out, ours)
+	return keep(ours)
+}
+
+// watch holds on to the pipe, and waits for an nft that ends before the program.
+func watch(cmd *exec.Cmd, out io.Reader, pipe *os.File) {
+	io.Copy(io.Discard, out)
+	pipe.Close()
+	log.Printf("rules: nft has ended, and the rules are gone: %v", cmd.Wait())
+}
+
+// keep leaves the pipe open when the program replaces itself by execve.
+func keep(pipe *os.File) error {
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var errno syscall.Errno
+	err = raw.Control(func(fd uintptr) {
+		_, _, errno = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_SETFD, 0)
+	})
+	if err == nil && errno != 0 {
+		err = errno
+	}
+	return err
 }
 
 // feed writes the commands, and a last one that shows whether they were done.

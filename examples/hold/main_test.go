@@ -1,0 +1,63 @@
+//go:build linux
+
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
+	"github.com/nfpacket/nfpacket/internal/lab"
+)
+
+func TestMain(m *testing.M) { exampletest.Main(m, main) }
+
+func TestRulesAreThoseOfTheComment(t *testing.T) { exampletest.CheckRules(t) }
+
+// serve runs a service in the namespace that says yes to one address, no to one,
+// and nothing to any other before the test ends.
+func serve(t *testing.T, n *lab.Net) (url string) {
+	t.Helper()
+	ended := make(chan bool)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.FormValue("to") {
+		case "127.0.0.1:443":
+		case "127.0.0.2:443":
+			w.WriteHeader(http.StatusForbidden)
+		default:
+			<-ended
+		}
+	}))
+	s.Listener.Close()
+	l, err := n.Listen("tcp", "127.0.0.1:8080")
+	exampletest.Must(t, err)
+	s.Listener = l
+	s.Start()
+	t.Cleanup(s.Close)
+	t.Cleanup(func() { close(ended) })
+	return s.URL + "/"
+}
+
+func TestServiceDecidesOnConnections(t *testing.T) {
+	n := exampletest.Net(t)
+	p := exampletest.Start(t, n, "-service", serve(t, n), "-deadline", "10s")
+	for _, address := range []string{"127.0.0.1:443", "127.0.0.2:443"} {
+		exampletest.Echo(t, n, address)
+	}
+	if got, err := exampletest.Ask(n, "127.0.0.1:443", "hello", exampletest.Patience); err != nil || got != "hello" {
+		t.Errorf("the allowed one answers %q, %v; the log: %s", got, err, p.Log())
+	}
+	if got, err := exampletest.Ask(n, "127.0.0.2:443", "hello", exampletest.Silence); err == nil {
+		t.Errorf("the forbidden one answers %q", got)
+	}
+}
+
+func TestPacketsWithoutAnAnswerGetTheFallback(t *testing.T) {
+	n := exampletest.Net(t)
+	exampletest.Start(t, n, "-service", serve(t, n), "-deadline", "50ms", "-late", "accept")
+	exampletest.Echo(t, n, "127.0.0.3:443")
+	if got, err := exampletest.Ask(n, "127.0.0.3:443", "hello", exampletest.Patience); err != nil || got != "hello" {
+		t.Errorf("answered %q, %v", got, err)
+	}
+}
