@@ -31,7 +31,7 @@ import (
 const envSocket = "DROPCAPS_SOCKET"
 
 // config is used twice: to bind the group, and to read from it.
-var config = nflog.Config{Groups: []uint16{5}, Adopt: true}
+var config = nflog.Config{Groups: []uint16{5}}
 
 func main() {
 	program := rules.Parse("dropcaps", rules.Log(5).Prefix("dns ").Match("udp dport 53"))
@@ -72,7 +72,7 @@ func read(socket *os.File) error {
 	if err != nil {
 		return err
 	}
-	r, err := nflog.OpenConn(conn, config)
+	r, err := nflog.AdoptConn(conn, config, nil)
 	if err != nil {
 		return err
 	}
