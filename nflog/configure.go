@@ -124,7 +124,7 @@ func (r *Reader) explain(g *group, c Config, err error) error {
 	if nfnl.RefusesFlag(err) {
 		err = nfnl.ExplainFlag(err, c.optional())
 	} else {
-		err = r.conn.Explain(err, nfnl.SubsystemLog, g.number, ErrTaken)
+		err = r.conn.Explain(err, nfnl.SubsystemLog, g.number)
 	}
 	return fmt.Errorf("group %d: %w", g.number, err)
 }

@@ -8,11 +8,13 @@ import (
 )
 
 var (
-	// ErrTaken is why Open fails when another socket has the group. Such an
-	// error also matches os.ErrPermission, for that is how the kernel says it. A
-	// program that was killed has the group until it is gone, some milliseconds
-	// later: who is to take its place tries again.
-	ErrTaken = errors.New("another socket has it")
+	// ErrTaken is why Open fails when another socket has the group: the same value
+	// for nfqueue and nflog. It does not match os.ErrPermission. The error's text
+	// names the program that has it, where that can be found out, by a search among
+	// all processes at the time when the text is asked for. A program that was killed
+	// has the group until it is gone, some milliseconds later: who is to take its place
+	// tries again.
+	ErrTaken = nfnl.ErrTaken
 
 	// ErrUntracked says that a packet came without a connection.
 	ErrUntracked = errors.New("the packet is not tracked, or Config.Conntrack is not set")

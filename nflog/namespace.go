@@ -58,7 +58,7 @@ func (r *Reader) setLogger(f nfnl.Family, cmd byte) error {
 	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOENT): // nf_log_bind_pf
 		err = fmt.Errorf("%w: NFLOG does not log that family on this kernel", err)
 	default:
-		err = r.conn.Explain(err, nfnl.SubsystemLog, 0, ErrTaken)
+		err = r.conn.Explain(err, nfnl.SubsystemLog, 0)
 	}
 	return r.wrap(fmt.Errorf("set the logger of family %v: %w", f, err))
 }

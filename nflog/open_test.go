@@ -42,7 +42,7 @@ func TestGroupOfAnotherSocketIsTaken(t *testing.T) {
 	conn, k := nflogtest.New(t)
 	takenByAnother(k, 6)
 	_, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5, 6, 7}})
-	if !errors.Is(err, nflog.ErrTaken) || !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "group 6") {
+	if !errors.Is(err, nflog.ErrTaken) || errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "group 6") {
 		t.Errorf("error %v", err)
 	}
 	if k.Bound(5) || k.Bound(7) {

@@ -242,10 +242,14 @@ func (c *Conn) isClosed() bool {
 	}
 }
 
-// check makes whatever a closed descriptor says net.ErrClosed (Go issue 29828).
+// check makes whatever a closed descriptor says net.ErrClosed (Go issue 29828),
+// and explains a system call that is denied.
 func (c *Conn) check(err error) error {
-	if err != nil && !errors.Is(err, net.ErrClosed) && c.isClosed() {
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, net.ErrClosed) && c.isClosed():
 		return net.ErrClosed
 	}
-	return err
+	return explainDenied(err)
 }

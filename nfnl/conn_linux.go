@@ -54,7 +54,7 @@ func dial(cfg Config) (transport, uint32, error) {
 	}
 	if err != nil {
 		nc.Close()
-		return nil, 0, err
+		return nil, 0, explainDenied(err)
 	}
 	return s, nc.PID(), nil
 }
@@ -63,6 +63,7 @@ func dial(cfg Config) (transport, uint32, error) {
 func explainNetNS(err error, fd int) error {
 	switch {
 	case fd == 0: // not asked for
+		err = explainDenied(err)
 	case errors.Is(err, unix.EBADF), errors.Is(err, unix.EINVAL):
 		err = fmt.Errorf("Config.NetNS is %d, which is no open descriptor of a network namespace: %w", fd, err)
 	case errors.Is(err, unix.EPERM):
@@ -105,7 +106,9 @@ func newKernelSocket(f file) (*socket, error) {
 		}
 	}
 	// Connected to port 0, the socket refuses what other programs send to it.
-	return s, s.control(func(fd int) error { return unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) })
+	return s, s.control(func(fd int) error {
+		return os.NewSyscallError("connect", unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
+	})
 }
 
 // discard throws away what other programs sent to a new socket before it was
@@ -155,7 +158,7 @@ func (s *socket) control(f func(fd int) error) error {
 func (s *socket) option(opt int) (n int, err error) {
 	err = s.control(func(fd int) error {
 		n, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, opt)
-		return err
+		return os.NewSyscallError("getsockopt", err)
 	})
 	return n, err
 }
@@ -192,15 +195,15 @@ func drops(t transport) (uint32, error) {
 		size := uint32(unsafe.Sizeof(info))
 		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
 			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
-		return errnoErr(errno)
+		return callError("getsockopt", errno)
 	})
 	return info[meminfoDrops], err
 }
 
-// errnoErr returns errno as an error, nil if it is 0.
-func errnoErr(errno syscall.Errno) error {
+// callError returns errno as the error of a system call, nil if it is 0.
+func callError(call string, errno syscall.Errno) error {
 	if errno == 0 {
 		return nil
 	}
-	return errno
+	return os.NewSyscallError(call, errno)
 }

@@ -9,6 +9,11 @@ import (
 // ErrMalformed is wrapped by every error about a message that makes no sense.
 var ErrMalformed = errors.New("malformed message")
 
+// ErrTaken says that another socket has a queue or group: it is what nfqueue and
+// nflog call ErrTaken. Its text names the program, which is looked for among all
+// processes when the text is asked for, and not before.
+var ErrTaken = errors.New("another socket has it")
+
 // An Error is the kernel's refusal of a message. errors.Is finds the errno
 // under it, and so os.ErrPermission and errors.ErrUnsupported.
 type Error struct {

@@ -3,29 +3,27 @@ package nfnl
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 )
 
 // errNoCapability is what Explain adds to a refusal for want of privilege.
-var errNoCapability = errors.New("it needs CAP_NET_ADMIN over the network namespace: run as root, in a container with --cap-add NET_ADMIN, or under unshare -Urn")
+var errNoCapability = errors.New("it needs CAP_NET_ADMIN over the network namespace: run as root, " +
+	"with an ambient capability (systemd's AmbientCapabilities=CAP_NET_ADMIN) or a file capability (setcap cap_net_admin+ep PROGRAM), " +
+	"in a container with --cap-add NET_ADMIN, or under unshare -Urn")
 
 // errForeignNetNS is that where CAP_NET_ADMIN does not help, for the program has
 // it in the wrong user namespace (netlink_ns_capable).
 var errForeignNetNS = errors.New("it needs CAP_NET_ADMIN over the network namespace, which the user namespace of this program does not own: run it in the one that does, or under unshare -Urn in a network namespace of its own")
 
-// What to do about a queue or group that another socket has.
-const (
-	takenElsewhere = "stop that program, or use another number here and in the rule"
-	takenHere      = "this program has it open already: close that, or use another number here and in the rule"
-)
-
 // Explain adds to the kernel's refusal of a configuration message what a
 // person can do about it. The message was one of subsystem, about the queue or
-// group with that number. taken is what EPERM means to a program that has the
-// privilege: that another socket owns it; where /proc tells which program, so does the
-// error. The result matches all that err matches.
-func (c *Conn) Explain(err error, subsystem uint8, number uint16, taken error) error {
+// group with that number. To a program that has the privilege EPERM means that
+// another socket has it: the result is an ErrTaken then, whose text names the
+// program that has it where /proc tells. Any other result matches all that err
+// matches.
+func (c *Conn) Explain(err error, subsystem uint8, number uint16) error {
 	var e *Error
 	if !errors.As(err, &e) {
 		return err
@@ -35,14 +33,7 @@ func (c *Conn) Explain(err error, subsystem uint8, number uint16, taken error) e
 	case e.Errno == syscall.EPERM && !c.privileged(subsystem):
 		return fmt.Errorf("%w; %w", err, c.noCapability())
 	case e.Errno == syscall.EPERM:
-		who, here := c.owner("netfilter/"+module, number)
-		if who != "" {
-			taken = fmt.Errorf("%w (%s)", taken, who)
-		}
-		if here {
-			return fmt.Errorf("%w: %s: %w", taken, takenHere, err)
-		}
-		return fmt.Errorf("%w: %s: %w", taken, takenElsewhere, err)
+		return &takenError{owner: c.owner("netfilter/"+module, number)}
 	case e.Errno == syscall.EINVAL && e.Text == "":
 		// nfnetlink_rcv_msg: no handler for the subsystem, and none could be loaded.
 		return fmt.Errorf("%w; is the kernel module %s there? (try modprobe %s)", err, module, module)
@@ -54,6 +45,20 @@ func (c *Conn) Explain(err error, subsystem uint8, number uint16, taken error) e
 func explainDescriptors(err error) error {
 	if errors.Is(err, syscall.EMFILE) {
 		return fmt.Errorf("all descriptors this program may have are in use, raise RLIMIT_NOFILE (ulimit -n): %w", err)
+	}
+	return err
+}
+
+// explainDenied adds to a system call's refusal, which does not come from
+// netlink, what refuses it.
+func explainDenied(err error) error {
+	var call *os.SyscallError
+	if !errors.As(err, &call) {
+		return err
+	}
+	switch call.Err {
+	case syscall.EPERM, syscall.EACCES, syscall.ENOSYS:
+		return fmt.Errorf("%w: something denies the program this system call: a seccomp filter (of the container, or systemd's SystemCallFilter=) or a security module", err)
 	}
 	return err
 }

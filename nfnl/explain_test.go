@@ -8,8 +8,6 @@ import (
 	"testing"
 )
 
-var errTaken = errors.New("somebody else has it")
-
 func TestExplainSaysWhatToDo(t *testing.T) {
 	always := func(errno syscall.Errno) func(Message) syscall.Errno {
 		return func(Message) syscall.Errno { return errno }
@@ -30,20 +28,21 @@ func TestExplainSaysWhatToDo(t *testing.T) {
 		is, isNot error
 		says      string
 	}{
-		{"no privilege", always(syscall.EPERM), SubsystemQueue, &Error{Errno: syscall.EPERM}, os.ErrPermission, errTaken, "CAP_NET_ADMIN"},
-		{"taken", privileged, SubsystemQueue, &Error{Errno: syscall.EPERM}, errTaken, nil, "operation not permitted"},
-		{"taken, and EPERM all the same", privileged, SubsystemLog, &Error{Errno: syscall.EPERM}, os.ErrPermission, nil, "somebody else"},
-		{"no queues", always(0), SubsystemQueue, &Error{Errno: syscall.EINVAL}, syscall.EINVAL, errTaken, "modprobe nfnetlink_queue"},
-		{"no logs", always(0), SubsystemLog, &Error{Errno: syscall.EINVAL}, syscall.EINVAL, errTaken, "modprobe nfnetlink_log"},
-		{"the kernel says why", always(0), SubsystemQueue, &Error{Errno: syscall.EINVAL, Text: "reserved bit set"}, syscall.EINVAL, errTaken, "invalid argument (reserved bit set)"},
-		{"anything else", always(0), SubsystemQueue, &Error{Errno: syscall.ENOMEM}, syscall.ENOMEM, errTaken, "cannot allocate memory"},
-		{"not the kernel's", always(syscall.EPERM), SubsystemQueue, errCause, errCause, errTaken, errCause.Error()},
-		{"wrapped", always(syscall.EPERM), SubsystemQueue, errors.Join(errCause, &Error{Errno: syscall.EPERM}), errCause, errTaken, "CAP_NET_ADMIN"},
+		{"no privilege", always(syscall.EPERM), SubsystemQueue, &Error{Errno: syscall.EPERM}, os.ErrPermission, ErrTaken, "CAP_NET_ADMIN"},
+		{"taken", privileged, SubsystemQueue, &Error{Errno: syscall.EPERM}, ErrTaken, os.ErrPermission, "another socket has it: stop that program"},
+		{"a log group that is taken", privileged, SubsystemLog, &Error{Errno: syscall.EPERM}, ErrTaken, os.ErrPermission, "use another number"},
+		{"no privilege, and how to get it", always(syscall.EPERM), SubsystemQueue, &Error{Errno: syscall.EPERM}, os.ErrPermission, ErrTaken, "AmbientCapabilities=CAP_NET_ADMIN) or a file capability (setcap cap_net_admin+ep"},
+		{"no queues", always(0), SubsystemQueue, &Error{Errno: syscall.EINVAL}, syscall.EINVAL, ErrTaken, "modprobe nfnetlink_queue"},
+		{"no logs", always(0), SubsystemLog, &Error{Errno: syscall.EINVAL}, syscall.EINVAL, ErrTaken, "modprobe nfnetlink_log"},
+		{"the kernel says why", always(0), SubsystemQueue, &Error{Errno: syscall.EINVAL, Text: "reserved bit set"}, syscall.EINVAL, ErrTaken, "invalid argument (reserved bit set)"},
+		{"anything else", always(0), SubsystemQueue, &Error{Errno: syscall.ENOMEM}, syscall.ENOMEM, ErrTaken, "cannot allocate memory"},
+		{"not the kernel's", always(syscall.EPERM), SubsystemQueue, errCause, errCause, ErrTaken, errCause.Error()},
+		{"wrapped", always(syscall.EPERM), SubsystemQueue, errors.Join(errCause, &Error{Errno: syscall.EPERM}), errCause, ErrTaken, "CAP_NET_ADMIN"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			overTransports(t, func(k *kernel) {
 				k.answer = tt.answer
-				err := k.conn.Explain(tt.err, tt.subsystem, 7, errTaken)
+				err := k.conn.Explain(tt.err, tt.subsystem, 7)
 				if !errors.Is(err, tt.is) || tt.isNot != nil && errors.Is(err, tt.isNot) || !strings.Contains(err.Error(), tt.says) {
 					k.Error(err)
 				}
@@ -51,7 +50,7 @@ func TestExplainSaysWhatToDo(t *testing.T) {
 		})
 	}
 	overTransports(t, func(k *kernel) {
-		if err := k.conn.Explain(nil, SubsystemQueue, 7, errTaken); err != nil {
+		if err := k.conn.Explain(nil, SubsystemQueue, 7); err != nil {
 			k.Error(err)
 		}
 	})

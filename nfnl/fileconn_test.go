@@ -151,8 +151,8 @@ func TestOwnerIsNamed(t *testing.T) {
 	if !errors.Is(err, syscall.EPERM) {
 		t.Fatal(err)
 	}
-	err = second.Explain(err, SubsystemQueue, 9, errTaken)
-	if !errors.Is(err, errTaken) || !errors.Is(err, os.ErrPermission) {
+	err = second.Explain(err, SubsystemQueue, 9)
+	if !errors.Is(err, ErrTaken) || errors.Is(err, os.ErrPermission) {
 		t.Fatal(err)
 	}
 	f, ferr := second.OpenProc("netfilter/nfnetlink_queue")
@@ -172,10 +172,25 @@ func TestOwnerIsNamed(t *testing.T) {
 			t.Errorf("%q does not say %q", err, want)
 		}
 	}
-	if who, _ := second.owner("netfilter/nfnetlink_queue", 10); who != "" {
-		t.Errorf("nobody has queue 10, but %q", who)
+
+	// It is looked for when it is shown, and then no more: who tries again and
+	// again does not pay for that.
+	late := second.Explain(&Error{Errno: syscall.EPERM}, SubsystemQueue, 9)
+	if !errors.Is(late, ErrTaken) {
+		t.Fatal(late)
 	}
-	if who, _ := second.owner("no such list", 9); who != "" {
-		t.Errorf("there is no such list, but %q", who)
+	must(t, first.Close())
+	text := late.Error()
+	if !strings.Contains(text, "port ID") || strings.Contains(text, "process "+strconv.Itoa(os.Getpid())+")") && !strings.Contains(text, "probably") {
+		t.Errorf("%q, though the program has it no more", text)
+	}
+	if got := err.Error(); !strings.Contains(got, "this program has it open already") {
+		t.Errorf("the text has become %q", got)
+	}
+	if who := second.owner("netfilter/nfnetlink_queue", 10); who != (owner{}) {
+		t.Errorf("nobody has queue 10, but %v", who)
+	}
+	if who := second.owner("no such list", 9); who != (owner{}) {
+		t.Errorf("there is no such list, but %v", who)
 	}
 }

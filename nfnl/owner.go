@@ -7,33 +7,68 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 )
 
-// owner says who has a queue or group, as far as /proc tells: it names the port
-// ID and the program, and reports whether that is this one. list is the kernel's
-// list of queues or groups, whose lines start with a number and a port ID.
-func (c *Conn) owner(list string, number uint16) (who string, here bool) {
-	portID, ok := c.lookUp(list, 1, []string{strconv.Itoa(int(number))})
-	if !ok {
-		return "", false
-	}
-	who = "port ID " + portID
-	program, here := c.program(portID)
-	if program != "" {
-		who += ", " + program
-	}
-	return who, here
+// A takenError says that another socket has a queue or group. Only its text needs
+// the program's name, for which the descriptors of all processes are looked at: a
+// stand-by that tries to open the queue again and again does not pay for that.
+type takenError struct {
+	owner owner
+	once  sync.Once
+	text  string
 }
 
-// program names the program with a netfilter socket, and reports whether it is
-// this one.
-func (c *Conn) program(portID string) (name string, here bool) {
-	if inode, ok := c.lookUp("netlink", netlinkInode, []string{1: netfilterProtocol, 2: portID}); ok {
+func (e *takenError) Unwrap() error { return ErrTaken }
+
+// Error names the program, and says what to do.
+func (e *takenError) Error() string {
+	e.once.Do(func() { e.text = e.owner.explain() })
+	return e.text
+}
+
+// An owner is the socket that has a queue or group, as far as /proc tells.
+type owner struct {
+	portID string // its netlink address
+	inode  string
+}
+
+// owner returns who has a queue or group. list is the kernel's list of queues or
+// groups, whose lines start with a number and a port ID.
+func (c *Conn) owner(list string, number uint16) (o owner) {
+	o.portID, _ = c.lookUp(list, 1, []string{strconv.Itoa(int(number))})
+	if o.portID != "" {
+		o.inode, _ = c.lookUp("netlink", netlinkInode, []string{1: netfilterProtocol, 2: o.portID})
+	}
+	return o
+}
+
+// explain says who it is and what to do about that.
+func (o owner) explain() string {
+	who := ""
+	program, here := o.program()
+	switch {
+	case program != "":
+		who = " (port ID " + o.portID + ", " + program + ")"
+	case o.portID != "":
+		who = " (port ID " + o.portID + ")"
+	}
+	todo := "stop that program"
+	if here {
+		todo = "this program has it open already: close that"
+	}
+	return ErrTaken.Error() + who + ": " + todo + ", or use another number here and in the rule"
+}
+
+// program names the program that has the socket, and reports whether it is this
+// one.
+func (o owner) program() (name string, here bool) {
+	if o.inode != "" {
 		self, _ := os.Readlink("/proc/self")
 		for _, process := range []string{self, "[0-9]*"} { // others may have copies of ours
 			links, _ := filepath.Glob("/proc/" + process + "/fd/*")
 			for _, link := range links {
-				if to, _ := os.Readlink(link); to == "socket:["+inode+"]" {
+				if to, _ := os.Readlink(link); to == "socket:["+o.inode+"]" {
 					process := strings.Split(link, "/")[2]
 					return fmt.Sprintf("program %q, process %s", command(process), process), process == self
 				}
@@ -42,8 +77,8 @@ func (c *Conn) program(portID string) (name string, here bool) {
 	}
 	// Other users' descriptors cannot be seen; but the first netlink socket of a
 	// process has the process ID for its port ID.
-	if name := command(portID); name != "" {
-		return fmt.Sprintf("probably program %q, process %s", name, portID), false
+	if name := command(o.portID); o.portID != "" && name != "" {
+		return fmt.Sprintf("probably program %q, process %s", name, o.portID), false
 	}
 	return "", false
 }

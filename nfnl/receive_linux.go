@@ -143,7 +143,7 @@ func (s *socket) receive(b *Batch, wait bool) error {
 	case m.errno == unix.EAGAIN:
 		return nil
 	case m.errno != 0:
-		return m.errno
+		return callError("recvmmsg", m.errno)
 	}
 	b.n, m.bytes = m.n, 0
 	for i := range b.slots[:m.n] {

@@ -74,14 +74,14 @@ func (s *socket) sendOne(call *sendCall) error {
 			if err := s.raw.Write(call.waiting); err != nil {
 				return err
 			}
-			return errnoErr(call.errno)
+			return callError("sendto", call.errno)
 		case unix.ENOBUFS, unix.ENOMEM:
 			time.Sleep(sendPause)
 		default:
-			return errnoErr(call.errno)
+			return callError("sendto", call.errno)
 		}
 	}
-	return errnoErr(call.errno)
+	return callError("sendto", call.errno)
 }
 
 // send implements transport. It goes through Control: RawConn.Write would let

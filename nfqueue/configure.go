@@ -113,7 +113,7 @@ func (q *Queue) explain(c Config, err error) error {
 	if nfnl.RefusesFlag(err) {
 		return nfnl.ExplainFlag(err, c.optional())
 	}
-	return q.conn.Explain(err, nfnl.SubsystemQueue, q.number, ErrTaken)
+	return q.conn.Explain(err, nfnl.SubsystemQueue, q.number)
 }
 
 // optional returns the names of the fields that ask for what a kernel may lack.

@@ -9,11 +9,13 @@ import (
 )
 
 var (
-	// ErrTaken is why Open fails when another socket has the queue. Such an
-	// error also matches os.ErrPermission, for that is how the kernel says it. A
-	// program that was killed has the queue until it is gone, some milliseconds
-	// later: who is to take its place tries again.
-	ErrTaken = errors.New("another socket has it")
+	// ErrTaken is why Open fails when another socket has the queue: the same value
+	// for nfqueue and nflog. It does not match os.ErrPermission. The error's text
+	// names the program that has it, where that can be found out, by a search among
+	// all processes at the time when the text is asked for. A program that was killed
+	// has the queue until it is gone, some milliseconds later: who is to take its place
+	// tries again.
+	ErrTaken = nfnl.ErrTaken
 
 	// ErrPacketGone says that verdicts came for packets the kernel no longer
 	// has. That is normal when a device goes down, or when anybody deletes a

@@ -38,6 +38,7 @@ var roles = map[string]func() error{
 	"powerless": useWithoutPrivilege,
 	"confined":  tellUserNamespace,
 	"panicky":   panicInTimer,
+	"denied":    logWithoutACall,
 }
 
 func init() {
