@@ -39,9 +39,7 @@ type Batch struct {
 	run     run        // with Config.RangeVerdicts: verdicts that are yet to be added to out
 	sendErr error      // of a flush
 	tooLong []error    // verdicts that did not fit the send buffer, to be reported
-	timer   *time.Timer
-	armed   bool
-	late    bool // the timer has gone off in this batch
+	timer   flushTimer
 }
 
 // NewBatch returns a Batch with room for Config.Batch packets of
@@ -109,7 +107,7 @@ func (b *Batch) begin() {
 	}
 	b.early = slices.Grow(b.early[:0], n)[:n]
 	clear(b.early)
-	b.open, b.next, b.late = true, 0, false
+	b.open, b.next, b.timer.late = true, 0, false
 	b.run = run{mine: n}
 	b.q.waiting.add(b)
 	b.mu.Unlock()
@@ -227,7 +225,7 @@ func (b *Batch) end() error {
 func (b *Batch) sendRest() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.stopTimer()
+	b.disarm()
 	b.flush()
 	if b.open {
 		b.open = false
@@ -249,6 +247,7 @@ func (b *Batch) abandon() {
 			b.run.queued++
 		}
 	}
+	b.stopTimer()
 	b.mu.Unlock()
 	b.end() // what it says, Run's error or a panic has said already
 	b.count(-1)

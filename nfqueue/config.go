@@ -79,7 +79,8 @@ type Config struct {
 	Fallback Verdict
 
 	// FlushAfter is how long a verdict may wait for the handler to decide on the
-	// other packets that came in the same batch. 0 means 100 µs.
+	// other packets that came in the same batch. 0 means 100 µs for a handler that
+	// was slow lately, and up to 4 ms for one that was not: it saves the timer.
 	FlushAfter time.Duration
 
 	// BusyPoll is for how long to look for packets again and again before waiting
@@ -157,9 +158,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Batch == 0 {
 		c.Batch = defaultBatch
-	}
-	if c.FlushAfter == 0 {
-		c.FlushAfter = defaultFlushAfter
 	}
 	if c.MaxHeld == 0 {
 		c.MaxHeld = int(min(c.MaxLen, math.MaxInt32))

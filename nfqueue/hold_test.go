@@ -342,6 +342,46 @@ func TestHandlerThatBlocksTwiceDoesNotKeepVerdictsBack(t *testing.T) {
 	wantVerdict(t, k, ids[3], nfqueue.Accept())
 }
 
+// Whoever looks for slow handlers has stopped when no packets came for a while, or
+// has seen many batches of a quick one.
+func TestVerdictsDoNotWaitForAHandlerThatWasQuickBefore(t *testing.T) {
+	for name, pause := range map[string]time.Duration{"just now": 0, "a while ago": 20 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			q, k := open(t, nfqueue.Config{})
+			proceed := make(chan struct{})
+			start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+				if data(p.Payload) == "block" {
+					<-proceed
+				}
+				return nfqueue.Accept()
+			})
+			// together makes packets wait behind one whose handler blocks, and lets that go.
+			together := func(packets ...string) (ids []uint32) {
+				gate := k.Enqueue(packet("block"))
+				for _, p := range packets {
+					ids = append(ids, k.Enqueue(packet(p)))
+				}
+				proceed <- struct{}{}
+				wantVerdict(t, k, gate, nfqueue.Accept())
+				return ids
+			}
+			for range 100 {
+				for _, id := range together("x", "x") {
+					wantVerdict(t, k, id, nfqueue.Accept())
+				}
+			}
+			time.Sleep(pause)
+			for range 3 { // when it is found slow, and when it is known to be
+				ids := together("x", "block", "x")
+				wantVerdict(t, k, ids[0], nfqueue.Accept())
+				proceed <- struct{}{}
+				wantVerdict(t, k, ids[1], nfqueue.Accept())
+				wantVerdict(t, k, ids[2], nfqueue.Accept())
+			}
+		})
+	}
+}
+
 func TestFlushAfterIsTheConfigured(t *testing.T) {
 	q, k := open(t, nfqueue.Config{FlushAfter: time.Hour})
 	first, second := k.Enqueue(packet("x")), k.Enqueue(packet("block"))
