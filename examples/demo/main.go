@@ -67,6 +67,9 @@ func run() error {
 	running.Go(func() { queueErr = q.Run(ctx, g.decide) })
 	running.Go(func() { logErr = g.readLog(r) })
 
+	for _, note := range n.notes {
+		fmt.Println(note)
+	}
 	g.printHeader()
 	failures := n.send()
 	n.settle(g)

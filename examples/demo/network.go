@@ -3,7 +3,11 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
+	"os"
+	"slices"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
 )
@@ -16,6 +20,10 @@ import (
 // forwards, and what the client sends to it.
 type network struct {
 	client, gateway, server *lab.Net
+
+	sides []side // of the families that the gateway forwards
+	pings bool   // whether raw sockets may be opened
+	notes []string
 
 	queued []*lab.Rule // rules that queue, each with a counter
 	logged []*lab.Rule // rules that log
@@ -31,7 +39,7 @@ const (
 	upperPort = 5001 // UDP: rewritten
 	markPort  = 5002 // UDP: marked
 	dropPort  = 5003 // UDP: dropped
-	tcpPort   = 80   // TCP: accepted
+	tcpPort   = 8080 // TCP, which takes no privilege: accepted
 )
 
 // A side is one family's addresses.
@@ -76,15 +84,38 @@ func newNetwork() (*network, error) {
 	for _, device := range []string{"lan", "wan"} {
 		s.do(func() error { return n.gateway.AddAddr(device, prefix("fe80::1/64")) })
 	}
-	s.do(func() error { return n.gateway.Forwarding(true) })
+	s.do(n.forward)
 	return &n, s.err
+}
+
+// forward makes the gateway forward what it can, and finds out what the client can
+// send: a container may lack a privilege.
+func (n *network) forward() error {
+	var s steps
+	s.do(func() error { return n.gateway.Forward4("lan") })
+	s.do(func() error { return n.gateway.Forward4("wan") })
+	n.sides = sides
+	if err := n.gateway.Sysctl("net/ipv6/conf/all/forwarding", "1"); err != nil {
+		n.sides = slices.DeleteFunc(slices.Clone(sides), func(a side) bool { return a.family == lab.IPv6 })
+		n.notes = append(n.notes, fmt.Sprintf("without IPv6: %v", err))
+	}
+	raw, err := n.client.Dial("ip4:icmp", "127.0.0.1")
+	switch n.pings = err == nil; {
+	case n.pings:
+		raw.Close()
+	case errors.Is(err, os.ErrPermission):
+		n.notes = append(n.notes, "without pings: raw sockets take CAP_NET_RAW")
+	default:
+		s.do(func() error { return err })
+	}
+	return s.err
 }
 
 // addRules queues what the gateway forwards and what is sent to it, and logs
 // what has the mark and what is on its way to the server's TCP port.
 func (n *network) addRules() error {
 	var s steps
-	for _, a := range sides {
+	for _, a := range n.sides {
 		forward := step(&s, func() (*lab.Chain, error) { return n.gateway.Chain(a.family, lab.Forward, 0) })
 		input := step(&s, func() (*lab.Chain, error) { return n.gateway.Chain(a.family, lab.Input, 0) })
 		after := step(&s, func() (*lab.Chain, error) { return n.gateway.Chain(a.family, lab.Forward, 10) })

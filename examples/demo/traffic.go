@@ -72,7 +72,7 @@ type message struct {
 // messages are all that the client sends.
 func (n *network) messages() []message {
 	var all []message
-	for _, a := range sides {
+	for _, a := range n.sides {
 		host, gateway := a.host.Addr(), a.lan.Addr()
 		for _, m := range []struct {
 			port uint16
@@ -82,8 +82,11 @@ func (n *network) messages() []message {
 			all = append(all, message{"udp " + to.String(), func() (string, error) { return n.askUDP(to) }, m.want})
 		}
 		to := netip.AddrPortFrom(host, tcpPort)
+		all = append(all, message{"tcp " + to.String(), func() (string, error) { return n.askTCP(to) }, "hello\n"})
+		if !n.pings {
+			continue
+		}
 		all = append(all,
-			message{"tcp " + to.String(), func() (string, error) { return n.askTCP(to) }, "hello\n"},
 			message{"ping " + host.String(), func() (string, error) { return n.ping(host) }, "hello"},
 			message{"ping " + gateway.String(), func() (string, error) { return n.ping(gateway) }, "hello"})
 	}

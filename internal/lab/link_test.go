@@ -97,9 +97,19 @@ func TestAddressIsUsable(t *testing.T) {
 }
 
 func TestForwarding(t *testing.T) {
+	t.Run("all devices", func(t *testing.T) {
+		testForwarding(t, func(router *lab.Net) error { return router.Forwarding(true) }, func(*lab.Net) error { return nil })
+	})
+	t.Run("a device", func(t *testing.T) {
+		testForwarding(t, func(*lab.Net) error { return nil }, func(router *lab.Net) error { return router.Forward4("left") })
+	})
+}
+
+// testForwarding calls the functions before and after the router has its devices.
+func testForwarding(t *testing.T, before, after func(router *lab.Net) error) {
 	left, right := newNet(t), newNet(t)
 	router := newNet(t)
-	must(t, router.Forwarding(true))
+	must(t, before(router))
 	for i, n := range []*lab.Net{left, right} {
 		side := []string{"left", "right"}[i]
 		v4 := netip.AddrFrom4([4]byte{192, 0, 2, byte(i) << 7})
@@ -111,6 +121,7 @@ func TestForwarding(t *testing.T) {
 		must(t, n.AddAddr("eth0", netip.PrefixFrom(gw.Next(), 25)))
 		must(t, n.AddRoute(netip.MustParsePrefix("0.0.0.0/0"), gw))
 	}
+	must(t, after(router))
 	r := addRule(t, chain(t, router, lab.IPv4, lab.Forward), lab.In("left"), lab.Out("right"))
 
 	pc, err := right.ListenPacket("udp", "192.0.2.130:9999")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -116,31 +115,6 @@ func (n *Net) FD() int { return int(n.f.Fd()) }
 // Close gives up the hold on the namespace. When nothing else is in it, the
 // kernel removes it with its devices and rules, shortly after.
 func (n *Net) Close() error { return n.f.Close() }
-
-// Sysctl writes value to a file below /proc/sys, such as
-// "net/ipv4/ip_forward", in the namespace.
-func (n *Net) Sysctl(key, value string) error {
-	err := n.Do(func() error {
-		return os.WriteFile(path.Join("/proc/sys", key), []byte(value), 0)
-	})
-	if err != nil {
-		return fmt.Errorf("lab: sysctl %s=%s: %w", key, value, err)
-	}
-	return nil
-}
-
-// Forwarding turns the forwarding of IPv4 and IPv6 packets between devices on or
-// off.
-func (n *Net) Forwarding(on bool) error {
-	value := "0"
-	if on {
-		value = "1"
-	}
-	if err := n.Sysctl("net/ipv4/ip_forward", value); err != nil {
-		return err
-	}
-	return n.Sysctl("net/ipv6/conf/all/forwarding", value)
-}
 
 // Dial is [net.Dial] inside the namespace. The host in address must be a literal
 // IP address.
