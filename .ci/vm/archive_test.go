@@ -10,20 +10,20 @@ import (
 	"testing"
 )
 
-// An archive is a Debian archive of kernels for amd64 in a folder, without
-// signatures. The archive of security updates is the folder beside it.
-type archive struct{ root string }
+// An archive is a Debian archive of kernels for one architecture in a folder,
+// without signatures. The archive of security updates is the folder beside it.
+type archive struct{ root, arch, flavour string }
 
 // pool is the folder of all packages.
 const pool = "pool"
 
-func newArchive(t *testing.T) *archive {
+func newArchive(t *testing.T, arch, flavour string) *archive {
 	for _, program := range []string{"apt-get", "dpkg-deb", "flock"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skip(err)
 		}
 	}
-	a := &archive{root: filepath.Join(t.TempDir(), "debian")}
+	a := &archive{filepath.Join(t.TempDir(), "debian"), arch, flavour}
 	must(t, os.MkdirAll(a.root+"-security", 0o755))
 	return a
 }
@@ -36,17 +36,22 @@ func (a *archive) suite(t *testing.T, name string, versions ...string) {
 	t.Helper()
 	var index strings.Builder
 	for _, v := range versions {
-		index.WriteString(a.entry(t, "linux-image-"+v+"-cloud-amd64", v, ""))
+		index.WriteString(a.entry(t, a.image(v), v, ""))
 	}
 	newest := versions[len(versions)-1]
-	index.WriteString(a.entry(t, "linux-image-cloud-amd64", newest, "linux-image-"+newest+"-cloud-amd64"))
+	index.WriteString(a.entry(t, "linux-image-"+a.flavour, newest, a.image(newest)))
 	packages := []byte(index.String())
-	const path = "main/binary-amd64/Packages"
-	writeFile(t, filepath.Join(a.suiteDir(name), path), packages)
-	release := fmt.Sprintf("Origin: Debian\nSuite: %s\nCodename: %s\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nComponents: main\nArchitectures: amd64\nSHA256:\n %x %d %s\n",
-		name, name, sha256.Sum256(packages), len(packages), path)
+	writeFile(t, filepath.Join(a.suiteDir(name), a.index()), packages)
+	release := fmt.Sprintf("Origin: Debian\nSuite: %s\nCodename: %s\nDate: Thu, 01 Jan 2026 00:00:00 UTC\nComponents: main\nArchitectures: %s\nSHA256:\n %x %d %s\n",
+		name, name, a.arch, sha256.Sum256(packages), len(packages), a.index())
 	writeFile(t, filepath.Join(a.suiteDir(name), "Release"), []byte(release))
 }
+
+// image returns the name of the package with a kernel.
+func (a *archive) image(version string) string { return "linux-image-" + version + "-" + a.flavour }
+
+// index returns where a suite has its index.
+func (a *archive) index() string { return "main/binary-" + a.arch + "/Packages" }
 
 func (a *archive) suiteDir(name string) string {
 	if strings.HasSuffix(name, "-security") {
@@ -58,7 +63,7 @@ func (a *archive) suiteDir(name string) string {
 // entry makes a package and returns what the index says about it.
 func (a *archive) entry(t *testing.T, name, version, depends string) string {
 	t.Helper()
-	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: none <none@invalid>\nDescription: a kernel\n", name, version)
+	control := fmt.Sprintf("Package: %s\nVersion: %s\nArchitecture: %s\nMaintainer: none <none@invalid>\nDescription: a kernel\n", name, version, a.arch)
 	if depends != "" {
 		control += "Depends: " + depends + "\n"
 	}
@@ -95,7 +100,7 @@ func (a *archive) lose(t *testing.T, versions ...string) {
 	t.Helper()
 	for _, v := range versions {
 		for _, root := range []string{a.root, a.root + "-security"} {
-			must(t, os.Remove(filepath.Join(root, pool, "linux-image-"+v+"-cloud-amd64.deb")))
+			must(t, os.Remove(filepath.Join(root, pool, a.image(v)+".deb")))
 		}
 	}
 }
@@ -103,7 +108,7 @@ func (a *archive) lose(t *testing.T, versions ...string) {
 // outgrow gives a suite's index another size than its Release file says.
 func (a *archive) outgrow(t *testing.T, name string) {
 	t.Helper()
-	f, err := os.OpenFile(filepath.Join(a.suiteDir(name), "main/binary-amd64/Packages"), os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(filepath.Join(a.suiteDir(name), a.index()), os.O_APPEND|os.O_WRONLY, 0)
 	must(t, err)
 	_, err = f.WriteString("\n")
 	must(t, err)

@@ -87,7 +87,7 @@ func TestGetKernelTakesWhatCanBeHad(t *testing.T) {
 		{"no archive", func(a *archive) {}, []string{"new", "old"}, none},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			a := newArchive(t)
+			a := newArchive(t, "amd64", "cloud-amd64")
 			tt.archive(a)
 			args := append([]string{tt.suites[0], "amd64"}, tt.suites[1:]...)
 			if got := get(t, a, t.TempDir(), args...); got != tt.want {
@@ -98,7 +98,7 @@ func TestGetKernelTakesWhatCanBeHad(t *testing.T) {
 }
 
 func TestGetKernelKeepsTheLastForAnArchiveThatDoesNotAnswer(t *testing.T) {
-	a, cache := newArchive(t), t.TempDir()
+	a, cache := newArchive(t, "amd64", "cloud-amd64"), t.TempDir()
 	a.suite(t, "new", "6.10")
 	get(t, a, cache, "new", "amd64")
 	a.lose(t, "6.10")
