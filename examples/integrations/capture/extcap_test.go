@@ -30,7 +30,7 @@ func TestWiresharkListsTheInterfaces(t *testing.T) {
 func TestWiresharkCapturesEveryLoggedPacket(t *testing.T) {
 	need(t, "tshark")
 	home(t)
-	rules(t, lab.Log(logGroup+1, prefix, 0, 0))
+	addRules(t, lab.Log(logGroup+1, prefix, 0, 0))
 	r := start(t, exec.Command("tshark", "-n", "-l", "-i", "nfpacket-log", "-o", "extcap.nfpacket_log.group:6",
 		"-c", "3", "-T", "fields", "-e", "udp.length", "-e", "frame.comment"))
 	until(t, "the group is bound", func() bool { return inTable(procfs("nfnetlink_log"), logGroup+1) })
@@ -48,7 +48,7 @@ func TestWiresharkCapturesEveryLoggedPacket(t *testing.T) {
 func TestWiresharkCapturesEveryQueuedPacket(t *testing.T) {
 	need(t, "tshark")
 	home(t)
-	rules(t, lab.Queue(queueNum))
+	addRules(t, lab.Queue(queueNum))
 	r := start(t, exec.Command("tshark", "-n", "-l", "-i", "nfpacket-queue", "-c", "3", "-T", "fields", "-e", "udp.length", "-e", "frame.comment"))
 	until(t, "the queue is bound", queueBound)
 	send(t, target, "one", "three", "fourteen") // returns when they have arrived

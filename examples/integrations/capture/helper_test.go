@@ -14,10 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
 	"github.com/nfpacket/nfpacket/internal/lab"
 )
 
-func TestMain(m *testing.M) { os.Exit(lab.TestMain(m)) }
+func TestMain(m *testing.M) { exampletest.Main(m, main) }
 
 // What the rules of the tests queue and log.
 const (
@@ -55,8 +56,8 @@ func build(t testing.TB, pkg, name string) string {
 	return name
 }
 
-// rules adds rules to the namespace of the test, and takes them away at its end.
-func rules(t testing.TB, terms ...lab.Term) {
+// addRules adds rules to the namespace of the test, and takes them away at its end.
+func addRules(t testing.TB, terms ...lab.Term) {
 	t.Helper()
 	lab.Require(t)
 	n, err := lab.Here()

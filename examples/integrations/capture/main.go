@@ -6,11 +6,16 @@
 //	capture -group 5 | wireshark -k -i -
 //	capture -group 5 -listen 127.0.0.1:19000     # tshark -i TCP@127.0.0.1:19000
 //
-// It needs CAP_NET_ADMIN and rules, for example
+// It needs CAP_NET_ADMIN and rules of your choice; -rules prints these, and
+// -install installs them while it runs:
 //
-//	nft add table inet demo
-//	nft add chain inet demo out '{ type filter hook output priority 0; }'
-//	nft add rule inet demo out udp dport 53 log group 5 prefix '"dns "' queue flags bypass to 7
+//	add table inet nfpacket_capture
+//	add chain inet nfpacket_capture output { type filter hook output priority filter; }
+//	add rule inet nfpacket_capture output udp dport 53 log prefix "dns " group 5
+//	add rule inet nfpacket_capture output udp dport 53 queue flags bypass to 7
+//
+//	iptables -A OUTPUT -p udp --dport 53 -j NFLOG --nflog-group 5 --nflog-prefix "dns "
+//	iptables -A OUTPUT -p udp --dport 53 -j NFQUEUE --queue-num 7 --queue-bypass
 package main
 
 import (
@@ -28,6 +33,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/examples/integrations/capture/internal/source"
 	"github.com/nfpacket/nfpacket/examples/integrations/capture/pcapng"
+	"github.com/nfpacket/nfpacket/examples/internal/rules"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -44,32 +50,39 @@ var (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("capture: ")
-	flag.Parse()
+	program := rules.Parse("capture",
+		rules.Log(5).Prefix("dns ").Match("udp dport 53"),
+		rules.Queue(7).Bypass().Match("udp dport 53"))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	counts, err := run(ctx)
-	log.Printf("%d packets, %d lost", counts.Packets, counts.Lost)
-	if err != nil {
+	if err := run(ctx, program); err != nil {
 		log.Fatal(err)
 	}
 }
 
 // run captures until ctx is done.
-func run(ctx context.Context) (source.Counts, error) {
+func run(ctx context.Context, program *rules.Program) error {
 	cfg := source.Config{Queue: *queue, CopyRange: uint32(*snap), Verdict: nfqueue.Accept()}
 	var err error
 	if cfg.Groups, err = numbers(*groups); err != nil {
-		return source.Counts{}, err
+		return err
 	}
-	if cfg.Queue < 0 && len(cfg.Groups) == 0 {
-		return source.Counts{}, errors.New("nothing to capture: name a -queue or a -group")
+	s, err := source.Open(cfg)
+	if err != nil {
+		return err
 	}
+	defer s.Close()
 	out, err := open()
 	if err != nil {
-		return source.Counts{}, err
+		return err
 	}
-	counts, err := source.Run(ctx, cfg, out.Write)
-	return counts, errors.Join(err, out.Close())
+	if err := program.Install(); err != nil {
+		return err
+	}
+	err = s.Run(ctx, out.Write)
+	packets, lost := s.Counts()
+	log.Printf("%d packets, %d lost", packets, lost)
+	return errors.Join(err, out.Close())
 }
 
 // A sink is where records go.

@@ -102,6 +102,11 @@ func record() error {
 	default:
 		return fmt.Errorf("no verdict is called %q", *verdict)
 	}
+	s, err := source.Open(cfg)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
 	f, err := os.OpenFile(*fifo, os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -115,11 +120,10 @@ func record() error {
 	defer stop()
 	ctx, gone := context.WithCancel(ctx)
 	defer gone()
-	_, err = source.Run(ctx, cfg, func(r pcapng.Record) error {
+	return s.Run(ctx, func(r pcapng.Record) error {
 		if w.Write(r) != nil {
 			gone() // Wireshark has closed the fifo, which is how a capture ends
 		}
 		return nil
 	})
-	return err
 }

@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nfpacket/nfpacket/examples/integrations/capture/pcapng"
 	"github.com/nfpacket/nfpacket/nflog"
@@ -24,106 +26,131 @@ type Config struct {
 	Verdict nfqueue.Verdict
 }
 
-// Counts are what became of the packets.
-type Counts struct{ Packets, Lost uint64 }
+// A Source is an open queue, open log groups or both.
+type Source struct {
+	verdict nfqueue.Verdict
+	queue   *nfqueue.Queue // may be nil
+	log     *nflog.Reader  // may be nil
+	links   *nfnl.Links
+
+	queueLost, logLost losses
+}
+
+// Open opens the queue and the groups.
+func Open(cfg Config) (*Source, error) {
+	s := &Source{verdict: cfg.Verdict}
+	err := s.open(cfg)
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// open sets what cfg asks for.
+func (s *Source) open(cfg Config) (err error) {
+	if cfg.Queue < 0 && len(cfg.Groups) == 0 {
+		return errors.New("nothing to capture: name a queue or a log group")
+	}
+	if cfg.Queue > 65535 {
+		return fmt.Errorf("the queue is %d, not between 0 and 65535", cfg.Queue)
+	}
+	if cfg.Queue >= 0 {
+		s.queue, err = nfqueue.Open(nfqueue.Config{Queue: uint16(cfg.Queue), CopyRange: cfg.CopyRange, OnError: s.queueLost.add})
+		if err != nil {
+			return err
+		}
+		if s.links, err = s.queue.Links(); err != nil {
+			return err
+		}
+	}
+	if len(cfg.Groups) > 0 {
+		s.log, err = nflog.Open(nflog.Config{Groups: cfg.Groups, CopyRange: cfg.CopyRange, OnError: s.logLost.add})
+		if err != nil {
+			return err
+		}
+	}
+	if s.links == nil {
+		s.links, err = s.log.Links()
+	}
+	return err
+}
+
+// Counts returns how many packets were recorded and lost.
+func (s *Source) Counts() (packets, lost uint64) {
+	queued, logged := s.queue.Stats(), s.log.Stats()
+	return queued.Packets + logged.Packets, queued.Lost + logged.Lost
+}
+
+// Close closes what is open.
+func (s *Source) Close() { errors.Join(s.queue.Close(), s.log.Close(), s.links.Close()) }
 
 // Run hands records to write, which is called by two goroutines if there are both
-// a queue and groups, until ctx is done. It returns nil then, and what ended it
-// otherwise.
-func Run(ctx context.Context, cfg Config, write func(pcapng.Record) error) (Counts, error) {
+// a queue and groups, until ctx is done and what the kernel held by then is
+// recorded. It returns nil then, and otherwise what ended it.
+func (s *Source) Run(ctx context.Context, write func(pcapng.Record) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var running sync.WaitGroup
-	var queued, logged Counts
-	if cfg.Queue >= 0 {
-		running.Go(func() {
-			var err error
-			if queued, err = runQueue(ctx, cfg, stop, write); err != nil {
-				stop(err)
-			}
-		})
+	if s.queue != nil {
+		running.Go(func() { stop(s.runQueue(ctx, stop, write)) })
 	}
-	if len(cfg.Groups) > 0 {
-		running.Go(func() {
-			var err error
-			if logged, err = runLog(ctx, cfg, write); err != nil {
-				stop(err)
-			}
-		})
+	if s.log != nil {
+		running.Go(func() { stop(s.runLog(write)) })
+		running.Go(func() { shutdown(ctx, s.log.Shutdown) })
 	}
-	<-ctx.Done()
 	running.Wait()
-	counts := Counts{queued.Packets + logged.Packets, queued.Lost + logged.Lost}
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return counts, err
+		return err
 	}
-	return counts, nil
+	return nil
 }
 
 // runQueue records and decides on queued packets.
-func runQueue(ctx context.Context, cfg Config, stop context.CancelCauseFunc, write func(pcapng.Record) error) (Counts, error) {
-	if cfg.Queue > 65535 {
-		return Counts{}, fmt.Errorf("the queue is %d, not between 0 and 65535", cfg.Queue)
-	}
-	var lost losses
-	q, err := nfqueue.Open(nfqueue.Config{Queue: uint16(cfg.Queue), CopyRange: cfg.CopyRange, OnError: lost.add})
-	if err != nil {
-		return Counts{}, err
-	}
-	defer q.Close()
-	links, err := q.Links()
-	if err != nil {
-		return Counts{}, err
-	}
-	defer links.Close()
-	err = q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
-		r := pcapng.Queued(p, links)
-		r.Lost = lost.take()
-		r.Decided(cfg.Verdict)
+func (s *Source) runQueue(ctx context.Context, stop context.CancelCauseFunc, write func(pcapng.Record) error) error {
+	err := s.queue.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
+		r := pcapng.Queued(p, s.links)
+		r.Lost = s.queueLost.take()
+		r.Decided(s.verdict)
 		if err := write(r); err != nil {
 			stop(err)
 		}
-		return cfg.Verdict
+		return s.verdict
 	})
-	stats := q.Stats()
-	return Counts{stats.Packets, stats.Lost}, unlessStopped(ctx, err)
-}
-
-// runLog records logged packets. When ctx is done it records what the kernel had
-// collected, too.
-func runLog(ctx context.Context, cfg Config, write func(pcapng.Record) error) (Counts, error) {
-	var lost losses
-	r, err := nflog.Open(nflog.Config{Groups: cfg.Groups, CopyRange: cfg.CopyRange, OnError: lost.add})
-	if err != nil {
-		return Counts{}, err
-	}
-	defer r.Close()
-	links, err := r.Links()
-	if err != nil {
-		return Counts{}, err
-	}
-	defer links.Close()
-	for p, perr := range r.Packets(ctx) {
-		if perr != nil {
-			err = unlessStopped(ctx, perr)
-			break
-		}
-		record := pcapng.Logged(p, links)
-		record.Lost = lost.take()
-		if err = write(record); err != nil {
-			break
-		}
-	}
-	stats := r.Stats()
-	return Counts{stats.Packets, stats.Lost}, err
-}
-
-// unlessStopped returns err unless it is ctx's.
-func unlessStopped(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// runLog records logged packets until the Reader is closed.
+func (s *Source) runLog(write func(pcapng.Record) error) error {
+	for p, err := range s.log.Packets(context.Background()) {
+		if errors.Is(err, net.ErrClosed) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r := pcapng.Logged(p, s.links)
+		r.Lost = s.logLost.take()
+		if err := write(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// timeout is how long what waits in the kernel may take at the end.
+const timeout = 2 * time.Second
+
+// shutdown calls a method Shutdown once ctx is done. What that could not hand out
+// is counted.
+func shutdown(ctx context.Context, f func(context.Context) error) {
+	<-ctx.Done()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	f(ctx)
 }
 
 // losses adds up packets that were lost, for the next record.
