@@ -42,6 +42,7 @@ var arrows = map[string][]string{
 	"internal/lab":        {modNetlink, modUnix, modNftables},
 	"examples":            {"attr", "nfnl", "nfqueue", "nflog", "examples/internal/ip", "examples/internal/rules"},
 	"examples/internal":   {"internal/lab"},
+	"examples/watch":      {"nfnl", "nfqueue", "examples/internal/rules", "internal/lab", modUnix},
 	"examples/demo":       {"attr", "nfnl", "nfqueue", "nflog", "internal/lab"},
 }
 
