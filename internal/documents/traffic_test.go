@@ -47,7 +47,21 @@ func newRouter(t *testing.T) *router {
 		must(t, side.n.AddAddr("eth0", netip.MustParsePrefix(side.theirs)))
 		must(t, side.n.AddRoute(netip.MustParsePrefix(side.route), netip.MustParseAddr(side.router)))
 	}
+	r.markConnections(t)
 	return r
+}
+
+// markConnections gives the connection of a packet the packet's mark, before rules
+// look for it.
+func (r *router) markConnections(t *testing.T) {
+	t.Helper()
+	const afterTracking = -199
+	c, err := r.Chain(lab.IPv4, lab.Output, afterTracking)
+	must(t, err)
+	for _, mark := range []uint32{1, 2} {
+		_, err := c.Add(lab.Mark(mark), lab.SetCTMark(mark))
+		must(t, err)
+	}
 }
 
 func newNet(t *testing.T) *lab.Net {
