@@ -3,12 +3,14 @@ package nfnl
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
 // A Batch holds the buffers of one Receive; NewBatch makes it. Use it again and
 // again; concurrent calls of Receive each need one of their own.
 type Batch struct {
+	used  atomic.Bool // by a receive
 	take  func(Message, error)
 	runs  func(msgs []byte) (rest []byte, taken int) // before take, if set
 	size  int                                        // of a slot's buffer, in bytes
@@ -38,8 +40,18 @@ var (
 	errCut     = fmt.Errorf("%w: the datagram was longer than the buffer", ErrMalformed)
 )
 
+// errNoContext is what Receive says to a Receiver of a nil context.
+var errNoContext = errors.New("nfnl: a Receiver needs a context, not nil")
+
 // errNoBatch is what Receive says to a Batch without a take.
 var errNoBatch = errors.New("nfnl: the Batch was not made by NewBatch, with a function to take messages")
+
+// errBatchInUse is what the second of two receives with one Batch says.
+var errBatchInUse = errors.New("nfnl: another goroutine receives with this Batch: each needs one of its own")
+
+// use reports whether nobody else uses the Batch, and then has it until unuse.
+func (b *Batch) use() bool { return b.used.CompareAndSwap(false, true) }
+func (b *Batch) unuse()    { b.used.Store(false) }
 
 // NewBatch returns a Batch for n datagrams of up to size bytes each, at least
 // one. Memory is touched only as packets need it.

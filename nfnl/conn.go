@@ -83,6 +83,7 @@ type Conn struct {
 	close  sync.Once
 
 	claimed atomic.Bool
+	sealed  atomic.Bool // no Receive reads the socket, see Seal
 }
 
 // A transport carries datagrams to and from the kernel, or who stands in for it.
@@ -127,8 +128,8 @@ func newConn(t transport) *Conn {
 // Send sends whole messages, without waiting for answers, in as few system
 // calls as the socket's send buffer allows. The kernel has handled them all
 // when Send returns, and what follows from that, such as the rest of a
-// packet's way, has happened too. What it refuses shows up in Receive. Several
-// goroutines may be in Send at once.
+// packet's way, has happened too. What it refuses shows up in Receive. The error
+// is net.ErrClosed or a *SendError. Several goroutines may be in Send at once.
 func (c *Conn) Send(msgs []byte) error {
 	if c.isClosed() {
 		return net.ErrClosed

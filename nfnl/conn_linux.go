@@ -105,10 +105,32 @@ func newKernelSocket(f file) (*socket, error) {
 			return nil, err
 		}
 	}
+	if err := s.raiseSendBuffer(); err != nil {
+		return nil, err
+	}
 	// Connected to port 0, the socket refuses what other programs send to it.
 	return s, s.control(func(fd int) error {
 		return os.NewSyscallError("connect", unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
 	})
+}
+
+// maxMessage is what the longest message needs: a rewrite of a whole packet.
+const maxMessage = 72 << 10
+
+// raiseSendBuffer makes room for the longest message, beyond the system's limit
+// where that is allowed. Where it is not, a message may be too long (EMSGSIZE).
+func (s *socket) raiseSendBuffer() error {
+	if s.limit >= maxMessage {
+		return nil
+	}
+	if s.setOption(unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, maxMessage) != nil {
+		if err := s.setOption(unix.SOL_SOCKET, unix.SO_SNDBUF, maxMessage); err != nil {
+			return err
+		}
+	}
+	size, err := s.option(unix.SO_SNDBUF)
+	s.limit = size - sendOverhead
+	return err
 }
 
 // discard throws away what other programs sent to a new socket before it was

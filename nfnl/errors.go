@@ -48,6 +48,24 @@ func (e *Error) Is(target error) bool {
 	return e.Errno == errNotSupp && target == errors.ErrUnsupported
 }
 
+// A SendError says why messages could not be sent, and how many were: those behind
+// were not looked at.
+type SendError struct {
+	Sent int // bytes, of whole messages
+	Err  error
+}
+
+// Error returns the reason.
+func (e *SendError) Error() string {
+	if errors.Is(e.Err, syscall.EMSGSIZE) {
+		return fmt.Sprintf("the message does not fit the send buffer; raise net.core.wmem_max: %v", e.Err)
+	}
+	return e.Err.Error()
+}
+
+// Unwrap returns the reason.
+func (e *SendError) Unwrap() error { return e.Err }
+
 // An OverrunError says that packets were lost before they reached the program:
 // the socket's receive buffer was full, or the kernel had no memory. It is
 // told to OnError, and never ends anything. It matches syscall.ENOBUFS.

@@ -88,6 +88,10 @@ func (k *kernel) handle(datagram []byte) error {
 			return err
 		}
 		datagram = rest
+		if m.Type == typeNoop { // as netlink_rcv_skb, which acknowledges it
+			_ = k.peer.Deliver(reply(m.Header, 0))
+			continue
+		}
 		k.asked.Add(1)
 		var errno syscall.Errno
 		if k.answer != nil {

@@ -25,7 +25,7 @@ var aLongTimeAgo = time.Unix(1, 0)
 // often Receive is called. Call Close when done.
 func (c *Conn) Receiver(ctx context.Context) *Receiver {
 	r := &Receiver{c: c, ctx: ctx}
-	if c.never() {
+	if c.never() || ctx == nil {
 		return r
 	}
 	r.stop = context.AfterFunc(ctx, r.interrupt)
@@ -42,9 +42,15 @@ func (r *Receiver) Close() {
 // Receive is Conn.Receive, but once the context is done it returns
 // context.Cause, at once or instead of waiting.
 func (r *Receiver) Receive(b *Batch) error {
-	if r.ctx == nil {
+	switch {
+	case r.ctx == nil && r.c.never():
 		return net.ErrClosed
+	case r.ctx == nil:
+		return errNoContext
+	case !b.use():
+		return errBatchInUse
 	}
+	defer b.unuse()
 	for {
 		if err := r.ctx.Err(); err != nil {
 			return context.Cause(r.ctx)
@@ -54,6 +60,9 @@ func (r *Receiver) Receive(b *Batch) error {
 		}
 		n, err := r.c.receive(r, b)
 		if n > 0 || err != nil {
+			return err
+		}
+		if err := r.c.rest(r.ctx); err != nil {
 			return err
 		}
 	}
@@ -77,6 +86,10 @@ func (c *Conn) TryReceive(b *Batch) error {
 	if c.isClosed() {
 		return net.ErrClosed
 	}
+	if !b.use() {
+		return errBatchInUse
+	}
+	defer b.unuse()
 	for {
 		select {
 		case <-c.token:
@@ -129,7 +142,7 @@ func (c *Conn) receive(r *Receiver, b *Batch) (int, error) {
 	if room := int(c.room.Load()); room > b.size {
 		b.resize(room)
 	}
-	if !c.takeKept(b) {
+	if !c.takeKept(b) && (r == nil || !c.sealed.Load()) {
 		if err := c.fill(r, b); err != nil {
 			return 0, err
 		}
@@ -186,19 +199,7 @@ func (c *Conn) GrowBuffers(size int) error {
 		old = c.room.Load()
 	}
 	// Whoever takes the token from here on sees room; wait for who has it now.
-	for before := c.turns.Load(); c.turns.Load() == before; {
-		if r := c.holder.Load(); r != nil && r != interrupted {
-			r.interrupt()
-		}
-		select {
-		case <-c.token:
-			c.putBack()
-		case <-c.closed:
-			return net.ErrClosed
-		case <-time.After(time.Millisecond):
-		}
-	}
-	return nil
+	return c.recall()
 }
 
 // Buffer takes what is on the socket to where the next Receive finds it, so that
@@ -213,7 +214,10 @@ func (c *Conn) Buffer() error {
 		return nil
 	}
 	defer c.putBack()
-	return c.look(nil)
+	if err := c.look(nil); err != nil {
+		return err
+	}
+	return c.wake()
 }
 
 // release says that r is back from the kernel, undoes its interruption and

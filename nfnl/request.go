@@ -23,6 +23,7 @@ var errNoAnswer = errors.New("the kernel did not answer: its answers found no ro
 type request struct {
 	typ    Type
 	seq    uint32
+	port   uint32
 	answer chan error // of capacity 1
 }
 
@@ -43,7 +44,7 @@ func (c *Conn) Request(m Message) error {
 	m.Flags |= FlagRequest | FlagAck
 	m.Seq = c.nextSeq()
 	msg := m.Append(nil)
-	r := &request{typ: m.Type, seq: m.Seq, answer: make(chan error, 1)}
+	r := &request{typ: m.Type, seq: m.Seq, port: m.PortID, answer: make(chan error, 1)}
 	c.ask(r)
 	defer c.forget(r)
 	for range requestTries {
@@ -89,7 +90,7 @@ func (c *Conn) answer(m Message) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range c.asked {
-		if r.typ == reply.Type && r.seq == reply.Seq {
+		if r.typ == reply.Type && r.seq == reply.Seq && r.port == reply.PortID {
 			select {
 			case r.answer <- reply.Err():
 			default: // the answer to a repetition
@@ -97,7 +98,7 @@ func (c *Conn) answer(m Message) bool {
 			return true
 		}
 	}
-	return false
+	return reply.Type == typeNoop && reply.PortID == wakePort
 }
 
 // await waits for the answer to r, or for the right to look for it. It returns
@@ -115,6 +116,9 @@ func (c *Conn) await(r *request) (error, bool) {
 	case <-c.token:
 	}
 	err := c.look(r)
+	if err == nil {
+		err = c.wake()
+	}
 	c.putBack()
 	select {
 	case err := <-r.answer:

@@ -91,15 +91,15 @@ func (s *socket) send(msgs []byte, short bool) error {
 	call := s.sends.Get().(*sendCall)
 	defer s.sends.Put(call)
 	call.short = short
-	for len(msgs) > 0 {
-		n := headOf(msgs, s.limit)
-		call.msgs = msgs[:n]
-		msgs = msgs[n:]
+	for sent := 0; sent < len(msgs); {
+		n := headOf(msgs[sent:], s.limit)
+		call.msgs = msgs[sent : sent+n]
 		err := s.sendOne(call)
 		call.msgs = nil
 		if err != nil {
-			return err
+			return &SendError{Sent: sent, Err: err}
 		}
+		sent += n
 	}
 	return nil
 }

@@ -1,0 +1,104 @@
+package nfnl
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"time"
+)
+
+// This file makes what is queued on the socket at one moment a finite number of
+// messages, for who wants to end in an orderly way.
+
+// Seal makes what the kernel has sent so far the last that a Receive brings: when
+// Seal returns, all of it is kept for the next Receives, which then wait for Unseal
+// or Close. A TryReceive still reads the socket once nothing is kept.
+func (c *Conn) Seal() error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	c.sealed.Store(true)
+	if err := c.recall(); err != nil {
+		return err
+	}
+	// The kernel's answer comes behind all that it sent before.
+	err := c.Request(Message{Header: Header{Type: typeNoop, PortID: wakePort}})
+	if refused := (*Error)(nil); errors.As(err, &refused) {
+		return nil // without CAP_NET_ADMIN it answers that, and that is an answer
+	}
+	return err
+}
+
+// Unseal undoes Seal.
+func (c *Conn) Unseal() { c.sealed.Store(false) }
+
+// Idle reports whether nobody is receiving and nothing is kept for a Receive:
+// while the Conn is sealed, all that came before Seal was handed out.
+func (c *Conn) Idle() bool {
+	if c.isClosed() {
+		return true
+	}
+	select {
+	case <-c.token:
+	default:
+		return false
+	}
+	defer c.putBack()
+	return c.Buffered() == 0
+}
+
+// sealPause is how often a Receive on a sealed Conn looks whether there is
+// something for it.
+const sealPause = time.Millisecond
+
+// rest waits a little if the Conn is sealed.
+func (c *Conn) rest(ctx context.Context) error {
+	if !c.sealed.Load() {
+		return nil
+	}
+	if c.isDue(time.Now()) {
+		return os.ErrDeadlineExceeded
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.closed:
+		return net.ErrClosed
+	case <-time.After(sealPause):
+		return nil
+	}
+}
+
+// recall calls the Receive that waits in the kernel back, and waits until whoever
+// reads the socket has had its turn: from then on all see what was stored before.
+func (c *Conn) recall() error {
+	for before := c.turns.Load(); c.turns.Load() == before; {
+		if r := c.holder.Load(); r != nil && r != interrupted {
+			r.interrupt()
+		}
+		select {
+		case <-c.token:
+			c.putBack()
+		case <-c.closed:
+			return net.ErrClosed
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// wakePort is the port ID in requests whose answer says nothing, which the kernel
+// ignores and echoes.
+const wakePort = 1
+
+// wake makes the descriptor readable for who polls it, if datagrams are kept that
+// the kernel does not know of any more: it is asked for an answer, which nobody
+// waits for.
+func (c *Conn) wake() error {
+	if c.Buffered() == 0 {
+		return nil
+	}
+	m := Message{Header: Header{Type: typeNoop, Flags: FlagRequest | FlagAck, Seq: c.nextSeq(), PortID: wakePort}}
+	return c.Send(m.Append(nil))
+}
