@@ -83,7 +83,7 @@ type Conn struct {
 	close  sync.Once
 
 	claimed atomic.Bool
-	sealed  atomic.Bool // no Receive reads the socket, see Seal
+	sealed  atomic.Int32 // see Seal
 }
 
 // A transport carries datagrams to and from the kernel, or who stands in for it.

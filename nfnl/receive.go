@@ -142,7 +142,11 @@ func (c *Conn) receive(r *Receiver, b *Batch) (int, error) {
 	if room := int(c.room.Load()); room > b.size {
 		b.resize(room)
 	}
-	if !c.takeKept(b) && (r == nil || !c.sealed.Load()) {
+	state := c.sealed.Load()
+	if r != nil && state == ended {
+		return 0, nil
+	}
+	if !c.takeKept(b) && (r == nil || state == open) {
 		if err := c.fill(r, b); err != nil {
 			return 0, err
 		}

@@ -11,6 +11,13 @@ import (
 // This file makes what is queued on the socket at one moment a finite number of
 // messages, for who wants to end in an orderly way.
 
+// What Conn.sealed may be. A TryReceive does not look at it.
+const (
+	open   = iota
+	sealed // a Receive brings what is kept, and does not read the socket
+	ended  // a Receive brings nothing
+)
+
 // Seal makes what the kernel has sent so far the last that a Receive brings: when
 // Seal returns, all of it is kept for the next Receives, which then wait for Unseal
 // or Close. A TryReceive still reads the socket once nothing is kept.
@@ -18,7 +25,9 @@ func (c *Conn) Seal() error {
 	if c.isClosed() {
 		return net.ErrClosed
 	}
-	c.sealed.Store(true)
+	if !c.sealed.CompareAndSwap(open, sealed) && c.sealed.Load() == ended {
+		return nil
+	}
 	if err := c.recall(); err != nil {
 		return err
 	}
@@ -31,7 +40,28 @@ func (c *Conn) Seal() error {
 }
 
 // Unseal undoes Seal.
-func (c *Conn) Unseal() { c.sealed.Store(false) }
+func (c *Conn) Unseal() { c.sealed.CompareAndSwap(sealed, open) }
+
+// End makes every Receive wait for Close. What there is comes with Rest.
+func (c *Conn) End() error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	c.sealed.Store(ended)
+	return c.recall()
+}
+
+// Rest fills b with what is left after End. If that is nothing, take is not called.
+func (c *Conn) Rest(b *Batch) error {
+	for {
+		if err := c.acquire(context.Background()); err != nil {
+			return err
+		}
+		if n, err := c.receive(nil, b); n > 0 || err != nil || b.n == 0 {
+			return err
+		}
+	}
+}
 
 // Idle reports whether nobody is receiving and nothing is kept for a Receive:
 // while the Conn is sealed, all that came before Seal was handed out.
@@ -54,7 +84,7 @@ const sealPause = time.Millisecond
 
 // rest waits a little if the Conn is sealed.
 func (c *Conn) rest(ctx context.Context) error {
-	if !c.sealed.Load() {
+	if c.sealed.Load() == open {
 		return nil
 	}
 	if c.isDue(time.Now()) {

@@ -3,6 +3,7 @@ package nfqueue
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -26,7 +27,9 @@ type Batch struct {
 
 	problems problems // what OnError is yet to be told
 
-	counted bool // among the queue's receivers
+	used    atomic.Bool // by Receive, TryReceive or Send
+	counted bool        // among the queue's receivers
+	busy    bool        // among its busy batches
 
 	mu      sync.Mutex // guards what follows, against the timer and tickets
 	packets []Packet   // all of them: users may cut Packets
@@ -38,7 +41,7 @@ type Batch struct {
 	out     []byte     // verdicts to be sent
 	run     run        // with Config.RangeVerdicts: verdicts that are yet to be added to out
 	sendErr error      // of a flush
-	tooLong []error    // verdicts that did not fit the send buffer, to be reported
+	tooLong problems   // verdicts that did not fit the send buffer, of a flush
 	timer   flushTimer
 }
 
@@ -65,6 +68,24 @@ func (b *Batch) count(n int32) {
 	if counts := n > 0; counts != b.counted {
 		b.counted = counts
 		b.q.receivers.Add(n)
+		b.q.calls.Add(1)
+	}
+}
+
+// begun says that messages were taken into b. It is called in the order of their
+// arrival, while nobody else can receive.
+func (b *Batch) begun() {
+	if !b.busy {
+		b.busy = true
+		b.q.busy.Add(1)
+	}
+}
+
+// done says that all of them are dealt with.
+func (b *Batch) done() {
+	if b.busy {
+		b.busy = false
+		b.q.busy.Add(-1)
 	}
 }
 
@@ -74,6 +95,7 @@ func (b *Batch) received(err error) error {
 	b.Verdicts = slices.Grow(b.Verdicts[:0], n)[:n]
 	clear(b.Verdicts)
 	if n == 0 {
+		b.done()
 		b.count(-1)
 	}
 	return b.q.wrap(err)
@@ -81,6 +103,7 @@ func (b *Batch) received(err error) error {
 
 // clear makes room for the next receive.
 func (b *Batch) clear() {
+	b.done()
 	b.Packets, b.Verdicts = b.Packets[:0], b.Verdicts[:0]
 	b.news.clear()
 }
@@ -218,7 +241,9 @@ func (b *Batch) index(id uint32) int {
 // the first error of all that was sent.
 func (b *Batch) end() error {
 	b.q.tell(&b.problems)
-	return b.sendRest()
+	err := b.sendRest()
+	b.q.tell(&b.problems) // what was too long to be sent
+	return err
 }
 
 // sendRest sends what is left and returns the first error of all that was sent.
@@ -231,6 +256,9 @@ func (b *Batch) sendRest() error {
 		b.open = false
 		b.q.waiting.remove(b)
 	}
+	b.problems = append(b.problems, b.tooLong...)
+	b.tooLong = b.tooLong[:0]
+	b.done()
 	err := b.sendErr
 	b.sendErr = nil
 	return err

@@ -112,5 +112,7 @@ var (
 
 	// These are mistakes in the program, which it cannot do anything about.
 	errForeignBatch = errors.New("the Batch was not made by NewBatch of this queue")
+	errBatchInUse   = errors.New("another goroutine uses the Batch: each needs one of its own")
+	errNoContext    = errors.New("nfqueue: a context is needed, not nil")
 	errNoHandler    = errors.New("nfqueue: Run needs a Handler, not nil")
 )

@@ -78,8 +78,13 @@ func (qs *Queues) all() []*Queue {
 // nothing tells of the panic. A handler that may block returns Hold instead, or
 // recovers by itself.
 func (qs *Queues) Run(ctx context.Context, h Handler) error {
-	if qs.Len() == 0 {
+	switch {
+	case qs.Len() == 0:
 		return errNoQueues
+	case ctx == nil:
+		return errNoContext
+	case h == nil:
+		return errNoHandler
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -192,6 +197,23 @@ func (qs *Queues) SetVerdictAll(v Verdict) error {
 	var errs []error
 	for _, q := range qs.queues {
 		errs = append(errs, q.SetVerdictAll(v))
+	}
+	return errors.Join(errs...)
+}
+
+// Shutdown ends all queues in an orderly way, all at once; see Queue.Shutdown.
+func (qs *Queues) Shutdown(ctx context.Context) error {
+	if ctx == nil {
+		return errNoContext
+	}
+	errs := make([]error, qs.Len())
+	var wg sync.WaitGroup
+	for i, q := range qs.all() {
+		wg.Go(func() { errs[i] = q.empty(ctx) })
+	}
+	wg.Wait() // the first to be closed ends the Run of all
+	for i, q := range qs.all() {
+		errs[i] = q.endWith(errs[i])
 	}
 	return errors.Join(errs...)
 }

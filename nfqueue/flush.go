@@ -31,49 +31,13 @@ func (b *Batch) flush() {
 	if len(b.out) == 0 {
 		return
 	}
-	if err := b.q.send(b.out, &b.load); err == nil {
+	if err := b.q.send(b.out, &b.load, &b.tooLong); err == nil {
 		b.q.ranges.answered(b.run.queued)
 	} else if b.sendErr == nil {
 		b.sendErr = fmt.Errorf("verdict: %w", err)
 	}
 	b.run.mine -= b.run.queued
 	b.out, b.run.queued = b.out[:0], 0
-}
-
-// send sends verdicts on packets that are l.
-func (q *Queue) send(msgs []byte, l *load) error {
-	if l.short(msgs) {
-		return q.conn.SendShort(msgs)
-	}
-	return q.conn.Send(msgs)
-}
-
-// A load is of packets whose verdicts are sent with one call. What is left of
-// their way is part of that call.
-type load struct {
-	packets int
-	bytes   uint64
-	gso     bool // one of them is yet to be cut
-}
-
-// add adds t's packet.
-func (l *load) add(t *Ticket) {
-	l.packets++
-	l.bytes += uint64(t.length)
-	l.gso = l.gso || t.flags&ticketGSO != 0
-}
-
-// Up to these the kernel is done in about the time that it takes to receive a
-// batch, which is not announced to Go's scheduler either.
-const (
-	shortPackets = defaultBatch
-	shortBytes   = 128 << 10 // of the packets and their verdicts
-)
-
-// short reports whether the kernel is not long about it, and so whether the
-// garbage collector can wait.
-func (l *load) short(msgs []byte) bool {
-	return !l.gso && l.packets <= shortPackets && l.bytes+uint64(len(msgs)) <= shortBytes
 }
 
 // flushDecided is flush for others than the batch's goroutine.

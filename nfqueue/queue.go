@@ -35,8 +35,10 @@ type Queue struct {
 
 	ranges    *ranges       // nil without Config.RangeVerdicts
 	stopping  chan struct{} // full while a Shutdown is under way
+	shut      atomic.Bool   // by a Shutdown that waited for all
 	closed    atomic.Bool   // by Close
 	receivers atomic.Int32  // Runs, and batches between Receive and Send
+	calls     atomic.Uint32 // how often somebody began, or ended, to receive with a batch
 	busy      atomic.Int32  // batches that messages were taken into, and that are not through
 }
 
@@ -137,32 +139,50 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 // os.ErrPermission. With the last of these b may have packets all the same.
 func (q *Queue) Receive(b *Batch) error {
 	q = q.orClosed()
-	if err := q.Send(b); err != nil {
-		return err
-	}
-	b.count(1)
-	return b.received(q.receive(q.conn, b))
+	return q.using(b, func() error {
+		if err := q.sendAll(b); err != nil {
+			return err
+		}
+		b.count(1)
+		return b.received(q.receive(q.conn, b))
+	})
 }
 
 // TryReceive is Receive without waiting. If no packet is there, or another
 // goroutine is receiving and will get what comes, b.Packets is empty.
 func (q *Queue) TryReceive(b *Batch) error {
 	q = q.orClosed()
-	if err := q.Send(b); err != nil {
-		return err
-	}
-	b.count(1)
-	return b.received(q.tryReceive(b))
+	return q.using(b, func() error {
+		if err := q.sendAll(b); err != nil {
+			return err
+		}
+		b.count(1)
+		return b.received(q.tryReceive(b))
+	})
 }
 
 // Send returns b.Verdicts to the kernel. After that, or after the next Receive,
-// the packets are decided; those with Hold wait for SetVerdict. An error means
-// that none of them can be decided any more.
+// the packets are decided; those with Hold wait for SetVerdict. After an error some
+// of them may wait all the same: for SetVerdictUpTo, SetVerdictAll or Close.
 func (q *Queue) Send(b *Batch) error {
 	q = q.orClosed()
-	if b == nil || b.q != q {
+	return q.using(b, func() error { return q.sendAll(b) })
+}
+
+// using calls f, which uses b, unless somebody else does, or b is another queue's.
+func (q *Queue) using(b *Batch, f func() error) error {
+	switch {
+	case b == nil || b.q != q:
 		return q.wrap(errForeignBatch)
+	case !b.used.CompareAndSwap(false, true):
+		return q.wrap(errBatchInUse)
 	}
+	defer b.used.Store(false)
+	return f()
+}
+
+// sendAll is Send for who uses b.
+func (q *Queue) sendAll(b *Batch) error {
 	for b.open && b.next < len(b.tickets) {
 		var v Verdict
 		if b.next < len(b.Verdicts) {

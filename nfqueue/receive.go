@@ -54,6 +54,7 @@ func (q *Queue) tryReceive(b *Batch) error {
 
 // take sorts one message of the kernel.
 func (b *Batch) take(m nfnl.Message, err error) {
+	b.begun()
 	b.news.seen++
 	if m.Type == typePacket && m.Resource == b.q.number {
 		b.takePacket(&m, err)
@@ -82,6 +83,7 @@ func (b *Batch) takeRun(msgs []byte) (rest []byte, taken int) {
 	if !found || err != nil {
 		return msgs, 0
 	}
+	b.begun()
 	b.add(p)
 	b.news.seen++
 	return msgs[min((n+3)&^3, len(msgs)):], 1

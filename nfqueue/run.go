@@ -25,7 +25,10 @@ type Handler func(p *Packet) Verdict
 // price of their order.
 func (q *Queue) Run(ctx context.Context, h Handler) error {
 	q = q.orClosed()
-	if h == nil {
+	switch {
+	case ctx == nil:
+		return errNoContext
+	case h == nil:
 		return errNoHandler
 	}
 	r := q.conn.Receiver(ctx)

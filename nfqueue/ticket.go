@@ -143,9 +143,13 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	*msg = b
 	var l load
 	l.add(&t)
-	if err := q.send(b, &l); err != nil {
+	var tooLong problems
+	if err := q.send(b, &l, &tooLong); err != nil {
 		q.waiting.restore(p)
 		return q.packetError(t.id, err)
+	}
+	if len(tooLong) > 0 {
+		return q.packetError(t.id, tooLong[0].err)
 	}
 	if refused != nil {
 		q.ranges.answered(1)

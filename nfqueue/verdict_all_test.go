@@ -163,14 +163,16 @@ func TestVerdictOnAllOverridesWhatIsUnderWay(t *testing.T) {
 	for range 3 {
 		k.Enqueue(packet("x"))
 	}
+	through := make(chan error, 1)
 	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
 		if p.ID == 2 {
-			if err := q.SetVerdictAll(nfqueue.Stop()); err != nil {
-				t.Error(err)
-			}
+			through <- q.SetVerdictAll(nfqueue.Stop())
 		}
 		return nfqueue.Accept()
 	})
+	if err := wait(t, through); err != nil {
+		t.Error(err)
+	}
 	wantVerdict(t, k, 1, nfqueue.Accept())
 	wantVerdict(t, k, 2, nfqueue.Stop())
 	wantVerdict(t, k, 3, nfqueue.Stop())

@@ -1,0 +1,73 @@
+package nfqueue
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
+
+// send sends verdicts on packets that are l. One that does not fit the send buffer
+// is replaced by the fallback, and added to refused; those behind it are sent.
+func (q *Queue) send(msgs []byte, l *load, refused *problems) error {
+	var err error
+	if l.short(msgs) {
+		err = q.conn.SendShort(msgs)
+	} else {
+		err = q.conn.Send(msgs)
+	}
+	for errors.Is(err, syscall.EMSGSIZE) {
+		if at := (*nfnl.SendError)(nil); errors.As(err, &at) {
+			msgs = msgs[at.Sent:]
+		}
+		m, rest, _ := nfnl.Next(msgs) // of our own making
+		if err = q.sendOne(&m, msgs[:len(msgs)-len(rest)], refused); err != nil || len(rest) == 0 {
+			return err
+		}
+		msgs = rest
+		err = q.conn.Send(msgs)
+	}
+	return err
+}
+
+// sendOne sends one verdict, or the fallback if it is too long.
+func (q *Queue) sendOne(m *nfnl.Message, msg []byte, refused *problems) error {
+	tooLong := q.conn.Send(msg)
+	if !errors.Is(tooLong, syscall.EMSGSIZE) {
+		return tooLong
+	}
+	refused.addRefused(m.Seq, tooLong)
+	err := q.conn.Send(q.appendRefused(nil, m.Seq))
+	if err == nil && m.PortID == ackedPort {
+		q.ranges.answered(1)
+	}
+	return err
+}
+
+// A load is of packets whose verdicts are sent with one call. What is left of
+// their way is part of that call.
+type load struct {
+	packets int
+	bytes   uint64
+	gso     bool // one of them is yet to be cut
+}
+
+// add adds t's packet.
+func (l *load) add(t *Ticket) {
+	l.packets++
+	l.bytes += uint64(t.length)
+	l.gso = l.gso || t.flags&ticketGSO != 0
+}
+
+// Up to these the kernel is done in about the time that it takes to receive a
+// batch, which is not announced to Go's scheduler either.
+const (
+	shortPackets = defaultBatch
+	shortBytes   = 128 << 10 // of the packets and their verdicts
+)
+
+// short reports whether the kernel is not long about it, and so whether the
+// garbage collector can wait.
+func (l *load) short(msgs []byte) bool {
+	return !l.gso && l.packets <= shortPackets && l.bytes+uint64(len(msgs)) <= shortBytes
+}

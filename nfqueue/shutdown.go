@@ -1,0 +1,164 @@
+package nfqueue
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Shutdown ends the queue in an orderly way. What was queued when it is called
+// goes to the handlers of the Runs in progress, or to the Receive loop; held packets
+// are waited for; then the queue is closed, and Run and Receive return
+// net.ErrClosed. The rule may stay: what is queued later is not waited for.
+//
+// When ctx is done first, what has no verdict gets Config.Fallback, and the error,
+// which wraps context.Cause, says how many packets that were. So does what was
+// queued later and had no verdict when all else had; Stats.Fallbacks counts it. With nobody
+// receiving for 100 ms the fallback decides on what was not received. What comes in
+// the moment between the last verdict and Close is dropped by the kernel.
+//
+// Keep Runs going, with a context that is not done, until Shutdown returns. A
+// handler must not call it and wait, for it waits for the handler. After Close it
+// returns nil; a Close that comes before it is through makes it return net.ErrClosed.
+func (q *Queue) Shutdown(ctx context.Context) error {
+	q = q.orClosed()
+	if ctx == nil {
+		return errNoContext
+	}
+	return q.endWith(q.empty(ctx))
+}
+
+// isClosed reports whether Close was called, or there never was a queue.
+func (q *Queue) isClosed() bool { return q.closed.Load() || q.conn == nil }
+
+// nobodyAfter is for how long nobody may receive before Shutdown takes it that
+// nobody will: a Receive loop does not while it is between Send and Receive.
+const nobodyAfter = 100 * time.Millisecond
+
+// empty waits until what was queued when it was called has a verdict.
+func (q *Queue) empty(ctx context.Context) error {
+	if q.isClosed() {
+		return nil
+	}
+	select {
+	case q.stopping <- struct{}{}:
+		defer func() { <-q.stopping }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := q.handOut(ctx); err != nil {
+		return err
+	}
+	if held, _ := q.waiting.count(); held == 0 {
+		return nil
+	}
+	// Others may be held, and answered, for as long as these are: what one waits for
+	// may be a packet of this queue.
+	last := q.waiting.newest.Load()
+	q.conn.Unseal()
+	if err := q.poll(ctx, func() bool { return !q.waiting.holdsUpTo(last) }); err != nil {
+		return err
+	}
+	return q.handOut(ctx)
+}
+
+// handOut waits until the handlers are through with all that the kernel has sent.
+// What it sends later is not received until Unseal.
+func (q *Queue) handOut(ctx context.Context) error {
+	if err := q.conn.Seal(); err != nil {
+		return err
+	}
+	last, calls := time.Now(), uint32(0) // when somebody was receiving
+	return q.poll(ctx, func() bool {
+		if n := q.calls.Load(); q.receivers.Load() > 0 || n != calls {
+			last, calls = time.Now(), n
+		}
+		return q.conn.Idle() && q.busy.Load() == 0 || time.Since(last) > nobodyAfter
+	})
+}
+
+// maxPoll is how long poll waits between two looks.
+const maxPoll = 5 * time.Millisecond
+
+// poll waits until done returns true, ctx is done or the queue is closed.
+func (q *Queue) poll(ctx context.Context, done func() bool) error {
+	for pause := 50 * time.Microsecond; !done(); pause = min(2*pause, maxPoll) {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause):
+		}
+		if q.isClosed() {
+			return net.ErrClosed
+		}
+	}
+	return nil
+}
+
+// holdsUpTo reports whether a packet is held that did not come after the last.
+func (w *waiting) holdsUpTo(last uint32) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	newest := w.newest.Load()
+	for id := range w.held {
+		if newest-id >= newest-last {
+			return true
+		}
+	}
+	return false
+}
+
+// endWith gives the fallback to what still waits, and closes the queue. why is why
+// it could not wait for all.
+func (q *Queue) endWith(why error) error {
+	if q.shut.Load() {
+		return nil // by another Shutdown, which waited for all
+	}
+	if q.isClosed() {
+		return q.wrap(why)
+	}
+	q.shut.Store(why == nil)
+	q.closed.Store(true) // no handler is called any more
+	if err := q.conn.End(); err != nil {
+		return q.wrap(cmp.Or(why, err))
+	}
+	n, err := q.decideAll(&q.cfg().Fallback, 0)
+	if errors.Is(err, errKeepComing) {
+		err = nil
+	}
+	n += q.discard()
+	q.stats.fallbacks.Add(uint64(n))
+	if why != nil {
+		why = fmt.Errorf("shutdown: %d packets without a verdict got the fallback: %w", n, why)
+	}
+	return q.wrap(errors.Join(why, err, q.Close()))
+}
+
+// discard takes what is left off the socket, where packets have their verdict, and
+// returns how many those were. What the kernel says of earlier verdicts is counted
+// and reported.
+func (q *Queue) discard() (packets int) {
+	b := q.NewBatch()
+	for {
+		b.clear()
+		if q.conn.Rest(b.raw) != nil || b.news.seen == 0 {
+			return packets
+		}
+		packets += len(b.Packets)
+		q.settle(b)
+		b.forget()
+	}
+}
+
+// forget takes it that all packets have their verdict.
+func (b *Batch) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.open = false
+	b.q.waiting.remove(b)
+	b.q.ranges.answered(len(b.tickets))
+	b.done()
+}

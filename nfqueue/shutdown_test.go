@@ -1,0 +1,429 @@
+package nfqueue_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
+)
+
+// running runs h until the queue is closed, and returns how to wait for that.
+func running(t testing.TB, q *nfqueue.Queue, h nfqueue.Handler) (ended func()) {
+	t.Helper()
+	end := make(chan error, 1)
+	go func() { end <- q.Run(context.Background(), h) }()
+	until(t, func() bool { return q.Receivers() > 0 })
+	return func() {
+		t.Helper()
+		if err := wait(t, end); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Run returned %v", err)
+		}
+	}
+}
+
+// shutdown is q.Shutdown, which must return nil in time.
+func shutdown(t testing.TB, q *nfqueue.Queue) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := q.Shutdown(ctx); err != nil {
+		t.Errorf("Shutdown returned %v", err)
+	}
+}
+
+// The backlog is decided by the handler, and not with one verdict for all.
+func TestShutdownHandsOutWhatIsQueued(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: fallback, Batch: 8})
+	first := make(chan struct{})
+	var once sync.Once
+	for range 500 {
+		k.Enqueue(packet("x"))
+	}
+	ended := running(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		once.Do(func() { <-first })
+		return nfqueue.Accept().WithMark(p.ID)
+	})
+	time.AfterFunc(5*time.Millisecond, func() { close(first) })
+	shutdown(t, q)
+	ended()
+	for id := uint32(1); id <= 500; id++ {
+		wantVerdict(t, k, id, nfqueue.Accept().WithMark(id))
+	}
+	if n := q.Stats().Fallbacks; n != 0 {
+		t.Errorf("%d fallbacks", n)
+	}
+}
+
+// The rule may stay: what is queued later is not waited for, and gets the fallback.
+func TestShutdownEndsThoughPacketsKeepComing(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: fallback})
+	var stop atomic.Bool
+	var last atomic.Uint32
+	var traffic sync.WaitGroup
+	traffic.Go(func() {
+		for !stop.Load() {
+			if id := k.Enqueue(packet("x")); id != 0 {
+				last.Store(id)
+			}
+			time.Sleep(10 * time.Microsecond)
+		}
+	})
+	ended := running(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		time.Sleep(20 * time.Microsecond) // slower than they come
+		return nfqueue.Accept()
+	})
+	until(t, func() bool { return last.Load() > 100 })
+	before := last.Load()
+	shutdown(t, q)
+	ended()
+	stop.Store(true)
+	traffic.Wait()
+	for id := uint32(1); id <= before; id++ {
+		wantVerdict(t, k, id, nfqueue.Accept())
+	}
+	for id := before + 1; id <= last.Load(); id++ {
+		if v, ok := decided(k, id); ok && !v.Equal(nfqueue.Accept()) && !v.Equal(fallback) {
+			t.Errorf("packet %d, queued later, got %v", id, v)
+		}
+	}
+}
+
+// decided returns the verdict on a packet, and false if it still waits.
+func decided(k *nfqueuetest.Kernel, id uint32) (nfqueue.Verdict, bool) {
+	for _, w := range k.Waiting() {
+		if w == id {
+			return nfqueue.Verdict{}, false
+		}
+	}
+	return k.Verdict(id), true
+}
+
+func TestShutdownWaitsForHeldPackets(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: fallback})
+	k.Enqueue(packet("x"))
+	k.Enqueue(packet("y"))
+	tickets := make(chan nfqueue.Ticket, 2)
+	ended := running(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if p.ID == 2 {
+			return nfqueue.HoldFor(20*time.Millisecond, nfqueue.Stop())
+		}
+		tickets <- p.Ticket()
+		return nfqueue.Hold()
+	})
+	ticket := wait(t, tickets)
+	time.AfterFunc(10*time.Millisecond, func() {
+		if err := ticket.SetVerdict(nfqueue.Accept()); err != nil {
+			t.Error(err)
+		}
+	})
+	shutdown(t, q)
+	ended()
+	wantVerdict(t, k, 1, nfqueue.Accept())
+	wantVerdict(t, k, 2, nfqueue.Stop())
+}
+
+// A held packet may wait for a later one of the same queue, such as the answer to
+// a look-up.
+func TestShutdownGoesOnWhileHeldPacketsWaitForLaterOnes(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: fallback})
+	k.Enqueue(packet("x"))
+	tickets := make(chan nfqueue.Ticket, 1)
+	ended := running(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if p.ID == 1 {
+			tickets <- p.Ticket()
+			return nfqueue.Hold()
+		}
+		if err := (<-tickets).SetVerdict(nfqueue.Stop()); err != nil {
+			t.Error(err)
+		}
+		return nfqueue.Accept()
+	})
+	until(t, func() bool { return q.Stats().Held == 1 })
+	time.AfterFunc(20*time.Millisecond, func() { k.Enqueue(packet("answer")) })
+	shutdown(t, q)
+	ended()
+	wantVerdict(t, k, 1, nfqueue.Stop())
+	wantVerdict(t, k, 2, nfqueue.Accept())
+}
+
+func TestShutdownCutShortSaysHowManyGotTheFallback(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: fallback, Batch: 4})
+	for range 10 {
+		k.Enqueue(packet("x"))
+	}
+	entered, release := make(chan struct{}), make(chan struct{})
+	ended := running(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		switch p.ID {
+		case 1:
+			return nfqueue.Accept()
+		case 2:
+			return nfqueue.Hold()
+		}
+		close(entered) // with 4 behind it, and 6 that wait
+		<-release
+		return nfqueue.Accept()
+	})
+	wait(t, entered)
+	stop := errors.New("time is up")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	time.AfterFunc(10*time.Millisecond, func() { cancel(stop) })
+	err := q.Shutdown(ctx)
+	if !errors.Is(err, stop) || !strings.Contains(err.Error(), "9 packets") {
+		t.Errorf("got %v", err)
+	}
+	close(release)
+	ended()
+	wantVerdict(t, k, 1, nfqueue.Accept())
+	for id := uint32(2); id <= 10; id++ {
+		wantVerdict(t, k, id, fallback)
+	}
+	if n := q.Stats().Fallbacks; n != 9 {
+		t.Errorf("%d fallbacks", n)
+	}
+}
+
+func TestShutdownWithNobodyReceivingGivesTheFallback(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: fallback})
+	for range 5 {
+		k.Enqueue(packet("x"))
+	}
+	shutdown(t, q)
+	for id := uint32(1); id <= 5; id++ {
+		wantVerdict(t, k, id, fallback)
+	}
+	if n := q.Stats().Fallbacks; n != 5 {
+		t.Errorf("%d fallbacks", n)
+	}
+}
+
+// A Receive loop is given what is queued, also what a request took off the socket.
+func TestReceiveLoopSeesWhatIsQueuedAtShutdown(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: fallback, Batch: 4})
+	for range 50 {
+		k.Enqueue(packet("x"))
+	}
+	if err := q.Configure(nfqueue.Config{Queue: 7, Fallback: fallback, Batch: 4}); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() {
+		b := q.NewBatch()
+		for {
+			if err := q.Receive(b); err != nil {
+				ended <- err
+				return
+			}
+			for i := range b.Verdicts {
+				b.Verdicts[i] = nfqueue.Accept()
+			}
+			if err := q.Send(b); err != nil {
+				ended <- err
+				return
+			}
+			time.Sleep(time.Millisecond) // nobody receives meanwhile
+		}
+	}()
+	shutdown(t, q)
+	if err := wait(t, ended); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Receive returned %v", err)
+	}
+	for id := uint32(1); id <= 50; id++ {
+		wantVerdict(t, k, id, nfqueue.Accept())
+	}
+}
+
+// What the kernel refuses of the last verdicts gets the fallback, and is reported.
+func TestRefusalAtShutdownIsReported(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+	refuseVerdicts(k, 1, 1, syscall.EINVAL)
+	entered, release := make(chan struct{}), make(chan struct{})
+	k.Enqueue(packet("x"))
+	ended := running(t, q, func(*nfqueue.Packet) nfqueue.Verdict {
+		close(entered)
+		<-release
+		return nfqueue.Accept()
+	})
+	wait(t, entered)
+	time.AfterFunc(10*time.Millisecond, func() { close(release) })
+	shutdown(t, q)
+	ended()
+	wantVerdict(t, k, 1, fallback)
+	told.nextPackets(t, syscall.EINVAL, 1, 1)
+	if n := q.Stats().Refused; n != 1 {
+		t.Errorf("%d refused", n)
+	}
+}
+
+func TestShutdownTwiceAtOnce(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: fallback, Batch: 4})
+	for range 100 {
+		k.Enqueue(packet("x"))
+	}
+	ended := running(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if p.ID%10 == 0 {
+			return nfqueue.HoldFor(5*time.Millisecond, nfqueue.Accept())
+		}
+		return nfqueue.Accept()
+	})
+	var both sync.WaitGroup
+	for range 3 {
+		both.Go(func() { shutdown(t, q) })
+	}
+	both.Wait()
+	ended()
+	for id := uint32(1); id <= 100; id++ {
+		wantVerdict(t, k, id, nfqueue.Accept())
+	}
+	shutdown(t, q) // once more
+}
+
+func TestCloseEndsShutdown(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	k.Enqueue(packet("x"))
+	ended := running(t, q, func(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Hold() })
+	until(t, func() bool { return q.Stats().Held == 1 })
+	time.AfterFunc(10*time.Millisecond, func() { q.Close() })
+	if err := q.Shutdown(context.Background()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	ended()
+}
+
+func TestShutdownOfAClosedQueue(t *testing.T) {
+	q, _ := open(t, nfqueue.Config{})
+	q.Close()
+	var none *nfqueue.Queue
+	var noQueues *nfqueue.Queues
+	var zero nfqueue.Queue
+	ctx := context.Background()
+	if err := errors.Join(q.Shutdown(ctx), none.Shutdown(ctx), zero.Shutdown(ctx), noQueues.Shutdown(ctx)); err != nil {
+		t.Error(err)
+	}
+}
+
+// The first queue that is closed ends the Run of all: none is before all are empty.
+func TestShutdownOfSeveralQueues(t *testing.T) {
+	const queues, packets = 3, 200
+	var qs []*nfqueue.Queue
+	var ks []*nfqueuetest.Kernel
+	for i := range queues {
+		q, k := nfqueuetest.Open(t, nfqueue.Config{Queue: uint16(i), Fallback: fallback, Batch: 4})
+		for range packets * i {
+			k.Enqueue(packet("x"))
+		}
+		qs, ks = append(qs, q), append(ks, k)
+	}
+	all := nfqueue.QueuesOf(qs...)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- all.Run(context.Background(), func(*nfqueue.Packet) nfqueue.Verdict {
+			time.Sleep(20 * time.Microsecond)
+			return nfqueue.Accept()
+		})
+	}()
+	for _, q := range qs {
+		until(t, func() bool { return q.Receivers() > 0 })
+	}
+	if err := all.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := wait(t, ended); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Run returned %v", err)
+	}
+	for i, k := range ks {
+		for id := 1; id <= packets*i; id++ {
+			wantVerdict(t, k, uint32(id), nfqueue.Accept())
+		}
+	}
+}
+
+func TestNilContextsAreErrors(t *testing.T) {
+	q, _ := open(t, nfqueue.Config{})
+	qs := nfqueue.QueuesOf(q)
+	var none context.Context
+	for name, err := range map[string]error{
+		"Run":             q.Run(none, accept),
+		"Run of several":  qs.Run(none, accept),
+		"no handler":      q.Run(context.Background(), nil),
+		"nor for several": qs.Run(context.Background(), nil),
+		"Shutdown":        q.Shutdown(none),
+		"of several":      qs.Shutdown(none),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "not nil") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := q.SetVerdictAll(nfqueue.Accept()); err != nil {
+		t.Errorf("afterwards the queue is closed: %v", err)
+	}
+}
+
+func TestBatchUsedTwiceAtOnceIsAnError(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	b := q.NewBatch()
+	received := make(chan error, 1)
+	go func() { received <- q.Receive(b) }()
+	until(t, func() bool { return q.Receivers() > 0 })
+	for name, f := range map[string]func(*nfqueue.Batch) error{"Receive": q.Receive, "TryReceive": q.TryReceive, "Send": q.Send} {
+		if err := f(b); err == nil || !strings.Contains(err.Error(), "another goroutine") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	id := k.Enqueue(packet("x"))
+	if err := wait(t, received); err != nil {
+		t.Fatal(err)
+	}
+	b.Verdicts[0] = nfqueue.Stop()
+	if err := q.Send(b); err != nil {
+		t.Fatal(err)
+	}
+	wantVerdict(t, k, id, nfqueue.Stop())
+}
+
+// A verdict that does not fit the send buffer becomes the fallback; those before
+// and behind it are sent.
+func TestVerdictThatIsTooLongBecomesTheFallback(t *testing.T) {
+	told := newTold()
+	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+	k.FailSend(func(datagram []byte) error {
+		for rest := datagram; len(rest) > 0; {
+			m, next, err := nfnl.Next(rest)
+			if err == nil && len(m.Attrs) > 1000 {
+				return syscall.EMSGSIZE
+			}
+			rest = next
+		}
+		return nil
+	})
+	for range 20 {
+		k.Enqueue(packet("x"))
+	}
+	long := udpPacket(strings.Repeat("long", 1000))
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if p.ID == 5 || p.ID == 10 || p.ID == 20 {
+			return nfqueue.Accept().WithPayload(long)
+		}
+		return nfqueue.Accept()
+	})
+	for id := uint32(1); id <= 20; id++ {
+		want := nfqueue.Accept()
+		if id == 5 || id == 10 || id == 20 {
+			want = fallback
+		}
+		wantVerdict(t, k, id, want)
+	}
+	told.nextPackets(t, syscall.EMSGSIZE, 5, 3)
+	if s := q.Stats(); s.Refused != 3 || s.Fallbacks != 3 {
+		t.Errorf("stats %+v", s)
+	}
+}
