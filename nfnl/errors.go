@@ -57,7 +57,10 @@ type SendError struct {
 
 // Error returns the reason.
 func (e *SendError) Error() string {
-	if errors.Is(e.Err, syscall.EMSGSIZE) {
+	switch {
+	case e.Err == nil:
+		return "not sent"
+	case errors.Is(e.Err, syscall.EMSGSIZE):
 		return fmt.Sprintf("the message does not fit the send buffer; raise net.core.wmem_max: %v", e.Err)
 	}
 	return e.Err.Error()

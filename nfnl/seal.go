@@ -40,7 +40,11 @@ func (c *Conn) Seal() error {
 }
 
 // Unseal undoes Seal.
-func (c *Conn) Unseal() { c.sealed.CompareAndSwap(sealed, open) }
+func (c *Conn) Unseal() {
+	if !c.never() {
+		c.sealed.CompareAndSwap(sealed, open)
+	}
+}
 
 // End makes every Receive wait for Close. What there is comes with Rest.
 func (c *Conn) End() error {

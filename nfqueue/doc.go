@@ -91,10 +91,22 @@
 // # Stopping
 //
 // When its context is done Run finishes the packets it has and returns
-// context.Cause; it never returns nil. The queue stays bound, and holds packets
+// context.Cause; it never returns nil. A program that ends with its context, as on
+// a signal, says so with
+//
+//	if err := q.Run(ctx, handler); ctx.Err() == nil {
+//		log.Fatal(err)
+//	}
+//
+// (with Go 1.26.0 to 1.26.3 the cause of signal.NotifyContext is not
+// context.Canceled: ask the context). The queue stays bound, and holds packets
 // for the next Run, until [Queue.Close], which makes everything that waits
-// return net.ErrClosed. The kernel then drops what has no verdict. To lose
-// nothing: take the rule away, cancel Run, call [Queue.SetVerdictAll], then Close. A rule
+// return net.ErrClosed. The kernel then drops what has no verdict.
+//
+// [Queue.Shutdown] loses nothing: beside a Run it waits until the handlers have
+// decided on all that is queued, and closes the queue then. [Queue.SetVerdictAll]
+// decides on all that waits, also on what a program before received from the same
+// socket, as after a restart that keeps it (examples/handover). A rule
 // with the bypass flag ("queue flags bypass") lets packets through while no
 // program has the queue.
 //

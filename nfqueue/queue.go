@@ -210,8 +210,8 @@ func (q *Queue) SyscallConn() (syscall.RawConn, error) {
 }
 
 // Close gives the queue back. Everything that waits returns net.ErrClosed. The
-// kernel drops the packets that have no verdict yet; to decide on them, take
-// the rule away and call SetVerdictAll before. Closing again does nothing.
+// kernel drops the packets that have no verdict yet; Shutdown waits for those.
+// Closing again does nothing.
 //
 // In a handler that goes for the packets that came with its own too, also those
 // decided already whose verdicts are not sent: no handler is called any more. To

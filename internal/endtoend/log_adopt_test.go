@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
@@ -17,7 +18,7 @@ import (
 )
 
 // handOver returns a copy of the descriptor of a connection.
-func handOver(t *testing.T, conn *nfnl.Conn) *os.File {
+func handOver(t *testing.T, conn syscall.Conn) *os.File {
 	t.Helper()
 	raw, err := conn.SyscallConn()
 	must(t, err)
