@@ -231,7 +231,7 @@ func TestChangesAreReadFromTheVerdict(t *testing.T) {
 	} {
 		q, k := nfqueuetest.Open(t, nfqueue.Config{Queue: 7, ConntrackVerdicts: true})
 		p := everything
-		p.Len = 0 // not cut
+		p.Len, p.GSO = 0, false // not cut, nor to be cut
 		id := k.Enqueue(p)
 		b := q.NewBatch()
 		if err := q.Receive(b); err != nil {
