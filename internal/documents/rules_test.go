@@ -5,7 +5,6 @@ package documents
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -82,11 +81,7 @@ func documents(t *testing.T) (all []string) {
 
 // Rules that stand side by side in a document match the same packets.
 func TestRulesOfNftAndIptablesMatchTheSame(t *testing.T) {
-	for _, program := range []string{"nft", "iptables"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("there is no %s here, whose word is asked", program)
-		}
-	}
+	needs(t, "nft", "iptables")
 	lab.Require(t)
 	found := 0
 	for _, name := range documents(t) {
@@ -106,11 +101,7 @@ func TestRulesOfNftAndIptablesMatchTheSame(t *testing.T) {
 
 // The test would see it if a pair were unlike.
 func TestUnlikeRulesAreSeen(t *testing.T) {
-	for _, program := range []string{"nft", "iptables"} {
-		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("there is no %s here, whose word is asked", program)
-		}
-	}
+	needs(t, "nft", "iptables")
 	lab.Require(t)
 	s := read(t, `
 		nft add table inet demo

@@ -84,7 +84,13 @@ func (n *Net) NAT(f Family, h Hook) (*Chain, error) {
 	if h == Input || h == Postrouting {
 		priority = *nftables.ChainPriorityNATSource
 	}
-	return n.addChain(f, h, int(priority), "", nftables.ChainTypeNAT)
+	return n.NATAt(f, h, int(priority))
+}
+
+// NATAt is NAT at another priority. It makes no difference to packets, only to the
+// order of such chains among themselves.
+func (n *Net) NATAt(f Family, h Hook, priority int) (*Chain, error) {
+	return n.addChain(f, h, priority, "", nftables.ChainTypeNAT)
 }
 
 // DNAT sends the connection to another address. Put it into a chain of [Net.NAT].

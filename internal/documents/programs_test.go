@@ -1,0 +1,127 @@
+//go:build linux
+
+package documents
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 20 * time.Second
+
+// needs skips the test on systems without a program.
+func needs(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("there is no %s here, whose word is asked", program)
+		}
+	}
+}
+
+// pair returns a receiver in the router at port 9999, and a sender to it.
+func (r *router) pair(t *testing.T) (net.PacketConn, net.Conn) {
+	t.Helper()
+	to, err := r.ListenPacket("udp", "127.0.0.1:9999")
+	must(t, err)
+	t.Cleanup(func() { to.Close() })
+	from, err := r.Dial("udp", "127.0.0.1:9999")
+	must(t, err)
+	t.Cleanup(func() { from.Close() })
+	return to, from
+}
+
+// arrives reports whether a datagram comes before d has passed.
+func arrives(t *testing.T, to net.PacketConn, d time.Duration) bool {
+	t.Helper()
+	must(t, to.SetReadDeadline(time.Now().Add(d)))
+	_, _, err := to.ReadFrom(make([]byte, 100))
+	return err == nil
+}
+
+// Which commands make the kernel drop all packets that wait in queues of the
+// namespace: those that delete a base chain, whatever it was for.
+func TestCommandsThatDropWhatWaits(t *testing.T) {
+	needs(t, "nft", "iptables")
+	for command, drops := range map[string]bool{
+		"iptables-save | iptables-restore":                 true,
+		"iptables -X":                                      true,
+		"nft delete table inet other":                      true,
+		"nft delete chain inet other c":                    true,
+		"iptables -F":                                      false,
+		"nft flush chain inet other c":                     false,
+		"nft flush table inet other":                       false,
+		"nft add rule inet other c counter":                false,
+		"iptables -A OUTPUT -p udp":                        false,
+		"iptables-save | grep -v ^: | iptables-restore -n": false,
+		"printf 'flush table inet other' | nft -f -":       false,
+		"printf 'table inet other; delete table inet other; table inet other' | tr ';' '\\n' | nft -f -": true,
+	} {
+		t.Run(command, func(t *testing.T) {
+			r := newRouter(t)
+			q, err := nfqueue.Open(nfqueue.Config{Queue: 7, Socket: nfnl.Config{NetNS: r.FD()}})
+			must(t, err)
+			defer q.Close()
+			r.command(t, "", "iptables", "-A", "OUTPUT", "-p", "udp", "--dport", "9999", "-j", "NFQUEUE", "--queue-num", "7")
+			r.command(t, "", "iptables", "-P", "INPUT", "ACCEPT") // makes the chain
+			r.command(t, "table inet other {\nchain c {\ntype filter hook output priority 50\n}\n}", "nft", "-f", "-")
+			to, from := r.pair(t)
+			_, err = from.Write([]byte("x"))
+			must(t, err)
+			b := q.NewBatch()
+			must(t, q.SetReadDeadline(time.Now().Add(patience)))
+			must(t, q.Receive(b))
+			b.Verdicts[0] = nfqueue.Accept()
+			r.command(t, "", "sh", "-c", command)
+			must(t, q.Send(b))
+			wait := patience
+			if drops {
+				wait = 50 * time.Millisecond
+			}
+			if arrives(t, to, wait) == drops {
+				t.Errorf("the packet was dropped: %v, want %v", !drops, drops)
+			}
+		})
+	}
+}
+
+// iptables' TRACE, in the variant that is called legacy, logs through the
+// namespace's logger to group 0: each rule and policy that the packet meets.
+func TestTraceOfLegacyIptablesIsLogged(t *testing.T) {
+	needs(t, "iptables-legacy")
+	r := newRouter(t)
+	trace := strings.Fields("iptables-legacy -t raw -A OUTPUT -p udp --dport 9999 -j TRACE")
+	if err := r.Do(exec.Command(trace[0], trace[1:]...).Run); err != nil {
+		t.Skipf("this kernel or user has no tables of iptables-legacy: %v", err)
+	}
+	log, err := nflog.Open(nflog.Config{Groups: []uint16{0}, Threshold: 1, Socket: nfnl.Config{NetNS: r.FD()}})
+	must(t, err)
+	defer log.Close()
+	must(t, log.SetNamespaceLogger(nfnl.IPv4))
+	to, from := r.pair(t)
+	_, err = from.Write([]byte("x"))
+	must(t, err)
+	if !arrives(t, to, patience) {
+		t.Fatal("the packet did not arrive")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for p, err := range log.Packets(ctx) {
+		must(t, err)
+		got := fmt.Sprintf("%s%v", p.Prefix, p.Hook)
+		if want := "TRACE: raw:OUTPUT:policy:2 output"; got != want || p.Group != 0 {
+			t.Errorf("group %d: %q, want group 0: %q", p.Group, got, want)
+		}
+		break
+	}
+}
