@@ -76,6 +76,12 @@ kernel_packages() {
 	go list -f '{{ .ImportPath }} {{ .TestImports }} {{ .XTestImports }}' ./... | awk '/internal\/lab[] ]/ { print $1 }'
 }
 
+# lab_packages prints those and all others whose tests enter a lab by way of
+# another package, as those of examples do.
+lab_packages() {
+	go list -test -f '{{ .ImportPath }} {{ .Deps }}' ./... | awk '/^[^ ]*\.test .*\/internal\/lab[] ]/ { sub(/\.test$/, "", $1); print $1 }'
+}
+
 # judge reads a line for each row of the matrix, "ok|FAIL|GONE NAME [ARCH]", says
 # how many there are of each, and fails unless all that ran passed and enough ran.
 judge() {
