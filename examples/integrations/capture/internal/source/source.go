@@ -93,7 +93,8 @@ func (s *Source) Run(ctx context.Context, write func(pcapng.Record) error) error
 	defer stop(nil)
 	var running sync.WaitGroup
 	if s.queue != nil {
-		running.Go(func() { stop(s.runQueue(ctx, stop, write)) })
+		running.Go(func() { stop(s.runQueue(stop, write)) })
+		running.Go(func() { shutdown(ctx, s.queue.Shutdown) })
 	}
 	if s.log != nil {
 		running.Go(func() { stop(s.runLog(write)) })
@@ -106,18 +107,18 @@ func (s *Source) Run(ctx context.Context, write func(pcapng.Record) error) error
 	return nil
 }
 
-// runQueue records and decides on queued packets.
-func (s *Source) runQueue(ctx context.Context, stop context.CancelCauseFunc, write func(pcapng.Record) error) error {
-	err := s.queue.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
+// runQueue records and decides on queued packets until the Queue is closed.
+func (s *Source) runQueue(stop context.CancelCauseFunc, write func(pcapng.Record) error) error {
+	err := s.queue.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
 		r := pcapng.Queued(p, s.links)
 		r.Lost = s.queueLost.take()
 		r.Decided(s.verdict)
 		if err := write(r); err != nil {
-			stop(err)
+			stop(err) // the packet goes on all the same
 		}
 		return s.verdict
 	})
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
 	return err
