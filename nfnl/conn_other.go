@@ -28,7 +28,7 @@ func foreignNetNS(transport) bool    { return false }
 
 func openProc(transport, string) (*os.File, error) { return nil, errors.ErrUnsupported }
 
-func watchLinks(transport) (watch, map[int]string, error) { return nil, nil, errors.ErrUnsupported }
+func watchLinks(transport) (watch, linkNews, error) { return nil, linkNews{}, errors.ErrUnsupported }
 
 func fileSocket(*os.File) (transport, uint32, error) { return nil, 0, errors.ErrUnsupported }
 

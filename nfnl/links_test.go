@@ -6,13 +6,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
@@ -87,8 +88,13 @@ func TestLinksFollowTheKernel(t *testing.T) {
 	must(t, n.Rename("new", "renamed"))
 	wantName(t, l, index, "renamed")
 	must(t, n.DelLink("renamed"))
-	wantName(t, l, index, "")
-	wantName(t, l, peer, "")
+	must(t, n.Veth("later", n, "other"))
+	wantName(t, l, indexOf(t, n, "later"), "later")
+	for i, name := range map[int]string{index: "renamed", peer: "peer"} { // for packets on their way
+		if got := l.Name(i); got != name {
+			t.Errorf("once it is deleted, %s is called %q", name, got)
+		}
+	}
 
 	// One end in another namespace is not ours.
 	must(t, n.Veth("here", other, "there"))
@@ -175,36 +181,44 @@ func TestNamesCostNoAllocation(t *testing.T) {
 	}
 }
 
+// renamed returns a watch of n that has lost the news of names that name0 has had
+// since. Of the last it has heard neither.
+func renamed(t *testing.T, n *lab.Net) (w *linkWatch, all linkNews, index int, last string) {
+	t.Helper()
+	must(t, n.Veth("name0", n, "peer"))
+	index = indexOf(t, n, "name0")
+	watch, all, err := watchLinks(dialTest(t, Config{NetNS: n.FD()}).t)
+	must(t, err)
+	w = watch.(*linkWatch)
+	must(t, w.events.SetReadBuffer(4096))
+	const renames = 30 // more than have room
+	for i := range renames {
+		must(t, n.Rename(fmt.Sprintf("name%d", i), fmt.Sprintf("name%d", i+1)))
+	}
+	return w, all, index, fmt.Sprintf("name%d", renames)
+}
+
 // When events were lost the names are read anew, and events from before that do
 // not undo it.
 func TestLinksSurviveTheLossOfEvents(t *testing.T) {
 	n := newNet(t)
-	must(t, n.Veth("name0", n, "peer"))
-	index := indexOf(t, n, "name0")
-	c := dialTest(t, Config{NetNS: n.FD()})
-	watch, names, err := watchLinks(c.t)
-	must(t, err)
-	w := watch.(*linkWatch)
+	w, all, index, last := renamed(t, n)
 	defer w.end()
-	must(t, w.conn.SetReadBuffer(4096))
-	const renames = 30
-	for i := range renames {
-		must(t, n.Rename(fmt.Sprintf("name%d", i), fmt.Sprintf("name%d", i+1)))
-	}
-	last := fmt.Sprintf("name%d", renames)
-	names, err = w.next(names)
+	var l Links
+	l.apply(all)
+	news, err := w.next()
 	must(t, err)
-	if names[index] != last {
-		t.Errorf("at once it is called %q, want %q", names[index], last)
+	if l.apply(news); l.Name(index) != last {
+		t.Errorf("at once it is called %q, want %q", l.Name(index), last)
 	}
 	must(t, n.Veth("sentinel", n, "other"))
-	sentinel := indexOf(t, n, "sentinel")
-	for names[sentinel] != "sentinel" {
-		names, err = w.next(names)
+	for sentinel := indexOf(t, n, "sentinel"); l.Name(sentinel) != "sentinel"; {
+		news, err := w.next()
 		must(t, err)
+		l.apply(news)
 	}
-	if names[index] != last {
-		t.Errorf("later it is called %q, want %q", names[index], last)
+	if l.Name(index) != last {
+		t.Errorf("later it is called %q, want %q", l.Name(index), last)
 	}
 }
 
@@ -214,44 +228,42 @@ type failing struct {
 	errs chan error
 }
 
-func (f failing) next(names map[int]string) (map[int]string, error) {
-	names, err := f.watch.next(names)
+func (f failing) next() (linkNews, error) {
+	news, err := f.watch.next()
 	if err != nil {
 		select {
 		case f.errs <- err:
 		default:
 		}
 	}
-	return names, err
+	return news, err
 }
 
-// Names that cannot be read anew, for want of a descriptor, stay as they are and
-// are read later.
-func TestLinksOutliveTheLackOfDescriptors(t *testing.T) {
+// Names are read anew also where there are no descriptors left.
+func TestLinksNeedNoDescriptorsLater(t *testing.T) {
 	n := newNet(t)
-	must(t, n.Veth("name0", n, "peer"))
-	index := indexOf(t, n, "name0")
-	c := dialTest(t, Config{NetNS: n.FD()})
-	w, names, err := watchLinks(c.t)
-	must(t, err)
-	must(t, w.(*linkWatch).conn.SetReadBuffer(4096))
-	const renames = 30 // more than have room
-	for i := range renames {
-		must(t, n.Rename(fmt.Sprintf("name%d", i), fmt.Sprintf("name%d", i+1)))
-	}
+	w, all, index, last := renamed(t, n)
 	var limit unix.Rlimit
 	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
-	restore := func() { must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }
 	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max}))
-	defer restore()
+	defer func() { must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }()
+	l := follow(w, all)
+	defer l.Close()
+	wantName(t, l, index, last)
+}
 
+// Names that cannot be read stay as they are, and are read later.
+func TestLinksAreReadAgainAfterAnError(t *testing.T) {
+	n := newNet(t)
+	w, all, index, last := renamed(t, n)
+	must(t, w.ask.SetReadDeadline(time.Unix(1, 0)))
 	f := failing{w, make(chan error, 1)}
-	l := follow(f, names)
+	l := follow(f, all)
 	defer l.Close()
 	for range 2 { // it is tried again, and fails again
 		select {
 		case err := <-f.errs:
-			if !errors.Is(err, unix.EMFILE) {
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
 		case <-time.After(soon):
@@ -261,24 +273,54 @@ func TestLinksOutliveTheLackOfDescriptors(t *testing.T) {
 	if got := l.Name(index); got != "name0" {
 		t.Errorf("meanwhile it is called %q", got)
 	}
-	restore()
-	wantName(t, l, index, fmt.Sprintf("name%d", renames))
-	must(t, n.Rename(fmt.Sprintf("name%d", renames), "last"))
+	must(t, w.ask.SetReadDeadline(time.Time{}))
+	wantName(t, l, index, last)
+	must(t, n.Rename(last, "last"))
 	wantName(t, l, index, "last")
+}
+
+// The name of an interface that is deleted stays for a while, whether the kernel
+// said so or a new list lacks it, unless another gets its index.
+func TestDeletedLinksKeepTheirNamesForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l Links
+		l.apply(linkNews{all: true, changes: []linkChange{{index: 1, name: "lo"}, {index: 2, name: "veth2"}, {index: 3, name: "veth3"}, {index: 4, name: "veth4"}}})
+		l.apply(linkNews{changes: []linkChange{{index: 2, gone: true}, {index: 9, gone: true}}})
+		time.Sleep(keepLinks / 2)
+		l.apply(linkNews{all: true, changes: []linkChange{{index: 1, name: "lo"}, {index: 4, name: "veth4"}}})
+		l.apply(linkNews{changes: []linkChange{{index: 4, gone: true}, {index: 4, name: "back"}}})
+		want := func(when string, names ...string) {
+			t.Helper()
+			for i, name := range names {
+				if got := l.Name(i); got != name {
+					t.Errorf("%s: interface %d is called %q, want %q", when, i, got, name)
+				}
+			}
+		}
+		want("at first", "", "lo", "veth2", "veth3", "back")
+		time.Sleep(keepLinks/2 - 1)
+		want("shortly before", "", "lo", "veth2", "veth3", "back")
+		time.Sleep(1)
+		want("then", "", "lo", "", "veth3", "back")
+		time.Sleep(keepLinks / 2)
+		want("later", "", "lo", "", "", "back")
+		l.apply(linkNews{})
+		if len(l.names) != 2 || len(l.gone) != 0 {
+			t.Errorf("the table has %v, gone %v", l.names, l.gone)
+		}
+	})
 }
 
 // Close does not wait for names that can never be read.
 func TestLinksThatFailCanBeClosed(t *testing.T) {
 	n := newNet(t)
-	w, names, err := watchLinks(dialTest(t, Config{NetNS: n.FD()}).t)
+	w, all, err := watchLinks(dialTest(t, Config{NetNS: n.FD()}).t)
 	must(t, err)
 	f := failing{w, make(chan error, 1)}
-	must(t, w.(*linkWatch).conn.Close())
-	l := follow(f, names)
+	must(t, w.(*linkWatch).events.Close())
+	l := follow(f, all)
 	<-f.errs
-	if err := l.Close(); err != nil {
-		t.Error(err)
-	}
+	l.Close() // says that one socket was closed already
 	if got := l.Name(1); got != "lo" {
 		t.Errorf("interface 1 is called %q", got)
 	}
@@ -303,8 +345,11 @@ func FuzzLinks(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, typ uint16, data []byte) {
 		before := slices.Clone(data)
-		names := map[int]string{1: "lo", 2: "eth0"}
-		applyLinks(names, []netlink.Message{{Header: netlink.Header{Type: netlink.HeaderType(typ)}, Data: data}})
+		var l Links
+		l.apply(linkNews{changes: []linkChange{{index: 1, name: "lo"}, {index: 2, name: "eth0"}}})
+		var news linkNews
+		news.add(typ, data)
+		l.apply(news)
 		if !slices.Equal(data, before) {
 			t.Fatal("input was written to")
 		}
@@ -313,44 +358,39 @@ func FuzzLinks(f *testing.F) {
 			index = int(int32(binary.NativeEndian.Uint32(data[4:])))
 		}
 		for i, name := range map[int]string{1: "lo", 2: "eth0"} {
-			if names[i] != name && i != index {
-				t.Errorf("interface %d is called %q, and the message is of %d", i, names[i], index)
+			if l.Name(i) != name && i != index {
+				t.Errorf("interface %d is called %q, and the message is of %d", i, l.Name(i), index)
 			}
 		}
-		for i, name := range names {
-			if i > 2 && i != index || strings.Contains(name, "\x00") {
-				t.Errorf("interface %d is called %q, and the message is of %d", i, name, index)
+		for i, n := range l.names {
+			if i > 2 && i != index || strings.Contains(n.name, "\x00") {
+				t.Errorf("interface %d is called %q, and the message is of %d", i, n.name, index)
 			}
 		}
-		if typ != unix.RTM_NEWLINK && typ != unix.RTM_DELLINK && len(names) != 2 {
-			t.Errorf("message type %d left %v", typ, names)
+		if typ != unix.RTM_NEWLINK && typ != unix.RTM_DELLINK && len(news.changes) != 0 {
+			t.Errorf("message type %d left %v", typ, news)
 		}
 	})
 }
 
 func TestLinkMessagesThatAreNone(t *testing.T) {
-	names := map[int]string{1: "lo", 2: "eth0"}
 	info := func(family uint8, index int32, attrs ...any) []byte {
 		return wire(append([]any{family, uint8(0), uint16(1), index, uint32(0), uint32(0)}, attrs...)...)
 	}
-	message := func(typ netlink.HeaderType, data []byte) netlink.Message {
-		return netlink.Message{Header: netlink.Header{Type: typ}, Data: data}
+	var news linkNews
+	news.add(unix.RTM_NEWLINK, nil)
+	news.add(unix.RTM_NEWLINK, info(0, 1)[:15])
+	news.add(unix.RTM_NEWLINK, info(0, 1)) // without a name
+	news.add(unix.RTM_NEWLINK, info(0, 1, uint16(200), uint16(unix.IFLA_IFNAME), "x"))
+	news.add(unix.RTM_DELLINK, info(unix.AF_BRIDGE, 2))
+	news.add(unix.RTM_NEWADDR, info(0, 2))
+	if news.changes != nil {
+		t.Errorf("got %v", news.changes)
 	}
-	applyLinks(names, []netlink.Message{
-		message(unix.RTM_NEWLINK, nil),
-		message(unix.RTM_NEWLINK, info(0, 1)[:15]),
-		message(unix.RTM_NEWLINK, info(0, 1)), // without a name
-		message(unix.RTM_NEWLINK, info(0, 1, uint16(200), uint16(unix.IFLA_IFNAME), "x")),
-		message(unix.RTM_DELLINK, info(unix.AF_BRIDGE, 2)),
-		message(unix.RTM_NEWADDR, info(0, 2)),
-		message(unix.RTM_NEWLINK, info(0, 3, uint16(8), uint16(unix.IFLA_IFNAME), "new\x00")),
-	})
-	if want := map[int]string{1: "lo", 2: "eth0", 3: "new"}; fmt.Sprint(names) != fmt.Sprint(want) {
-		t.Errorf("got %v, want %v", names, want)
-	}
-	applyLinks(names, []netlink.Message{message(unix.RTM_DELLINK, info(0, 2))})
-	if _, ok := names[2]; ok {
-		t.Error("it was not deleted")
+	news.add(unix.RTM_NEWLINK, info(0, 3, uint16(8), uint16(unix.IFLA_IFNAME), "new\x00"))
+	news.add(unix.RTM_DELLINK, info(0, 2))
+	if want := []linkChange{{index: 3, name: "new"}, {index: 2, gone: true}}; !slices.Equal(news.changes, want) {
+		t.Errorf("got %v, want %v", news.changes, want)
 	}
 }
 

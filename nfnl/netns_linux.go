@@ -17,9 +17,25 @@ import (
 func openProc(t transport, name string) (f *os.File, err error) {
 	err = inNetNS(t, func() error {
 		f, err = os.Open(filepath.Join("/proc/thread-self/net", name))
-		return err
+		return explainProc(err)
 	})
 	return f, err
+}
+
+// explainProc adds to the failure to open a file of /proc what is missing.
+func explainProc(err error) error {
+	switch {
+	case err == nil:
+	case errors.Is(err, os.ErrPermission):
+		err = fmt.Errorf("%w: it is for the user who owns it, root as a rule (mode 0440), and for CAP_DAC_READ_SEARCH; CAP_NET_ADMIN does not help", err)
+	case errors.Is(err, os.ErrNotExist):
+		if _, nothing := os.Stat("/proc/self"); nothing != nil {
+			err = fmt.Errorf("%w: /proc is not mounted", err)
+		} else {
+			err = fmt.Errorf("%w: the kernel module that lists it is not loaded, or the kernel is built without it", err)
+		}
+	}
+	return err
 }
 
 // firstUserNS is the inode of the system's first user namespace, PROC_USER_INIT_INO
@@ -66,12 +82,43 @@ func netNSOwner(t transport) (inode uint64, foreign bool) {
 
 // inNetNS calls f on a thread that is in the network namespace of t's socket.
 func inNetNS(t transport, f func() error) error {
+	if s, ok := t.(*socket); ok {
+		if done, err := s.ifHere(f); done {
+			return err
+		}
+	}
 	ns, err := netNS(t)
 	if err != nil {
 		return err
 	}
 	defer ns.Close()
 	return inside(ns, f)
+}
+
+// ifHere calls f if the calling thread is in the socket's network namespace, which
+// takes neither a privilege nor /proc to find out, and reports whether it did.
+// Before Linux 5.14 (SO_NETNS_COOKIE) it never does.
+func (s *socket) ifHere(f func() error) (done bool, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var there uint64
+	err = s.control(func(fd int) (err error) {
+		there, err = unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+		return err
+	})
+	if err != nil {
+		return false, nil
+	}
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return false, nil
+	}
+	here, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	unix.Close(fd)
+	if err != nil || here != there {
+		return false, nil
+	}
+	return true, f()
 }
 
 // inside calls f on a thread that is in ns.
@@ -87,7 +134,7 @@ func visit(ns *os.File, f func() error) error {
 	runtime.LockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
-		return err
+		return fmt.Errorf("leave the program's network namespace: %w", explainProc(err))
 	}
 	defer home.Close()
 	if err := enter(ns, home); err != nil {
@@ -117,6 +164,9 @@ func netNS(t transport) (*os.File, error) {
 		if here, err := s.ownNetNS(); err == nil {
 			return here, nil
 		}
+	}
+	if errors.Is(err, unix.EPERM) {
+		return nil, fmt.Errorf("find the network namespace of a socket that is in another than the program: %w: it needs CAP_NET_ADMIN over that", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find the network namespace of a socket: %w", err)
@@ -156,5 +206,9 @@ func enter(to, from *os.File) error {
 	if err != nil || os.SameFile(here, there) {
 		return err
 	}
-	return os.NewSyscallError("setns", unix.Setns(int(to.Fd()), unix.CLONE_NEWNET))
+	err = os.NewSyscallError("setns", unix.Setns(int(to.Fd()), unix.CLONE_NEWNET))
+	if errors.Is(err, unix.EPERM) {
+		err = fmt.Errorf("%w: it needs CAP_SYS_ADMIN over the socket's network namespace and over the program's", err)
+	}
+	return err
 }

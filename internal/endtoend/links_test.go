@@ -50,5 +50,11 @@ func TestDevicesOfPacketsHaveNames(t *testing.T) {
 	must(t, b.Rename("eth0", "uplink"))
 	await(t, "the new name", func() bool { return links.Name(in) == "uplink" })
 	must(t, b.DelLink("uplink"))
-	await(t, "the end of the device", func() bool { return links.Name(in) == "" })
+	must(t, b.Veth("next", a, "peer"))
+	nextIn, err := b.Index("next")
+	must(t, err)
+	await(t, "the name of the next device", func() bool { return links.Name(nextIn) == "next" })
+	if got := links.Name(in); got != "uplink" {
+		t.Errorf("a device that is deleted is called %q: packets of it may be on their way", got)
+	}
 }
