@@ -22,6 +22,6 @@ var (
 
 var (
 	errNoHeader     = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
-	errNilContext   = errors.New("the context is nil")
+	errNoContext    = errors.New("the context is nil")
 	errForeignBatch = errors.New("the Batch was not made by NewBatch of this Reader")
 )

@@ -27,7 +27,7 @@ func (r *Reader) Packets(ctx context.Context) iter.Seq2[*Packet, error] {
 	r = r.orClosed()
 	return func(yield func(*Packet, error) bool) {
 		if ctx == nil {
-			yield(nil, r.wrap(errNilContext))
+			yield(nil, r.wrap(errNoContext))
 			return
 		}
 		l := r.newLoop(ctx, yield)

@@ -33,7 +33,7 @@ type Reader struct {
 	ended    chan struct{} // closed by Close
 	quiet    chan struct{} // has an element when the last of the users has left
 
-	fetching sync.Mutex // from where packets leave the socket to where they are in left, once stopping
+	fetching sync.Mutex // of what is on the socket, once stopping: by one at a time
 
 	mu   sync.Mutex // guards what follows; never held while a loop's body or OnError runs
 	left []*buffer  // with packets that loops have left behind

@@ -148,10 +148,10 @@ func (r *Reader) receiveLast(b **buffer) error {
 	}
 }
 
-// fetch is one step of receiveLast. It reports whether a loop, or Shutdown, had
-// left what is in *b then.
+// fetch is one step of receiveLast. It reports whether a loop had left what is in
+// *b then.
 func (r *Reader) fetch(b **buffer) (left bool, err error) {
-	r.fetching.Lock() // Shutdown may have packets that it has yet to leave
+	r.fetching.Lock() // Shutdown may have packets that it is yet to keep for others
 	defer r.fetching.Unlock()
 	if r.takeLeft(b) {
 		return true, nil

@@ -27,15 +27,15 @@ import (
 // Without CAP_NET_ADMIN it cannot unbind the groups. It waits for Config.Collect
 // then, in which the kernel delivers what it had collected. After AdoptConn the
 // groups belong to somebody else: they stay bound, and Shutdown hands out what is
-// on the socket. After Close it returns net.ErrClosed. A second call waits for the
-// first.
+// on the socket. After Close it returns nil; a Close that comes before it is through
+// makes it return net.ErrClosed. A second call waits for the first.
 func (r *Reader) Shutdown(ctx context.Context) error {
 	r = r.orClosed()
 	if ctx == nil {
-		return r.wrap(errNilContext)
+		return r.wrap(errNoContext)
 	}
-	if r.conn == nil {
-		return r.wrap(net.ErrClosed)
+	if r.closed.Load() || r.conn == nil {
+		return nil
 	}
 	first, err := r.stopLogging(ctx)
 	switch {
@@ -110,14 +110,14 @@ func (r *Reader) wakeShutdown() {
 func (r *Reader) handOut(ctx context.Context) error {
 	for {
 		if r.users.Load() == 0 {
-			n, quiet, err := r.fetchRest()
+			rest, quiet, err := r.look()
 			switch {
 			case err != nil:
 				return err
-			case quiet && n == 0:
+			case quiet && !rest:
 				return nil
 			case quiet && !r.batches.Load():
-				return fmt.Errorf("shut down with %d packets that nobody receives", n)
+				return fmt.Errorf("shut down with %d packets that nobody receives", r.countRest())
 			}
 		}
 		select {
@@ -125,38 +125,35 @@ func (r *Reader) handOut(ctx context.Context) error {
 		case <-r.ended:
 			return net.ErrClosed
 		case <-ctx.Done():
-			n, _, _ := r.fetchRest()
-			return fmt.Errorf("shut down with %d packets that nobody has received: %w", n, context.Cause(ctx))
+			return fmt.Errorf("shut down with %d packets that nobody has received: %w", r.countRest(), context.Cause(ctx))
 		}
 	}
 }
 
-// fetchRest takes what is on the socket to where the next Receive finds it. It
-// returns how many packets are there, and whether that is all there is: nobody has
-// packets in hand, or is about to.
-func (r *Reader) fetchRest() (packets int, quiet bool, err error) {
-	for more := true; more && err == nil; {
-		var n news
-		if more, n, err = r.fetchSome(); err == nil {
-			r.settle(&n)
-		}
+// look reports whether there is anything to receive, of which poll tells too, and
+// whether that is all: nobody has packets in hand, or is about to.
+func (r *Reader) look() (rest, quiet bool, err error) {
+	r.fetching.Lock() // a Receive that finds nothing meanwhile would end
+	err = r.conn.Buffer()
+	r.fetching.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rest = r.conn.Buffered() > 0 || len(r.left) > 0
+	return rest, r.users.Load() == 0, err
+}
+
+// countRest takes what there is off the socket, and returns how many packets
+// nobody has received.
+func (r *Reader) countRest() (packets int) {
+	for more := true; more; {
+		b := r.borrow()
+		more = r.tryReceive(b) == nil && len(b.packets) > 0
+		r.giveUp(b)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, b := range r.left {
 		packets += len(b.rest())
 	}
-	return packets, r.users.Load() == 0, err
-}
-
-// fetchSome is fetchRest for one receive. It reports whether there was anything.
-func (r *Reader) fetchSome() (more bool, n news, err error) {
-	r.fetching.Lock()
-	defer r.fetching.Unlock()
-	b := r.borrow()
-	err = r.conn.TryReceive(b.raw)
-	more, n = b.taken > 0, b.news
-	b.news = news{} // whoever receives the packets has no part in it
-	r.giveUp(b)
-	return more, n, err
+	return packets
 }

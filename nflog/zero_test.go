@@ -27,7 +27,6 @@ func wantClosed(t *testing.T, r *nflog.Reader) {
 		"Packets":         func() error { return last(context.Background()) },
 		"Receive":         func() error { return r.Receive(r.NewBatch()) },
 		"TryReceive":      func() error { return r.TryReceive(r.NewBatch()) },
-		"Shutdown":        func() error { return r.Shutdown(context.Background()) },
 		"Links":           func() error { _, err := r.Links(); return err },
 		"SyscallConn":     func() error { _, err := r.SyscallConn(); return err },
 		"SetReadDeadline": func() error { return r.SetReadDeadline(time.Now()) },
@@ -59,6 +58,9 @@ func wantClosed(t *testing.T, r *nflog.Reader) {
 	}
 	r.Granted()
 	for range 2 {
+		if err := r.Shutdown(context.Background()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
 		if err := r.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}

@@ -4,6 +4,7 @@ package endtoend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfnl"
+	"golang.org/x/sys/unix"
 )
 
 func TestLoopLeftInTheMiddleGoesOn(t *testing.T) {
@@ -274,4 +276,47 @@ func TestShutdownMakesRoomForWhatWasCollected(t *testing.T) {
 	if s := l.reader.Stats(); s.Lost != 0 && s.Lost != uint64(100*threshold-fit) {
 		t.Errorf("stats %+v", s)
 	}
+}
+
+// An event loop, which looks at the descriptor and not at the Reader, sees what
+// Shutdown has made the kernel deliver.
+func TestEventLoopSeesWhatShutdownBrings(t *testing.T) {
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1000, Collect: time.Hour})
+	b := l.reader.NewBatch()
+	must(t, l.reader.TryReceive(b))
+	l.send(t, 0, 10)
+	down := background(func() error { return shutdown(l.reader) })
+	var all []*nflog.Packet
+	for len(all) < 10 {
+		if !readable(t, l.reader, patience) {
+			t.Fatalf("poll sees nothing after %d packets", len(all))
+		}
+		for n := 1; n > 0; n = len(b.Packets) {
+			err := l.reader.TryReceive(b)
+			if errors.Is(err, net.ErrClosed) {
+				break
+			}
+			must(t, err)
+			for i := range b.Packets {
+				all = append(all, b.Packets[i].Clone())
+			}
+		}
+	}
+	must(t, next(t, down))
+	ipv4.wantNumbers(t, all, 0, 10)
+}
+
+// readable waits until poll says that there is something to read.
+func readable(t *testing.T, r *nflog.Reader, d time.Duration) bool {
+	t.Helper()
+	raw, err := r.SyscallConn()
+	must(t, err)
+	n := 0
+	must(t, raw.Control(func(fd uintptr) {
+		for err = unix.EINTR; err == unix.EINTR; {
+			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(d/time.Millisecond))
+		}
+	}))
+	must(t, err)
+	return n > 0
 }
