@@ -5,6 +5,7 @@ package endtoend
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -100,10 +101,10 @@ func TestDatagramsOfEverySizeAreWhole(t *testing.T) {
 			}
 			send(t, l.from, strings.Repeat("y", 60000)) // larger than most buffers
 			receive()
-			ctx, cancel := context.WithCancel(context.Background())
-			cancel()
-			rest, err := collectUntil(ctx, l.reader)
-			wantError(t, "loop", err, context.Canceled)
+			stopped := background(func() error { return l.reader.Shutdown(context.Background()) })
+			rest, err := collectUntil(context.Background(), l.reader)
+			wantError(t, "loop", err, net.ErrClosed)
+			must(t, next(t, stopped))
 			for _, p := range rest {
 				lengths = append(lengths, len(p.Payload))
 			}
