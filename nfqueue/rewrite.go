@@ -42,6 +42,8 @@ func (t *Ticket) refusePayload(v *Verdict) error {
 		return fmt.Errorf("%w: it has %d bytes, not between 1 and %d", ErrPayload, len(payload), attr.MaxLen)
 	case t.flags&ticketTruncated != 0:
 		return ErrTruncated
+	case t.otherVersion(v):
+		return fmt.Errorf("%w: it is of another IP version than the packet that it replaces", ErrRewriteForbidden)
 	case t.flags&ticketGSO != 0 && isUDP(payload) && !takesUDP():
 		return fmt.Errorf("%w: a kernel before 6.12 cannot cut UDP that was rewritten", ErrGSO)
 	case raw:

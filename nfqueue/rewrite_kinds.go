@@ -14,9 +14,6 @@ import (
 // refuseFinished returns why b, whose headers are as they will be sent, would be
 // lost in place of the packet.
 func (t *Ticket) refuseFinished(b []byte, v *Verdict) error {
-	if err := t.refuseVersion(b, v); err != nil {
-		return err
-	}
 	h, ok := ipheader.Parse(b)
 	switch {
 	case t.flags&ticketGSO != 0:
@@ -27,17 +24,13 @@ func (t *Ticket) refuseFinished(b []byte, v *Verdict) error {
 	return nil
 }
 
-// refuseVersion returns why b cannot replace a packet of the other IP version:
-// the kernel goes on to take it for what it was. A frame on a bridge is what its
-// header says, which the verdict may change.
-func (t *Ticket) refuseVersion(b []byte, v *Verdict) error {
-	is := b[0] >> 4
-	if is == 6 && t.proto == etherIPv4 || is == 4 && t.proto == etherIPv6 {
-		if t.family != nfnl.Bridge || !v.has(changeLinkHeader) {
-			return fmt.Errorf("%w: it is an IPv%d packet, and the one that it replaces is not", ErrRewriteForbidden, is)
-		}
-	}
-	return nil
+// otherVersion reports whether v's payload is of the other IP version than the
+// packet: the kernel goes on to take it for what it was. A frame on a bridge is
+// what its header says, which the verdict may change.
+func (t *Ticket) otherVersion(v *Verdict) bool {
+	is := v.payload[0] >> 4
+	other := is == 6 && t.proto == etherIPv4 || is == 4 && t.proto == etherIPv6
+	return other && (t.family != nfnl.Bridge || !v.has(changeLinkHeader))
 }
 
 // refuseGSO returns why b cannot replace a packet that the kernel is to cut into

@@ -136,13 +136,19 @@ func udpGSOPair(t *testing.T, r *road, v ipVersion) (net.PacketConn, net.Conn) {
 	c, err := r.a.Dial("udp", r.address(v))
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
+	segmented(t, c)
+	return pc, c
+}
+
+// segmented makes the kernel cut what c writes into datagrams, as late as it can.
+func segmented(t *testing.T, c net.Conn) {
+	t.Helper()
 	raw, err := c.(*net.UDPConn).SyscallConn()
 	must(t, err)
 	must(t, raw.Control(func(fd uintptr) {
 		err = unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_SEGMENT, gsoSize)
 	}))
 	must(t, err)
-	return pc, c
 }
 
 // A rewrite says how a test's handler changes UDP data.

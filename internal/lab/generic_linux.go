@@ -28,14 +28,14 @@ func (n *Net) generic(family string, cmd uint8, attrs func(*netlink.AttributeEnc
 	if err != nil {
 		return unsupported(wrap(err, "find the family %s", family))
 	}
-	_, err = genericRequest(conn, typ, cmd, attrs)
+	_, err = genericRequest(conn, typ, cmd, netlink.Acknowledge, attrs)
 	return wrap(err, "%s, command %d", family, cmd)
 }
 
 // genericType asks for the message type of a family.
 func genericType(conn *netlink.Conn, family string) (netlink.HeaderType, error) {
 	const id, name = unix.CTRL_ATTR_FAMILY_ID, unix.CTRL_ATTR_FAMILY_NAME
-	msgs, err := genericRequest(conn, unix.GENL_ID_CTRL, unix.CTRL_CMD_GETFAMILY, func(ae *netlink.AttributeEncoder) error {
+	msgs, err := genericRequest(conn, unix.GENL_ID_CTRL, unix.CTRL_CMD_GETFAMILY, 0, func(ae *netlink.AttributeEncoder) error {
 		ae.String(name, family)
 		return nil
 	})
@@ -59,8 +59,8 @@ func genericType(conn *netlink.Conn, family string) (netlink.HeaderType, error) 
 	return 0, fmt.Errorf("no family %s: %w", family, unix.ENOENT)
 }
 
-// genericRequest sends a request with a struct genlmsghdr.
-func genericRequest(conn *netlink.Conn, typ netlink.HeaderType, cmd uint8, attrs func(*netlink.AttributeEncoder) error) ([]netlink.Message, error) {
+// genericRequest sends a request with a struct genlmsghdr, and returns the answer.
+func genericRequest(conn *netlink.Conn, typ netlink.HeaderType, cmd uint8, flags netlink.HeaderFlags, attrs func(*netlink.AttributeEncoder) error) ([]netlink.Message, error) {
 	ae := netlink.NewAttributeEncoder()
 	if err := attrs(ae); err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func genericRequest(conn *netlink.Conn, typ netlink.HeaderType, cmd uint8, attrs
 		return nil, err
 	}
 	return conn.Execute(netlink.Message{
-		Header: netlink.Header{Type: typ, Flags: netlink.Request | netlink.Acknowledge},
+		Header: netlink.Header{Type: typ, Flags: netlink.Request | flags},
 		Data:   append([]byte{cmd, 1, 0, 0}, b...),
 	})
 }

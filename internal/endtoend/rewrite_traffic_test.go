@@ -1,0 +1,335 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"golang.org/x/sys/unix"
+)
+
+// A traffic is a kind of packet, and how one is sent and received.
+type traffic struct {
+	name    string
+	hooks   []lab.Hook
+	message string                      // what is sent
+	data    func(p *nfqueue.Packet) int // where its data begins; 0 if it is another's packet
+	build   func(t *testing.T) places   // what it travels through
+
+	intact    bool // only its header can be changed: the data is protected, or others'
+	stream    bool // the message is a part of a stream
+	conntrack bool // needs Config.Conntrack
+	frame     bool // comes over a bridge
+	udpGSO    bool
+}
+
+// places says where packets are queued that pass a hook.
+type places func(h lab.Hook) place
+
+type place struct {
+	net      *lab.Net
+	family   lab.Family
+	priority int
+	match    []lab.Term
+
+	send sender
+}
+
+// A sender sends a message, and returns what receives n bytes of what becomes of
+// it. That gives up after a while.
+type sender func(t *testing.T, message string) (receive func(n int) []byte)
+
+var (
+	allHooks      = []lab.Hook{lab.Prerouting, lab.Input, lab.Forward, lab.Output, lab.Postrouting}
+	onTheWay      = []lab.Hook{lab.Forward, lab.Postrouting}
+	ofBridges     = []lab.Hook{lab.Prerouting, lab.Forward, lab.Postrouting}
+	fragmentHooks = []lab.Hook{lab.Prerouting, lab.Forward}
+)
+
+const (
+	roadA, roadB   = "192.0.2.1", "198.51.100.1"
+	roadA6, roadB6 = "2001:db8:a::1", "2001:db8:b::1"
+)
+
+// short and long are messages: of one segment, and of several.
+var (
+	short = "a message of some length, " + letters(100)
+	long  = "a message of some length, " + letters(12*gsoSize-26)
+)
+
+// untunnelled are the rows of the table about packets that carry no others.
+var untunnelled = []*traffic{
+	{name: "UDP, IPv4", hooks: allHooks, message: short, data: plainData, build: udpRoad(ipv4, nil)},
+	{name: "UDP, IPv6", hooks: allHooks, message: short, data: plainData, build: udpRoad(ipv6, nil)},
+	{name: "UDP that ends before its packet", hooks: allHooks, message: short, data: plainData, build: endingEarly},
+	{name: "TCP, IPv4", hooks: allHooks, message: short, data: plainData, build: tcpRoad(ipv4, nil), stream: true},
+	{name: "TCP, IPv6", hooks: allHooks, message: short, data: plainData, build: tcpRoad(ipv6, nil), stream: true},
+	{name: "ICMP", hooks: allHooks, message: short, data: requestData, build: rawRoad(ipv4, unix.IPPROTO_ICMP)},
+	{name: "ICMPv6", hooks: allHooks, message: short, data: requestData, build: rawRoad(ipv6, unix.IPPROTO_ICMPV6)},
+	{name: "SCTP", hooks: allHooks, message: short, data: plainData, build: rawRoad(ipv4, unix.IPPROTO_SCTP)},
+
+	{name: "fragment, IPv4, its header", hooks: fragmentHooks, message: long[:3000], data: fragmentData, build: udpRoad(ipv4, nil), intact: true},
+	{name: "fragment, IPv6, its header", hooks: append(fragmentHooks, lab.Input), message: long[:3000], data: fragmentData, build: udpRoad(ipv6, nil), intact: true},
+	{name: "fragment, IPv4, its data", hooks: fragmentHooks, message: long[:3000], data: fragmentData, build: udpRoad(ipv4, nil)},
+	{name: "fragment, IPv6, its data", hooks: append(fragmentHooks, lab.Input), message: long[:3000], data: fragmentData, build: udpRoad(ipv6, nil)},
+	{name: "datagram put together by connection tracking", hooks: allHooks, message: long[:3000], data: plainData, build: udpRoad(ipv4, trackedRoad)},
+
+	{name: "TCP GSO, IPv4", hooks: allHooks, message: long, data: gsoData, build: tcpRoad(ipv4, nil), stream: true},
+	{name: "TCP GSO, IPv6", hooks: allHooks, message: long, data: gsoData, build: tcpRoad(ipv6, nil), stream: true},
+	{name: "UDP GSO, IPv4", hooks: allHooks, message: long, data: gsoData, build: gsoRoad(ipv4, nil), udpGSO: true},
+	{name: "UDP GSO, IPv6", hooks: allHooks, message: long, data: gsoData, build: gsoRoad(ipv6, nil), udpGSO: true},
+
+	{name: "UDP, NAT ahead", hooks: onTheWay, message: short, data: plainData, build: atRouter(udpRoad(ipv4, natRoad), 0)},
+	{name: "UDP, NAT behind", hooks: onTheWay[1:], message: short, data: plainData, build: atRouter(udpRoad(ipv4, natRoad), 200)},
+	{name: "TCP, NAT ahead", hooks: onTheWay, message: short, data: plainData, build: atRouter(tcpRoad(ipv4, natRoad), 0), stream: true},
+	{name: "TCP GSO, NAT ahead", hooks: onTheWay, message: long, data: gsoData, build: atRouter(tcpRoad(ipv4, natRoad), 0), stream: true},
+	{name: "UDP GSO, NAT ahead, seen by Config.Conntrack", hooks: onTheWay, message: long, data: gsoData, build: atRouter(gsoRoad(ipv4, natRoad), 0), conntrack: true, udpGSO: true},
+	{name: "UDP GSO, NAT behind", hooks: onTheWay[1:], message: long, data: gsoData, build: atRouter(gsoRoad(ipv4, natRoad), 200), udpGSO: true},
+}
+
+// plainData, gsoData, requestData and fragmentData return where the data of a
+// kind's packets begins.
+func plainData(p *nfqueue.Packet) int { return dataOf(p, !p.GSO) }
+func gsoData(p *nfqueue.Packet) int   { return dataOf(p, p.GSO) }
+
+func requestData(p *nfqueue.Packet) int {
+	f, _ := nfnl.ParseFlow(p.Payload)
+	return dataOf(p, f.ICMPType == 8 || f.ICMPType == 128)
+}
+
+func fragmentData(p *nfqueue.Packet) int {
+	f, _ := nfnl.ParseFlow(p.Payload)
+	return dataOf(p, f.MoreFragments)
+}
+
+// dataOf returns where the data of a packet begins, if it is with a message.
+func dataOf(p *nfqueue.Packet, ours bool) int {
+	f, ok := nfnl.ParseFlow(p.Payload)
+	if !ok || !ours || f.PayloadOffset == 0 || !bytes.HasPrefix(p.Payload[f.PayloadOffset:], []byte(short[:5])) {
+		return 0
+	}
+	return f.PayloadOffset
+}
+
+// hosts returns the addresses at the ends of a road.
+func hosts(v ipVersion) (a, b netip.Addr) {
+	if v.family == lab.IPv6 {
+		return netip.MustParseAddr(roadA6), netip.MustParseAddr(roadB6)
+	}
+	return netip.MustParseAddr(roadA), netip.MustParseAddr(roadB)
+}
+
+// udpRoad builds a road for datagrams, which prepare changes before, if it is not
+// nil.
+func udpRoad(v ipVersion, prepare func(*testing.T, *road)) func(*testing.T) places {
+	return func(t *testing.T) places {
+		r := prepared(t, prepare)
+		pc, c := udpAcross(t, r.a, r.b, r.address(v))
+		return r.places(v, []lab.Term{lab.L4(unix.IPPROTO_UDP)}, sendDatagram(pc, c))
+	}
+}
+
+// gsoRoad is udpRoad for UDP GSO.
+func gsoRoad(v ipVersion, prepare func(*testing.T, *road)) func(*testing.T) places {
+	return func(t *testing.T) places {
+		r := prepared(t, prepare)
+		pc, c := udpGSOPair(t, r, v)
+		send(t, c, "the first packet of its connection")
+		receive(t, pc)
+		return r.places(v, []lab.Term{lab.UDP(9999)}, sendDatagram(pc, c))
+	}
+}
+
+// tcpRoad is udpRoad for TCP.
+func tcpRoad(v ipVersion, prepare func(*testing.T, *road)) func(*testing.T) places {
+	return func(t *testing.T) places {
+		r := prepared(t, prepare)
+		return r.places(v, []lab.Term{lab.TCP(9999)}, sendStream(r.a, r.b, r.address(v)))
+	}
+}
+
+// prepared returns a new road.
+func prepared(t *testing.T, prepare func(*testing.T, *road)) *road {
+	t.Helper()
+	r := newRoad(t)
+	if prepare != nil {
+		prepare(t, r)
+	}
+	return r
+}
+
+// trackedRoad makes all of the road track connections.
+func trackedRoad(t *testing.T, r *road) {
+	for _, n := range []*lab.Net{r.a, r.router, r.b} {
+		addRule(t, n, lab.IPv4, lab.Prerouting, lab.Tracked(lab.Established))
+	}
+}
+
+// natRoad gives what leaves the router for b its own address.
+func natRoad(t *testing.T, r *road) {
+	c, err := r.router.NAT(lab.IPv4, lab.Postrouting)
+	must(t, err)
+	_, err = c.Add(lab.Out("to-b"), lab.Masquerade())
+	must(t, err)
+}
+
+// atRouter queues at the router, at a priority.
+func atRouter(build func(*testing.T) places, priority int) func(*testing.T) places {
+	return func(t *testing.T) places {
+		at := build(t)
+		return func(lab.Hook) place {
+			p := at(lab.Forward)
+			p.priority = priority
+			return p
+		}
+	}
+}
+
+// places returns where on the road packets are queued.
+func (r *road) places(v ipVersion, match []lab.Term, send sender) places {
+	return func(h lab.Hook) place {
+		return place{net: r.at(h), family: v.family, match: match, send: send}
+	}
+}
+
+// udpAcross returns a receiver at address in b, and a sender in a.
+func udpAcross(t *testing.T, a, b *lab.Net, address string) (net.PacketConn, net.Conn) {
+	t.Helper()
+	pc, err := b.ListenPacket("udp", address)
+	must(t, err)
+	t.Cleanup(func() { pc.Close() })
+	c, err := a.Dial("udp", address)
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	return pc, c
+}
+
+// lostAfter is when a packet counts as lost.
+const lostAfter = 5 * time.Second
+
+// sendDatagram sends a message in one write, and receives it in as many datagrams
+// as it takes.
+func sendDatagram(pc net.PacketConn, c net.Conn) sender {
+	return func(t *testing.T, message string) func(int) []byte {
+		send(t, c, message)
+		return func(n int) []byte { return gather(t, pc, n) }
+	}
+}
+
+// gather returns datagrams of n bytes together, or what there is of them.
+func gather(t *testing.T, pc net.PacketConn, n int) (got []byte) {
+	t.Helper()
+	b := make([]byte, 1<<16)
+	must(t, pc.SetReadDeadline(time.Now().Add(lostAfter)))
+	for len(got) < n {
+		m, _, err := pc.ReadFrom(b)
+		if err != nil {
+			t.Error(err)
+			return got
+		}
+		got = append(got, b[:m]...)
+	}
+	return got
+}
+
+// sendStream sends a message over a connection of its own, which ends at once with
+// the test: what is sent again must not be taken for another test's.
+func sendStream(a, b *lab.Net, address string) sender {
+	return func(t *testing.T, message string) func(int) []byte {
+		client, server := tcpPair(t, a, b, address)
+		t.Cleanup(func() { must(t, client.(*net.TCPConn).SetLinger(0)) })
+		send(t, client, message)
+		return func(n int) []byte {
+			got := make([]byte, n)
+			must(t, server.SetReadDeadline(time.Now().Add(lostAfter)))
+			n, err := io.ReadFull(server, got)
+			if err != nil {
+				t.Error(err)
+			}
+			return got[:n]
+		}
+	}
+}
+
+// endingEarly builds a road for packets with bytes behind a UDP datagram.
+func endingEarly(t *testing.T) places {
+	r := newRoad(t)
+	a, b := hosts(ipv4)
+	pc, err := r.b.ListenPacket("udp", r.address(ipv4))
+	must(t, err)
+	t.Cleanup(func() { pc.Close() })
+	return r.places(ipv4, []lab.Term{lab.UDP(9999)}, func(t *testing.T, message string) func(int) []byte {
+		packet := append(udpPacket(t, a, b, message), " and hidden bytes"...)
+		packet[26], packet[27] = 0, 0 // no checksum
+		inject(t, r.a, b, packet)     // which sets the total length
+		return func(n int) []byte { return gather(t, pc, n) }
+	})
+}
+
+// rawRoad builds a road for messages of a protocol without ports, or without a
+// socket here.
+func rawRoad(v ipVersion, protocol byte) func(*testing.T) places {
+	header := "\x08\x00\x00\x00\x12\x34\x00\x01" // an echo request
+	network := map[byte]string{unix.IPPROTO_ICMP: "ip4:icmp", unix.IPPROTO_ICMPV6: "ip6:ipv6-icmp", unix.IPPROTO_SCTP: "ip4:132"}[protocol]
+	switch protocol {
+	case unix.IPPROTO_ICMPV6:
+		header = "\x80" + header[1:]
+	case unix.IPPROTO_SCTP:
+		header = "\x12\x34\x27\x0f" + strings.Repeat("\x00", 8) // ports, tag, checksum
+	}
+	return func(t *testing.T) places {
+		r := newRoad(t)
+		a, b := hosts(v)
+		pc, err := r.b.ListenPacket(network, b.String())
+		must(t, err)
+		t.Cleanup(func() { pc.Close() })
+		c, err := r.a.Dial(network, b.String())
+		must(t, err)
+		t.Cleanup(func() { c.Close() })
+		return r.places(v, []lab.Term{lab.L4(protocol)}, func(t *testing.T, message string) func(int) []byte {
+			packet := withHeader(t, a, b, protocol, header+message)
+			send(t, c, string(packet[len(packet)-len(header+message):]))
+			return func(n int) []byte { return gatherRaw(t, pc, header[:1], len(header)) }
+		})
+	}
+}
+
+// withHeader returns a finished packet.
+func withHeader(t *testing.T, src, dst netip.Addr, protocol byte, rest string) []byte {
+	t.Helper()
+	b := udpPacket(t, src, dst, "")
+	if src.Is4() {
+		b[9] = protocol
+	} else {
+		b[6] = protocol
+	}
+	b = append(b[:len(b)-8], rest...)
+	must(t, nfqueue.Finish(b))
+	return b
+}
+
+// gatherRaw returns the data of the next message that begins so.
+func gatherRaw(t *testing.T, pc net.PacketConn, begin string, header int) []byte {
+	t.Helper()
+	b := make([]byte, 1<<16)
+	must(t, pc.SetReadDeadline(time.Now().Add(lostAfter)))
+	for {
+		n, _, err := pc.ReadFrom(b)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		if n >= header && strings.HasPrefix(string(b[:n]), begin) {
+			return b[header:n]
+		}
+	}
+}
