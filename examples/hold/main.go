@@ -65,7 +65,14 @@ func main() {
 	for range *pool {
 		go answer(questions, *service, *deadline)
 	}
-	err = q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
+	// When it is to end, what is held is waited for before the queue is closed.
+	ended := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.Background(), 2**deadline)
+		defer cancel()
+		ended <- q.Shutdown(grace)
+	})
+	err = q.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
 		flow, _ := nfnl.ParseFlow(p.Payload)
 		select {
 		case questions <- question{p.Ticket(), flow.Dst.String()}:
@@ -76,6 +83,9 @@ func main() {
 		}
 	})
 	if ctx.Err() == nil {
+		log.Fatal(err)
+	}
+	if err := <-ended; err != nil {
 		log.Fatal(err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
 	"github.com/nfpacket/nfpacket/internal/lab"
@@ -16,7 +17,7 @@ func TestMain(m *testing.M) { exampletest.Main(m, main) }
 func TestRulesAreThoseOfTheComment(t *testing.T) { exampletest.CheckRules(t) }
 
 // serve runs a service in the namespace that says yes to one address, no to one,
-// and nothing to any other before the test ends.
+// nothing about one before the test ends, and yes to any other in a while.
 func serve(t *testing.T, n *lab.Net) (url string) {
 	t.Helper()
 	ended := make(chan bool)
@@ -25,8 +26,10 @@ func serve(t *testing.T, n *lab.Net) (url string) {
 		case "127.0.0.1:443":
 		case "127.0.0.2:443":
 			w.WriteHeader(http.StatusForbidden)
-		default:
+		case "127.0.0.3:443":
 			<-ended
+		default: // in a while
+			time.Sleep(exampletest.Silence)
 		}
 	}))
 	s.Listener.Close()
@@ -59,5 +62,27 @@ func TestPacketsWithoutAnAnswerGetTheFallback(t *testing.T) {
 	exampletest.Echo(t, n, "127.0.0.3:443")
 	if got, err := exampletest.Ask(n, "127.0.0.3:443", "hello", exampletest.Patience); err != nil || got != "hello" {
 		t.Errorf("answered %q, %v", got, err)
+	}
+}
+
+func TestPacketThatIsHeldWhenTheProgramEndsGetsItsAnswer(t *testing.T) {
+	n := exampletest.Net(t)
+	exampletest.Echo(t, n, "127.0.0.4:443")
+	p := exampletest.Start(t, n, "-service", serve(t, n), "-deadline", "10s")
+	answered := make(chan error, 1)
+	go func() {
+		_, err := exampletest.Ask(n, "127.0.0.4:443", "hello", exampletest.Patience)
+		answered <- err
+	}()
+	for queued := uint64(0); queued == 0; {
+		var err error
+		queued, err = p.Rules[0].Packets()
+		exampletest.Must(t, err)
+	}
+	p.Stop()
+	// The rule has no bypass flag: had the first packet been dropped, those that TCP
+	// sends in its place would be too.
+	if err := <-answered; err != nil {
+		t.Errorf("%v; the log: %s", err, p.Log())
 	}
 }

@@ -1,0 +1,194 @@
+//go:build linux
+
+package deploy
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+)
+
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	if os.Getenv(envProcess) != "" {
+		becomeProcess()
+	}
+	os.Exit(lab.TestMain(m))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// needs skips the test on systems without a program.
+func needs(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("there is no %s here", p)
+		}
+	}
+}
+
+// build builds an example as README.md says, and returns the file.
+func build(t *testing.T, source, file string, env ...string) string {
+	t.Helper()
+	needs(t, "go")
+	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", file, "./examples/accept")
+	cmd.Dir = source
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS="), env...)
+	out, err := cmd.CombinedOutput()
+	if bytes.Contains(out, []byte("permission denied")) {
+		t.Skipf("the go command's files are to root only: %s", out)
+	}
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return file
+}
+
+// newNet returns a namespace whose packets to UDP port 53 wait for queue 7.
+func newNet(t *testing.T) *lab.Net {
+	t.Helper()
+	lab.Require(t)
+	n, err := lab.NewNet()
+	must(t, err)
+	t.Cleanup(func() { n.Close() })
+	out, err := n.Chain(lab.IPv4, lab.Output, 0)
+	must(t, err)
+	_, err = out.Add(lab.UDP(53), lab.Queue(7))
+	must(t, err)
+	return n
+}
+
+// seesPackets starts a program that accepts what comes to queue 7, and waits until
+// a packet has passed it.
+func seesPackets(t *testing.T, n *lab.Net, cmd *exec.Cmd) {
+	t.Helper()
+	var printed bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &printed, &printed
+	must(t, n.Do(cmd.Start))
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	err := pass(n)
+	cmd.Process.Signal(syscall.SIGINT)
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		cmd.Process.Kill()
+		<-ended
+		t.Error("it does not end")
+	}
+	if err != nil || !strings.Contains(printed.String(), "127.0.0.1:53") {
+		t.Errorf("%v; it printed: %s", err, printed.String())
+	}
+}
+
+// pass sends datagrams until one arrives: before the queue is open they are dropped.
+func pass(n *lab.Net) error {
+	to, err := n.ListenPacket("udp", "127.0.0.1:53")
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	from, err := n.Dial("udp", "127.0.0.1:53")
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	b := make([]byte, 10)
+	for end := time.Now().Add(patience); ; {
+		from.Write([]byte("x")) // refused with EPERM while nobody has the queue
+		to.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		if _, _, err = to.ReadFrom(b); err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+func TestStaticBinaryAloneSeesPackets(t *testing.T) {
+	n := newNet(t)
+	root := t.TempDir()
+	build(t, "..", filepath.Join(root, "accept"))
+	cmd := exec.Command("/accept")
+	cmd.Dir, cmd.Env = "/", []string{}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+	seesPackets(t, n, cmd)
+	files, err := os.ReadDir(root)
+	if err != nil || len(files) != 1 {
+		t.Errorf("the root has %v, %v", files, err)
+	}
+}
+
+func TestProgramIsSmall(t *testing.T) {
+	const stated, atMost = "2.6 MB", 2_700_000
+	file, err := os.Stat(build(t, "..", filepath.Join(t.TempDir(), "accept"), "GOARCH=amd64"))
+	must(t, err)
+	if file.Size() > atMost {
+		t.Errorf("accept has %d bytes", file.Size())
+	}
+	text, err := os.ReadFile("README.md")
+	must(t, err)
+	if got := fmt.Sprintf("`accept` has %s", stated); !strings.Contains(string(text), got) {
+		t.Errorf("README.md does not say: %s", got)
+	}
+	if rounded := fmt.Sprintf("%.1f MB", float64(file.Size())/1e6); rounded != stated {
+		t.Errorf("README.md says %s, it has %s", stated, rounded)
+	}
+}
+
+// The second build is of a copy elsewhere, and finds nothing of the first.
+func TestTwoBuildsAreIdentical(t *testing.T) {
+	dir := t.TempDir()
+	first := build(t, "..", filepath.Join(dir, "first"))
+	elsewhere := filepath.Join(dir, "elsewhere")
+	must(t, copySource("..", elsewhere))
+	second := build(t, elsewhere, filepath.Join(dir, "second"), "GOCACHE="+filepath.Join(dir, "cache"))
+	a, err := os.ReadFile(first)
+	must(t, err)
+	b, err := os.ReadFile(second)
+	must(t, err)
+	if !bytes.Equal(a, b) {
+		t.Errorf("%d and %d bytes, which differ", len(a), len(b))
+	}
+}
+
+// copySource copies what a build of the module needs.
+func copySource(from, to string) error {
+	return filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(from, name)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if strings.HasPrefix(d.Name(), ".") && name != from {
+				return fs.SkipDir
+			}
+			return os.MkdirAll(filepath.Join(to, relative), 0o755)
+		}
+		if ext := filepath.Ext(name); ext != ".go" && ext != ".mod" && ext != ".sum" {
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(to, relative), text, 0o644)
+	})
+}

@@ -1,0 +1,109 @@
+//go:build linux
+
+package deploy
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestImageRunsWithOneCapability(t *testing.T) {
+	needs(t, "buildah", "runc")
+	n := newNet(t)
+	bundle := t.TempDir()
+	unpackImage(t, filepath.Join(bundle, "rootfs"))
+	if files, err := os.ReadDir(filepath.Join(bundle, "rootfs")); err != nil || len(files) != 1 {
+		t.Fatalf("the image has %v, %v", files, err)
+	}
+	text, err := json.Marshal(bundleConfig(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.FD())))
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o644))
+
+	name := fmt.Sprintf("nfpacket-%d", os.Getpid())
+	state := filepath.Join(bundle, "state")
+	t.Cleanup(func() { exec.Command("runc", "--root", state, "delete", "--force", name).Run() })
+	seesPackets(t, n, exec.Command("runc", "--root", state, "run", "--bundle", bundle, name))
+}
+
+// unpackImage builds the image and unpacks its layers.
+func unpackImage(t *testing.T, to string) {
+	t.Helper()
+	dir := t.TempDir()
+	build(t, "..", filepath.Join(dir, "accept"))
+	dockerfile, err := os.ReadFile("Dockerfile")
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), dockerfile, 0o644))
+	store := []string{"--storage-driver", "vfs", "--root", filepath.Join(dir, "store"), "--runroot", filepath.Join(dir, "run")}
+	for _, args := range [][]string{
+		{"bud", "--isolation", "chroot", "-t", "accept", dir},
+		{"push", "accept", "dir:" + filepath.Join(dir, "image")},
+	} {
+		out, err := exec.Command("buildah", append(store, args...)...).CombinedOutput()
+		if bytes.Contains(out, []byte("user namespace")) || bytes.Contains(out, []byte("ermission denied")) {
+			t.Skipf("buildah works here to root only: %s", out)
+		}
+		if err != nil {
+			t.Fatalf("buildah %v: %v: %s", args, err, out)
+		}
+	}
+	var manifest struct{ Layers []struct{ Digest string } }
+	text, err := os.ReadFile(filepath.Join(dir, "image", "manifest.json"))
+	must(t, err)
+	must(t, json.Unmarshal(text, &manifest))
+	for _, l := range manifest.Layers {
+		unpackLayer(t, filepath.Join(dir, "image", strings.TrimPrefix(l.Digest, "sha256:")), to)
+	}
+}
+
+// unpackLayer unpacks the files of a layer.
+func unpackLayer(t *testing.T, layer, to string) {
+	t.Helper()
+	f, err := os.Open(layer)
+	must(t, err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	must(t, err)
+	must(t, os.MkdirAll(to, 0o755))
+	for files := tar.NewReader(z); ; {
+		h, err := files.Next()
+		if err == io.EOF {
+			return
+		}
+		must(t, err)
+		if h.Typeflag == tar.TypeReg {
+			content, err := io.ReadAll(files)
+			must(t, err)
+			must(t, os.WriteFile(filepath.Join(to, filepath.Clean("/"+h.Name)), content, os.FileMode(h.Mode)))
+		}
+	}
+}
+
+// bundleConfig returns what runc reads: the program with one capability, as the
+// DaemonSet has it, in the network namespace of a file.
+func bundleConfig(netns string) map[string]any {
+	one := []string{"CAP_NET_ADMIN"}
+	return map[string]any{
+		"ociVersion": "1.0.2",
+		"root":       map[string]any{"path": "rootfs", "readonly": true},
+		"process": map[string]any{
+			"args": []string{"/accept"}, "cwd": "/", "user": map[string]any{"uid": 0, "gid": 0},
+			"capabilities":    map[string]any{"bounding": one, "effective": one, "permitted": one},
+			"noNewPrivileges": true,
+		},
+		// What runc itself needs; the program does not.
+		"mounts": []any{map[string]any{"destination": "/proc", "type": "proc", "source": "proc"}},
+		"linux": map[string]any{"namespaces": []any{
+			map[string]any{"type": "pid"}, map[string]any{"type": "mount"}, map[string]any{"type": "ipc"},
+			map[string]any{"type": "uts"}, map[string]any{"type": "network", "path": netns},
+		}},
+	}
+}
