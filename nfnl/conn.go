@@ -77,6 +77,7 @@ type Conn struct {
 	deadline time.Time  // the user's, apart from those that interrupt
 	asked    []*request // requests that have no answer yet
 	kept     []slot     // datagrams that a Request met, for the next Receive
+	keeps    int        // what they cost
 
 	seq    atomic.Uint32
 	closed chan struct{}
@@ -84,6 +85,8 @@ type Conn struct {
 
 	claimed atomic.Bool
 	sealed  atomic.Int32 // see Seal
+
+	pipeBuffer int // see there; smaller in tests
 }
 
 // A transport carries datagrams to and from the kernel, or who stands in for it.
@@ -119,7 +122,7 @@ func Dial(cfg Config) (*Conn, error) {
 
 // newConn returns a Conn on t.
 func newConn(t transport) *Conn {
-	c := &Conn{t: t, token: make(chan struct{}, 1), closed: make(chan struct{})}
+	c := &Conn{t: t, token: make(chan struct{}, 1), closed: make(chan struct{}), pipeBuffer: pipeBuffer}
 	c.token <- struct{}{}
 	c.plain = Receiver{c: c, ctx: context.Background()}
 	return c
@@ -190,6 +193,18 @@ func (c *Conn) ReadBuffer() int {
 	}
 	n, _ := readBuffer(c.t)
 	return n
+}
+
+// SetReadBuffer asks for another size of the receive buffer, in bytes, as
+// Config.ReadBuffer does. What is on the socket stays there.
+func (c *Conn) SetReadBuffer(n int) error {
+	switch {
+	case c.isClosed():
+		return net.ErrClosed
+	case n < 1 || n > maxReadBuffer:
+		return fmt.Errorf("nfnl: a receive buffer of %d bytes, not between 1 and %d", n, maxReadBuffer)
+	}
+	return c.check(setReadBuffer(c.t, n))
 }
 
 // Drops returns how many datagrams the kernel could not put on the socket.

@@ -188,7 +188,7 @@ func (s *socket) option(opt int) (n int, err error) {
 func (s *socket) setReadDeadline(t time.Time) error { return s.SetReadDeadline(t) }
 func (s *socket) close() error                      { return s.Close() }
 
-// rawConn, readBuffer and drops serve the Conn methods of those names.
+// rawConn, readBuffer, setReadBuffer and drops serve the Conn methods of those names.
 
 func rawConn(t transport) (syscall.RawConn, error) {
 	if s, ok := t.(*socket); ok {
@@ -204,22 +204,41 @@ func readBuffer(t transport) (int, error) {
 	return 0, errors.ErrUnsupported
 }
 
-// meminfoDrops is SK_MEMINFO_DROPS of linux/sock_diag.h; there are nine numbers.
-const meminfoDrops, meminfoVars = 8, 9
+func setReadBuffer(t transport, n int) error {
+	if s, ok := t.(*socket); ok {
+		return s.setReadBuffer(n)
+	}
+	return errors.ErrUnsupported
+}
+
+// queued returns what is on the socket, as the kernel charges it to the receive
+// buffer.
+func queued(t transport) int {
+	info, _ := meminfo(t)
+	return int(info[meminfoQueued])
+}
 
 func drops(t transport) (uint32, error) {
+	info, err := meminfo(t)
+	return info[meminfoDrops], err
+}
+
+// SK_MEMINFO_RMEM_ALLOC, SK_MEMINFO_DROPS and SK_MEMINFO_VARS of linux/sock_diag.h.
+const meminfoQueued, meminfoDrops, meminfoVars = 0, 8, 9
+
+// meminfo returns what the kernel knows of the socket's memory.
+func meminfo(t transport) (info [meminfoVars]uint32, err error) {
 	s, ok := t.(*socket)
 	if !ok {
-		return 0, errors.ErrUnsupported
+		return info, errors.ErrUnsupported
 	}
-	var info [meminfoVars]uint32
-	err := s.control(func(fd int) error {
+	err = s.control(func(fd int) error {
 		size := uint32(unsafe.Sizeof(info))
 		_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
 			uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&size)), 0)
 		return callError("getsockopt", errno)
 	})
-	return info[meminfoDrops], err
+	return info, err
 }
 
 // callError returns errno as the error of a system call, nil if it is 0.

@@ -207,7 +207,7 @@ func (c *Conn) GrowBuffers(size int) error {
 }
 
 // Buffer takes what is on the socket to where the next Receive finds it, so that
-// there is room for more. If another goroutine is receiving, that does it.
+// there is room for more; how much that may be, Request says. If another goroutine is receiving, that does it.
 func (c *Conn) Buffer() error {
 	if c.isClosed() {
 		return net.ErrClosed
@@ -218,7 +218,7 @@ func (c *Conn) Buffer() error {
 		return nil
 	}
 	defer c.putBack()
-	if err := c.look(nil); err != nil {
+	if err := c.look(nil); err != nil && err != errUnread {
 		return err
 	}
 	return c.wake()
@@ -245,6 +245,7 @@ func (c *Conn) takeKept(b *Batch) bool {
 	for b.n < len(b.slots) && len(c.kept) > 0 {
 		s, k := &b.slots[b.n], &c.kept[0]
 		s.got, s.cut, s.foreign = k.got, k.cut, k.foreign
+		c.keeps -= k.cost()
 		*k = slot{}
 		c.kept = c.kept[1:]
 		b.n++

@@ -17,6 +17,9 @@ const requestPatience = time.Second
 // the receive buffer is full, and Request empties it.
 const requestTries = 10
 
+// errUnread is why a Request is not made, or its answer not found.
+var errUnread = errors.New("the receive buffer, and as much memory beside it, is full of what nobody receives: call Receive first")
+
 var errNoAnswer = errors.New("the kernel did not answer: its answers found no room on the socket")
 
 // A request is a message that waits for its answer.
@@ -35,11 +38,18 @@ func (r *request) answered() bool { return r != nil && len(r.answer) > 0 }
 // take, also beside a goroutine that receives: packets that come before the
 // answer are kept for the next Receive.
 //
-// When the answer is lost Request sends m again, so m must be something that
-// can be said twice.
+// What is kept, with what is on the socket, is bounded by one and a half times the
+// size of the receive buffer. Beyond that packets stay on the socket, and Request
+// waits a second for somebody to receive. Then it returns an error, without having
+// sent m unless packets came faster than it read them.
+//
+// When the answer is lost Request sends m again, so m must be idempotent.
 func (c *Conn) Request(m Message) error {
 	if c.isClosed() {
 		return net.ErrClosed
+	}
+	if err := c.awaitRoom(); err != nil {
+		return err
 	}
 	m.Flags |= FlagRequest | FlagAck
 	m.Seq = c.nextSeq()
@@ -120,6 +130,17 @@ func (c *Conn) await(r *request) (error, bool) {
 		err = c.wake()
 	}
 	c.putBack()
+	if err == errUnread {
+		// The answer is behind what is still on the socket. Somebody may receive it.
+		select {
+		case err := <-r.answer:
+			return err, true
+		case <-c.closed:
+			return net.ErrClosed, true
+		case <-patience.C:
+			return err, true
+		}
+	}
 	select {
 	case err := <-r.answer:
 		return err, true
@@ -131,13 +152,19 @@ func (c *Conn) await(r *request) (error, bool) {
 // look reads what is on the socket, without waiting, until it finds the answer
 // to r, if that is not nil: answers go where they belong, and datagrams with
 // anything else in them are kept. When the answer was lost it reads all there is, but gives up in
-// time where packets come faster than it reads.
+// time where packets come faster than it reads, and returns errUnread when as much
+// is kept as may be.
 func (c *Conn) look(r *request) error {
 	a := asides.Get().(*aside)
 	defer asides.Put(a)
 	b := a.batch
+	size := c.keepSize()
+	most := size*3/2 + size/8 // more than awaitRoom lets be: for what comes between two tries
 	for start := time.Now(); !r.answered() && time.Since(start) < requestPatience; {
 		b.reset()
+		if c.keptBytes() >= most && c.sealed.Load() == open {
+			return errUnread
+		}
 		if err := c.check(c.t.receive(b, false)); err != nil {
 			return err
 		}
@@ -174,4 +201,47 @@ func (c *Conn) keep(s slot) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.kept = append(c.kept, s)
+	c.keeps += s.cost()
+}
+
+// leastCost is what the kernel charges the receive buffer for a datagram beside its
+// bytes, at least.
+const leastCost = 768
+
+// cost returns what s counts as kept, in the kernel's terms.
+func (s *slot) cost() int { return leastCost + len(s.got) }
+
+// pipeBuffer stands in for the size of the receive buffer where there is none of
+// the kernel's.
+const pipeBuffer = 64 << 20
+
+// keepSize returns the size of the receive buffer, which bounds what is kept.
+func (c *Conn) keepSize() int {
+	if n, err := readBuffer(c.t); err == nil {
+		return n
+	}
+	return c.pipeBuffer
+}
+
+// keptBytes returns how much is kept.
+func (c *Conn) keptBytes() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.keeps
+}
+
+// awaitRoom waits until a Request may keep what is on the socket. What is there when
+// the Conn is sealed comes once, and all of it is kept.
+func (c *Conn) awaitRoom() error {
+	for end := time.Now().Add(requestPatience); c.keptBytes() > 0 && c.keptBytes()+queued(c.t) > c.keepSize()*3/2; time.Sleep(time.Millisecond) {
+		switch {
+		case c.sealed.Load() != open:
+			return nil
+		case c.isClosed():
+			return net.ErrClosed
+		case time.Now().After(end):
+			return errUnread
+		}
+	}
+	return nil
 }

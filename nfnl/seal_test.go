@@ -172,6 +172,7 @@ func TestLostAnswerIsNotLookedForForEver(t *testing.T) {
 		return nil
 	})
 	k.start(flooding{inner}, peer)
+	k.conn.pipeBuffer = 1 << 30 // only time bounds it
 	requested := k.background(func() error { return k.conn.Request(config(5)) })
 	for range 2 {
 		select {

@@ -2,7 +2,6 @@ package nfqueue
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
@@ -27,10 +26,12 @@ type Config struct {
 	MetadataOnly bool
 
 	// MaxLen is how many packets the kernel holds for a verdict before it drops
-	// new ones, or lets them through if FailOpen is set. Only the kernel's own
-	// counters show that. 0 means 16,384. Kernels that find packets by hash, from
-	// 7.0 on and some before, hold at most 65,536, whatever MaxLen is; packets above
-	// that are in Stats.Lost, for they have an ID.
+	// new ones, or lets them through if FailOpen is set. 0 means 65,536, as many as
+	// kernels hold that find packets by hash, from 7.0 on and some before. With
+	// the default of Socket.ReadBuffer that is more than ever wait: packets that
+	// come too fast find no room in the receive buffer first, and are in Stats.Lost.
+	// Those that a lower MaxLen keeps out have no ID: they are in Stats.Full, but
+	// only where /proc/net/netfilter can be read, and with FailOpen nowhere.
 	MaxLen uint32
 
 	// FailOpen makes the kernel accept, not drop, what does not fit the queue
@@ -63,7 +64,10 @@ type Config struct {
 
 	// MaxHeld and MaxHeldBytes are how many packets may be held at a time, and
 	// how many bytes of them; what comes after that gets Fallback, and OnError
-	// is told ErrTooManyHeld. 0 means MaxLen packets, and any number of bytes.
+	// gets ErrTooManyHeld. A MaxHeld of 0 means half of MaxLen, at most 8192, so
+	// that the queue always has room for packets that nobody holds. A MaxHeldBytes
+	// of 0 means 32 MiB. With MetadataOnly the length of a packet is not known: each
+	// counts as 64 KiB.
 	MaxHeld, MaxHeldBytes int
 
 	// Flags are bits of NFQA_CFG_FLAGS that are newer than this package. Those
@@ -116,16 +120,24 @@ type Config struct {
 	// them all the same.
 	OnError func(error)
 
-	// Socket sets the network namespace and the receive buffer. A ReadBuffer of
-	// 0 asks for what MaxLen small packets need, between 1 and 8 MiB.
+	// Socket sets the network namespace and the receive buffer. While a packet of
+	// up to 64 KiB waits there, the kernel keeps all of it, but charges the buffer
+	// only with 832 bytes and what CopyRange delivers. A ReadBuffer of 0 therefore
+	// asks for 8 MiB, which is room for 20,000 small packets, or with a CopyRange
+	// below 13,213 for less: 450 KiB with MetadataOnly, 525 KiB with 128 bytes, and
+	// 1.3 MiB with 1500. See docs/memory.md in the module's root.
 	Socket nfnl.Config
+
+	queues int // of the OpenRange, or 0
 }
 
 // The defaults.
 const (
-	defaultMaxLen     = 16384
-	defaultBatch      = 64
-	defaultFlushAfter = 100 * time.Microsecond
+	defaultMaxLen       = 65536
+	defaultMaxHeld      = 8192 // or half of MaxLen
+	defaultMaxHeldBytes = 32 << 20
+	defaultBatch        = 64
+	defaultFlushAfter   = 100 * time.Microsecond
 )
 
 // maxBatch is how many verdicts one send may carry. Each that the kernel
@@ -136,12 +148,29 @@ const maxBatch = 256
 // uses it.
 const maxBusyPoll = 10 * time.Millisecond
 
-// Receive buffer sizes, in bytes.
+// The kernel charges the receive buffer for the message with a packet, the copied
+// range included, but keeps the packet itself too, up to 64 KiB of it. The default
+// buffer has room for at most mostWaiting such packets, 75 MiB. Requests may take half as
+// many again off the socket, and one more time as many to find an answer behind them
+// (nfnl.Conn.Request).
 const (
-	packetCost    = 832 // what the kernel charges for a packet of up to 150 bytes
-	minReadBuffer = 1 << 20
+	leastCost     = 768 // of a message without payload; 832 on newer kernels
+	mostWaiting   = 1200
 	maxReadBuffer = 8 << 20
 )
+
+// readBuffer returns the size to ask for by default, in bytes. The kernel doubles
+// it.
+func (c Config) readBuffer() int {
+	return int(min(mostWaiting*(leastCost+int64(c.CopyRange))/2, maxReadBuffer)) / c.shares()
+}
+
+// mostShares is between how many queues the defaults are shared out at most.
+const mostShares = 8
+
+// shares returns what part of the defaults that bound memory one queue has: a
+// stalled handler stalls all queues of an OpenRange.
+func (c Config) shares() int { return min(max(c.queues, 1), mostShares) }
 
 // metadataRoom is added to CopyRange for the other attributes of a packet, of
 // which conntrack's and the security context are the longest.
@@ -160,13 +189,13 @@ func (c Config) withDefaults() Config {
 		c.Batch = defaultBatch
 	}
 	if c.MaxHeld == 0 {
-		c.MaxHeld = int(min(c.MaxLen, math.MaxInt32))
+		c.MaxHeld = max(int(min(c.MaxLen/2, defaultMaxHeld))/c.shares(), 1)
 	}
 	if c.MaxHeldBytes == 0 {
-		c.MaxHeldBytes = math.MaxInt
+		c.MaxHeldBytes = defaultMaxHeldBytes / c.shares()
 	}
 	if c.Socket.ReadBuffer == 0 {
-		c.Socket.ReadBuffer = int(min(max(uint64(c.MaxLen)*packetCost, minReadBuffer), maxReadBuffer))
+		c.Socket.ReadBuffer = c.readBuffer()
 	}
 	return c
 }

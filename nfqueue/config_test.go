@@ -31,19 +31,19 @@ func TestConfigurationMessages(t *testing.T) {
 		cfg  nfqueue.Config
 		want []byte
 	}{
-		"default":     {nfqueue.Config{}, bindMessage("0000fffb 02", "00004000", "00000004", "0000001f")},
-		"copy range":  {nfqueue.Config{CopyRange: 128}, bindMessage("00000080 02", "00004000", "00000004", "0000001f")},
-		"metadata":    {nfqueue.Config{MetadataOnly: true}, bindMessage("00000000 01", "00004000", "00000004", "0000001f")},
+		"default":     {nfqueue.Config{}, bindMessage("0000fffb 02", "00010000", "00000004", "0000001f")},
+		"copy range":  {nfqueue.Config{CopyRange: 128}, bindMessage("00000080 02", "00010000", "00000004", "0000001f")},
+		"metadata":    {nfqueue.Config{MetadataOnly: true}, bindMessage("00000000 01", "00010000", "00000004", "0000001f")},
 		"length":      {nfqueue.Config{MaxLen: 65536}, bindMessage("0000fffb 02", "00010000", "00000004", "0000001f")},
-		"fail open":   {nfqueue.Config{FailOpen: true}, bindMessage("0000fffb 02", "00004000", "00000005", "0000001f")},
-		"conntrack":   {nfqueue.Config{Conntrack: true}, bindMessage("0000fffb 02", "00004000", "00000006", "0000001f")},
-		"segments":    {nfqueue.Config{Segment: true}, bindMessage("0000fffb 02", "00004000", "00000000", "0000001f")},
-		"owner":       {nfqueue.Config{Owner: true}, bindMessage("0000fffb 02", "00004000", "0000000c", "0000001f")},
-		"security":    {nfqueue.Config{SecurityContext: true}, bindMessage("0000fffb 02", "00004000", "00000014", "0000001f")},
-		"a new flag":  {nfqueue.Config{Flags: 1 << 9}, bindMessage("0000fffb 02", "00004000", "00000204", "0000021f")},
-		"every flag":  {nfqueue.Config{FailOpen: true, Conntrack: true, Owner: true, SecurityContext: true}, bindMessage("0000fffb 02", "00004000", "0000001f", "0000001f")},
-		"65535":       {nfqueue.Config{CopyRange: 65535}, bindMessage("0000fffb 02", "00004000", "00000004", "0000001f")},
-		"all ones":    {nfqueue.Config{CopyRange: math.MaxUint32}, bindMessage("0000fffb 02", "00004000", "00000004", "0000001f")},
+		"fail open":   {nfqueue.Config{FailOpen: true}, bindMessage("0000fffb 02", "00010000", "00000005", "0000001f")},
+		"conntrack":   {nfqueue.Config{Conntrack: true}, bindMessage("0000fffb 02", "00010000", "00000006", "0000001f")},
+		"segments":    {nfqueue.Config{Segment: true}, bindMessage("0000fffb 02", "00010000", "00000000", "0000001f")},
+		"owner":       {nfqueue.Config{Owner: true}, bindMessage("0000fffb 02", "00010000", "0000000c", "0000001f")},
+		"security":    {nfqueue.Config{SecurityContext: true}, bindMessage("0000fffb 02", "00010000", "00000014", "0000001f")},
+		"a new flag":  {nfqueue.Config{Flags: 1 << 9}, bindMessage("0000fffb 02", "00010000", "00000204", "0000021f")},
+		"every flag":  {nfqueue.Config{FailOpen: true, Conntrack: true, Owner: true, SecurityContext: true}, bindMessage("0000fffb 02", "00010000", "0000001f", "0000001f")},
+		"65535":       {nfqueue.Config{CopyRange: 65535}, bindMessage("0000fffb 02", "00010000", "00000004", "0000001f")},
+		"all ones":    {nfqueue.Config{CopyRange: math.MaxUint32}, bindMessage("0000fffb 02", "00010000", "00000004", "0000001f")},
 		"small range": {nfqueue.Config{CopyRange: 1, MaxLen: 1}, bindMessage("00000001 02", "00000001", "00000004", "0000001f")},
 	} {
 		t.Run(name, func(t *testing.T) {

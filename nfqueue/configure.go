@@ -13,8 +13,9 @@ import (
 // Configure changes an open queue to cfg, from anywhere: also in a handler,
 // beside a Run, or with nobody receiving. No packet is lost by it. Those that are
 // queued already keep their copy range and fields. Batch applies to Runs that
-// start later. Queue and RangeVerdicts cannot change, nor Socket, whose fields must be zero or what
-// they were at Open. After an error everything is as it was.
+// start later. Queue and RangeVerdicts cannot change, nor Socket, whose fields must
+// be zero or what they were at Open; a receive buffer of default size follows
+// CopyRange. After an error everything is as it was.
 //
 // cfg is the whole of it: a field that is zero, such as OnError or Fallback,
 // becomes the default. To change one field keep your own Config, change that in
@@ -36,7 +37,7 @@ func (q *Queue) Configure(cfg Config) error {
 	if err := cfg.Socket.CheckUnchanged(socket); err != nil {
 		return q.wrap(fmt.Errorf("Config.Socket.%w", err))
 	}
-	cfg.Socket = socket
+	cfg.Socket, cfg.queues = socket, q.cfg().queues
 	return q.wrap(q.configure(cfg, false))
 }
 
@@ -49,6 +50,9 @@ func (q *Queue) Granted() Config { return *q.orClosed().cfg() }
 // configure makes the kernel take cfg, or as much of it as Config.BestEffort
 // insists on. bind says that the queue is to be bound first.
 func (q *Queue) configure(cfg Config, bind bool) (err error) {
+	if q.fitsBuffer {
+		cfg.Socket.ReadBuffer = cfg.withDefaults().readBuffer()
+	}
 	cfg = cfg.withDefaults()
 	if err := q.conn.GrowBuffers(int(cfg.CopyRange) + metadataRoom); err != nil {
 		return err
@@ -58,6 +62,9 @@ func (q *Queue) configure(cfg Config, bind bool) (err error) {
 		if err = q.request(c, bind); err == nil {
 			q.config.Store(&c)
 			q.conn.SetBusyPoll(c.BusyPoll)
+			if q.fitsBuffer {
+				q.conn.SetReadBuffer(c.Socket.ReadBuffer)
+			}
 			return nil
 		}
 		if !nfnl.RefusesFlag(err) {

@@ -77,19 +77,19 @@ const (
 )
 
 func TestConfigureSendsOneMessageAndClearsWhatIsNotSet(t *testing.T) {
-	unset := parameters("0000fffb 02", "00004000", "00000004", "0000001f")
+	unset := parameters("0000fffb 02", "00010000", "00000004", "0000001f")
 	for name, c := range map[string]struct {
 		cfg nfqueue.Config
 		set []byte
 	}{
-		"range":      {nfqueue.Config{CopyRange: 128}, parameters("00000080 02", "00004000", "00000004", "0000001f")},
-		"metadata":   {nfqueue.Config{MetadataOnly: true}, parameters("00000000 01", "00004000", "00000004", "0000001f")},
+		"range":      {nfqueue.Config{CopyRange: 128}, parameters("00000080 02", "00010000", "00000004", "0000001f")},
+		"metadata":   {nfqueue.Config{MetadataOnly: true}, parameters("00000000 01", "00010000", "00000004", "0000001f")},
 		"length":     {nfqueue.Config{MaxLen: 5}, parameters("0000fffb 02", "00000005", "00000004", "0000001f")},
-		"fail open":  {nfqueue.Config{FailOpen: true}, parameters("0000fffb 02", "00004000", "00000005", "0000001f")},
-		"conntrack":  {nfqueue.Config{Conntrack: true}, parameters("0000fffb 02", "00004000", "00000006", "0000001f")},
-		"segments":   {nfqueue.Config{Segment: true}, parameters("0000fffb 02", "00004000", "00000000", "0000001f")},
-		"owner":      {nfqueue.Config{Owner: true}, parameters("0000fffb 02", "00004000", "0000000c", "0000001f")},
-		"security":   {nfqueue.Config{SecurityContext: true}, parameters("0000fffb 02", "00004000", "00000014", "0000001f")},
+		"fail open":  {nfqueue.Config{FailOpen: true}, parameters("0000fffb 02", "00010000", "00000005", "0000001f")},
+		"conntrack":  {nfqueue.Config{Conntrack: true}, parameters("0000fffb 02", "00010000", "00000006", "0000001f")},
+		"segments":   {nfqueue.Config{Segment: true}, parameters("0000fffb 02", "00010000", "00000000", "0000001f")},
+		"owner":      {nfqueue.Config{Owner: true}, parameters("0000fffb 02", "00010000", "0000000c", "0000001f")},
+		"security":   {nfqueue.Config{SecurityContext: true}, parameters("0000fffb 02", "00010000", "00000014", "0000001f")},
 		"everything": {nfqueue.Config{CopyRange: 1, MaxLen: 1, FailOpen: true, Conntrack: true, Segment: true, Owner: true, SecurityContext: true}, parameters("00000001 02", "00000001", "0000001b", "0000001f")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -364,7 +364,7 @@ func TestConfigureFromManyGoroutines(t *testing.T) {
 func TestGrantedHasTheDefaults(t *testing.T) {
 	q, _ := open(t, nfqueue.Config{})
 	g := q.Granted()
-	if g.Queue != 7 || g.CopyRange != 65531 || g.MaxLen != 16384 || g.Batch != 64 || g.FlushAfter != 0 || g.MaxHeld != 16384 {
+	if g.Queue != 7 || g.CopyRange != 65531 || g.MaxLen != 65536 || g.Batch != 64 || g.FlushAfter != 0 || g.MaxHeld != 8192 {
 		t.Errorf("granted is %+v", g)
 	}
 }
@@ -384,7 +384,7 @@ func TestOneFieldIsChangedInOnesOwnConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if g := q.Granted(); !g.MetadataOnly || g.CopyRange != 0 || g.MaxLen != 30000 || g.MaxHeld != 30000 {
+	if g := q.Granted(); !g.MetadataOnly || g.CopyRange != 0 || g.MaxLen != 30000 || g.MaxHeld != 8192 {
 		t.Errorf("granted is %+v", g)
 	}
 	start(t, q, always(nfqueue.Accept().WithPayload(udpPacket("x")))) // refused

@@ -25,15 +25,13 @@ type Queues struct {
 var errNoQueues = fmt.Errorf("nfqueue: there are no queues, OpenRange makes them: %w", net.ErrClosed)
 
 // OpenRange opens n queues, the first of which is cfg.Queue. If one of them
-// cannot be opened, none is. The default receive buffer is shared out between
-// them, at least 1 MiB each.
+// cannot be opened, none is. The defaults of Socket.ReadBuffer, MaxHeld and
+// MaxHeldBytes are shared out between them; each has at least an eighth.
 func OpenRange(cfg Config, n int) (*Queues, error) {
 	if n < 1 || int(cfg.Queue)+n > 1<<16 {
 		return nil, fmt.Errorf("nfqueue: open %d queues from Config.Queue %d on: there must be at least one, and none above 65535", n, cfg.Queue)
 	}
-	if cfg.Socket.ReadBuffer == 0 {
-		cfg.Socket.ReadBuffer = max(cfg.withDefaults().Socket.ReadBuffer/n, minReadBuffer)
-	}
+	cfg.queues = n
 	qs := &Queues{}
 	for range n {
 		q, err := Open(cfg)

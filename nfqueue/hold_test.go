@@ -234,9 +234,9 @@ func TestHeldPacketWhoseVerdictIsRefusedGetsTheFallback(t *testing.T) {
 	told.next(t, syscall.EINVAL)
 }
 
-func TestHoldingMoreThanTheQueueHoldsGetsTheFallback(t *testing.T) {
+func TestHoldingMoreThanMaxHeldGetsTheFallback(t *testing.T) {
 	told := newTold()
-	q, k := open(t, nfqueue.Config{MaxLen: 2, Fallback: nfqueue.Stop(), OnError: told.onError})
+	q, k := open(t, nfqueue.Config{MaxHeld: 2, Fallback: nfqueue.Stop(), OnError: told.onError})
 	tickets := hold(t, q)
 	for range 2 {
 		k.Enqueue(packet("x"))

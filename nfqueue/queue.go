@@ -20,6 +20,7 @@ type Queue struct {
 	config      atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
 	waiting     waiting
 	restriction restriction // never changed
+	fitsBuffer  bool        // the receive buffer has the default size; never changed
 
 	// answering is held from the moment a packet is taken off waiting until its
 	// verdict is sent, and alone by a verdict for many, which must not come between.
@@ -87,6 +88,7 @@ func Open(cfg Config) (*Queue, error) {
 		conn.Close()
 		return nil, err
 	}
+	q.fitsBuffer = cfg.Socket.ReadBuffer == 0
 	return q, nil
 }
 

@@ -15,7 +15,7 @@ type Stats struct {
 	Fallbacks uint64 // packets that got Config.Fallback
 	Expired   uint64 // held packets that got the fallback of HoldFor
 	Held      int    // packets held now
-	HeldBytes int    // of those
+	HeldBytes int    // of those; with Config.MetadataOnly 64 KiB each, for their length is not known
 
 	ReadBuffer  int    // the receive buffer granted, in bytes; see nfnl.Conn.ReadBuffer
 	SocketDrops uint32 // datagrams that found no room; more than Lost if answers are among them

@@ -29,7 +29,7 @@ type waiting struct {
 type heldPacket struct {
 	until time.Time // zero is for ever
 	then  plain     // the verdict after that
-	size  int       // in bytes
+	size  int       // in bytes; 0 is unknown
 	id    uint32
 	flags ticketFlags
 }
@@ -37,6 +37,17 @@ type heldPacket struct {
 // held returns t's packet, to be held for ever.
 func (t *Ticket) held() heldPacket {
 	return heldPacket{size: int(t.length), id: t.id, flags: t.flags}
+}
+
+// unknownWeight is what a packet counts whose length the kernel does not tell.
+const unknownWeight = 64 << 10
+
+// weight returns how many bytes p counts.
+func (p *heldPacket) weight() int {
+	if p.size == 0 {
+		return unknownWeight
+	}
+	return p.size
 }
 
 // limits are how much may be held.
@@ -52,7 +63,7 @@ func (w *waiting) init(expire func()) {
 func (w *waiting) hold(p heldPacket, most limits) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.held) >= most.packets || p.size > most.bytes-w.bytes {
+	if len(w.held) >= most.packets || p.weight() > most.bytes-w.bytes {
 		return false
 	}
 	w.list(p)
@@ -65,7 +76,7 @@ func (w *waiting) list(p heldPacket) {
 		return
 	}
 	w.held[p.id] = p
-	w.bytes += p.size
+	w.bytes += p.weight()
 	if p.until.IsZero() {
 		return
 	}
@@ -82,7 +93,7 @@ func (w *waiting) unlist(id uint32) (heldPacket, bool) {
 	p, ok := w.held[id]
 	if ok {
 		delete(w.held, id)
-		w.bytes -= p.size
+		w.bytes -= p.weight()
 	}
 	return p, ok
 }

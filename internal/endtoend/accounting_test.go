@@ -195,11 +195,11 @@ func TestQueuedPacketsAreAccountedForUnderOverload(t *testing.T) {
 		cfg    nfqueue.Config
 		queues int
 	}{
-		{"full queue", nfqueue.Config{MaxLen: 100}, 1},
-		{"full queue, FailOpen", nfqueue.Config{MaxLen: 100, FailOpen: true}, 1},
+		{"full queue", nfqueue.Config{MaxLen: 100, MaxHeld: 100}, 1},
+		{"full queue, FailOpen", nfqueue.Config{MaxLen: 100, MaxHeld: 100, FailOpen: true}, 1},
 		{"full socket", nfqueue.Config{Socket: nfnl.Config{ReadBuffer: 64 << 10}}, 1},
 		{"full socket, FailOpen", nfqueue.Config{Socket: nfnl.Config{ReadBuffer: 64 << 10}, FailOpen: true}, 1},
-		{"several queues", nfqueue.Config{MaxLen: 100}, 3},
+		{"several queues", nfqueue.Config{MaxLen: 100, MaxHeld: 100}, 3},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNet(t)

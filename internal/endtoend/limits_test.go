@@ -1,0 +1,189 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// stall runs a handler that blocks until release is called, and accepts then.
+func stall(t testing.TB, q *nfqueue.Queue) (release func()) {
+	t.Helper()
+	awake := make(chan struct{})
+	released := false
+	release = func() {
+		if !released {
+			close(awake)
+		}
+		released = true
+	}
+	runQueue(t, q, func(*nfqueue.Packet) nfqueue.Verdict { <-awake; return nfqueue.Accept() })
+	t.Cleanup(release) // before the Run is stopped
+	return release
+}
+
+// With default settings it is the socket that is full first, however large the
+// packets are and however much of them is copied: what is lost there has an ID, and
+// so is counted exactly without any help of /proc, also with FailOpen.
+func TestSocketIsFullBeforeTheQueueIs(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		cfg        nfqueue.Config
+		size, sent int // more than the socket has room for
+	}{
+		{"small packets", nfqueue.Config{}, 64, 24000},
+		{"small packets, FailOpen", nfqueue.Config{FailOpen: true}, 64, 24000},
+		{"packets of 1400 bytes, FailOpen", nfqueue.Config{FailOpen: true}, 1400, 10000},
+		{"a small range, FailOpen", nfqueue.Config{CopyRange: 128, FailOpen: true}, 1400, 4000},
+		{"MetadataOnly, FailOpen", nfqueue.Config{MetadataOnly: true, FailOpen: true}, 64, 4000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var told collector
+			c.cfg.OnError = told.add
+			l := newLane(t, ipv4, lab.Input, c.cfg)
+			release := stall(t, l.queue)
+			body := strings.Repeat("x", c.size)
+			for range c.sent {
+				send(t, l.from, body)
+			}
+			if k, ok := kernelStats(t, l.queue); ok && k.Full > 0 {
+				t.Errorf("the kernel says %+v: the queue was full", k)
+			}
+			release()
+			await(t, "all packets are decided", func() bool { // the last ones show what was lost before them
+				send(t, l.from, body)
+				n := packets(t, l.rule)
+				s := l.queue.Stats()
+				return s.Packets+s.Lost == n
+			})
+			s := l.queue.Stats()
+			if s.Lost == 0 || c.cfg.FailOpen != (s.Bypassed == s.Lost) {
+				t.Errorf("%+v: want packets lost, and with FailOpen all of them bypassed", s)
+			}
+			wantOverruns(t, &told, s.Lost, c.cfg.FailOpen)
+		})
+	}
+}
+
+// What bounds memory by default goes by how much of a packet is copied, also after
+// Configure, and is shared out between the queues that one handler can stall.
+func TestDefaultsThatBoundMemory(t *testing.T) {
+	const kib = 1 << 10
+	for _, c := range []struct {
+		name         string
+		cfg          nfqueue.Config
+		buffer       int
+		maxLen       uint32
+		held, heldKB int
+	}{
+		{"default", nfqueue.Config{}, 8192 * kib, 65536, 8192, 32768},
+		{"MetadataOnly", nfqueue.Config{MetadataOnly: true}, 450 * kib, 65536, 8192, 32768},
+		{"128 bytes", nfqueue.Config{CopyRange: 128}, 525 * kib, 65536, 8192, 32768},
+		{"MaxLen 1000", nfqueue.Config{MaxLen: 1000}, 8192 * kib, 1000, 500, 32768},
+		{"MaxLen 1", nfqueue.Config{MaxLen: 1}, 8192 * kib, 1, 1, 32768},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for n, share := range map[int]int{1: 1, 2: 2, 20: 8} {
+				qs := openRange(t, newNet(t), c.cfg, n)
+				q := qs.Queue(n - 1)
+				opened := q.Stats().ReadBuffer // less than asked for, without the privilege
+				for _, changed := range []nfqueue.Config{{CopyRange: 1}, c.cfg} {
+					g := q.Granted()
+					if g.MaxLen != c.maxLen || g.MaxHeld != max(c.held/share, 1) || g.MaxHeldBytes != c.heldKB*kib/share || g.Socket.ReadBuffer != c.buffer/share {
+						t.Errorf("one of %d: %+v", n, g)
+					}
+					if got := q.Stats().ReadBuffer; got != opened || got > 2*g.Socket.ReadBuffer {
+						t.Errorf("one of %d: the receive buffer is %d, and was %d at first; %d was asked for", n, got, opened, g.Socket.ReadBuffer)
+					}
+					must(t, qs.Configure(changed))
+					must(t, qs.Configure(c.cfg))
+				}
+			}
+		})
+	}
+}
+
+// A range that is made small later makes the receive buffer small too.
+func TestReadBufferFollowsCopyRange(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		asked   int
+		smaller bool
+	}{{"by default", 0, true}, {"unless it was asked for", 1 << 20, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			q := openQueue(t, newNet(t), nfqueue.Config{Socket: nfnl.Config{ReadBuffer: c.asked}})
+			before := q.Stats().ReadBuffer
+			must(t, q.Configure(nfqueue.Config{MetadataOnly: true}))
+			after := q.Stats().ReadBuffer
+			if smaller := after < before; smaller != c.smaller && before > 2*450<<10 {
+				t.Errorf("%d bytes, and %d before", after, before)
+			}
+		})
+	}
+}
+
+// mostMemory is what a stalled handler may cost with default settings.
+const mostMemory = 256 << 20
+
+// The kernel keeps the whole of each packet that waits, and charges the socket for
+// what it copies: large packets and a small range are the worst that can come.
+func TestStalledHandlerCostsLittleMemory(t *testing.T) {
+	const size, sent = 1200 * 50, 8000 // 480 MB
+	r := newRoad(t)
+	cfg := nfqueue.Config{CopyRange: 128}
+	q := openQueue(t, r.router, cfg)
+	addRule(t, r.router, lab.IPv4, lab.Forward, lab.UDP(9999), lab.Queue(0))
+	stall(t, q)
+	_, c := udpGSOPair(t, r, ipv4)
+	before := available(t)
+	for i := range sent {
+		send(t, c, string(bytes.Repeat([]byte("x"), size)))
+		if i%(sent/4) == 0 {
+			q.Configure(cfg) // takes what is there off the socket
+		}
+	}
+	if k, ok := kernelStats(t, q); ok && (k.Waiting == 0 || k.Waiting*size > mostMemory) {
+		t.Errorf("%d packets of %d bytes wait", k.Waiting, size)
+	}
+	if used := before - available(t); isSmall() && used > mostMemory {
+		t.Errorf("%d MiB of memory are used", used>>20)
+	} else {
+		t.Logf("%d MiB of memory are used", used>>20)
+	}
+}
+
+// isSmall reports whether this is a machine with little memory, which runs nothing
+// but the test, as the virtual ones do.
+func isSmall() bool { n, err := memory("MemTotal"); return err == nil && n <= 1<<30 }
+
+// available returns how much memory is free, in bytes.
+func available(t testing.TB) int {
+	t.Helper()
+	n, err := memory("MemAvailable")
+	must(t, err)
+	return n
+}
+
+// memory reads /proc/meminfo.
+func memory(field string) (int, error) {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, err
+	}
+	m := regexp.MustCompile(`(?m)^` + field + `:\s*(\d+) kB$`).FindSubmatch(b)
+	if m == nil {
+		return 0, fmt.Errorf("no %s in %q", field, b)
+	}
+	n, err := strconv.Atoi(string(m[1]))
+	return n << 10, err
+}
