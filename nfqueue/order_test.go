@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -232,5 +233,54 @@ func TestRangeVerdictsCannotBeChangedLater(t *testing.T) {
 	q, _ := open(t, nfqueue.Config{})
 	if err := q.Configure(nfqueue.Config{Queue: 7, RangeVerdicts: true}); err == nil || !strings.Contains(err.Error(), "Config.RangeVerdicts") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A verdict by ticket that comes while the packet's handler returns Hold finds it
+// held, and not decided.
+func TestVerdictWhileTheHandlerReturnsHold(t *testing.T) {
+	entered, proceed := make(chan struct{}), make(chan struct{})
+	q, k := open(t, nfqueue.Config{FlushAfter: 1})
+	k.Enqueue(packet("x"))
+	k.Enqueue(packet("y"))
+	k.Refuse(func(m nfnl.Message) error {
+		if m.Type == verdictType && m.Seq == 1 { // the batch is being sent
+			close(entered)
+			<-proceed
+		}
+		return nil
+	})
+	answered := make(chan error, 1)
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if p.ID == 1 {
+			return nfqueue.Accept()
+		}
+		<-entered
+		ticket := p.Ticket()
+		time.AfterFunc(10*time.Millisecond, func() { answered <- ticket.SetVerdict(nfqueue.Stop()) })
+		time.AfterFunc(20*time.Millisecond, func() { close(proceed) })
+		return nfqueue.Hold() // waits for the send, and before the ticket does
+	})
+	if err := wait(t, answered); err != nil {
+		t.Error(err)
+	}
+	wantVerdict(t, k, 2, nfqueue.Stop())
+}
+
+// With Receive, a verdict is given by Send: one by ticket before that goes before.
+func TestVerdictByTicketBeforeSendGoesBefore(t *testing.T) {
+	q, w := tap(t, nfqueue.Config{})
+	w.deliver(t, 1, 3)
+	b := q.NewBatch()
+	receive(t, q, b, 3)
+	releaseNow(t, b.Packets[1].Ticket())
+	for i := range b.Verdicts {
+		b.Verdicts[i] = nfqueue.Accept()
+	}
+	if err := q.Send(b); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := w.sentInAll(t, 3), "2 stop, 1 accept, 3 accept"; got != want {
+		t.Errorf("sent %q, want %q", got, want)
 	}
 }

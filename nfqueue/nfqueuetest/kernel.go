@@ -42,6 +42,7 @@ type Kernel struct {
 	lastID   uint32
 	waiting  []uint32 // oldest first
 	verdicts map[uint32]nfqueue.Verdict
+	decided  []uint32      // in the order of their verdicts
 	changed  chan struct{} // closed and replaced when a packet gets its verdict
 	refuse   func(nfnl.Message) error
 }
@@ -127,6 +128,14 @@ func (k *Kernel) Waiting() []uint32 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return slices.Clone(k.waiting)
+}
+
+// Decided returns the IDs of the packets that have a verdict, in the order in which
+// they got it.
+func (k *Kernel) Decided() []uint32 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.Clone(k.decided)
 }
 
 // Lose is what happens when n packets find no room on the socket: each takes an

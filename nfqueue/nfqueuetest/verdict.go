@@ -51,6 +51,7 @@ func (k *Kernel) reinject(v nfqueue.Verdict, first, end int) error {
 	}
 	for _, id := range k.waiting[first:end] {
 		k.verdicts[id] = v
+		k.decided = append(k.decided, id)
 	}
 	k.waiting = slices.Delete(k.waiting, first, end)
 	close(k.changed)

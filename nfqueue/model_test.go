@@ -1,0 +1,362 @@
+package nfqueue_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
+)
+
+// This is the model of a queue: random interleavings of Runs, Receive loops,
+// tickets, deadlines, Configure, sends that fail and the ways to end. Each packet
+// has one verdict, the one that was given, or the fallback where something failed.
+// They have it in the order in which verdicts were given, and none is left.
+
+// modelPackets are enqueued in one interleaving.
+const modelPackets = 200
+
+// A giving is the moment in which a verdict was given: began is before it, and
+// ended when it was over, on the clock of the model.
+type giving struct {
+	began, ended int
+	run          int // of the handler that returned it, or 0: a ticket's
+}
+
+// An interleaving is one run of the model.
+type interleaving struct {
+	t      *testing.T
+	seed   uint64
+	q      *nfqueue.Queue
+	k      *nfqueuetest.Kernel
+	cfg    nfqueue.Config
+	ranges bool
+
+	mu      sync.Mutex // guards what follows
+	rng     *rand.Rand
+	clock   int
+	given   map[uint32]giving // in order: not those that expire
+	held    []nfqueue.Ticket
+	refused map[uint32]bool // by the kernel
+	trouble bool            // a send failed: some packets get the fallback
+}
+
+// verdictOf is what everybody says of a packet: rows of equal verdicts, so that
+// one for a range could reach too far.
+func verdictOf(id uint32) nfqueue.Verdict {
+	return nfqueue.Accept().WithMark(id / 6 % 3)
+}
+
+// tick returns the time.
+func (x *interleaving) tick() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.clock++
+	return x.clock
+}
+
+// chance is true once in n times.
+func (x *interleaving) chance(n int) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.rng.IntN(n) == 0
+}
+
+// gave notes that a verdict was given.
+func (x *interleaving) gave(id uint32, g giving) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.given[id] = g
+}
+
+// hold keeps a ticket for whoever decides on it.
+func (x *interleaving) hold(t nfqueue.Ticket) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.held = append(x.held, t)
+}
+
+// release decides on one of the held packets, if there is one.
+func (x *interleaving) release() bool {
+	x.mu.Lock()
+	if len(x.held) == 0 {
+		x.mu.Unlock()
+		return false
+	}
+	i := x.rng.IntN(len(x.held))
+	ticket := x.held[i]
+	x.held = append(x.held[:i], x.held[i+1:]...)
+	x.mu.Unlock()
+	began := x.tick()
+	switch err := ticket.SetVerdict(verdictOf(ticket.ID())); {
+	case err == nil:
+		x.gave(ticket.ID(), giving{began: began, ended: x.tick()})
+	case errors.Is(err, errSend):
+		x.hold(ticket) // it waits still
+	case !errors.Is(err, nfqueue.ErrDecided) && !errors.Is(err, net.ErrClosed):
+		x.t.Errorf("seed %d: SetVerdict: %v", x.seed, err)
+	}
+	return true
+}
+
+// answer is the handler of all Runs and loops.
+func (x *interleaving) answer(p *nfqueue.Packet) nfqueue.Verdict {
+	v := verdictOf(p.ID)
+	switch {
+	case x.chance(10):
+		x.hold(p.Ticket())
+		return nfqueue.Hold()
+	case x.chance(20):
+		return nfqueue.HoldFor(time.Duration(p.ID%5)*100*time.Microsecond, v)
+	case x.chance(10):
+		x.release()
+	case x.chance(20):
+		return v.WithPayload(p.Payload)
+	case x.chance(50):
+		time.Sleep(200 * time.Microsecond)
+	}
+	return v
+}
+
+// runs calls Run again and again, until the queue is closed.
+func (x *interleaving) runs(n int) {
+	for {
+		var last uint32
+		var began int
+		over := func() { // the verdict on the last packet was given
+			if last != 0 {
+				x.gave(last, giving{began, x.tick(), n})
+			}
+			last = 0
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		err := x.q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
+			over()
+			start := x.tick()
+			v := x.answer(p)
+			if v.Action() != nfqueue.ActionHold {
+				last, began = p.ID, start
+			}
+			if x.chance(40) {
+				cancel()
+			}
+			return v
+		})
+		cancel()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case errors.Is(err, errSend): // what was not sent is in no order
+		case errors.Is(err, context.Canceled):
+			over()
+		default:
+			x.t.Errorf("seed %d: Run: %v", x.seed, err)
+			return
+		}
+	}
+}
+
+// loop receives until the queue is closed.
+func (x *interleaving) loop(n int) {
+	for b := x.q.NewBatch(); ; {
+		err := x.q.Receive(b)
+		began := x.tick()
+		var ids []uint32
+		for i := range b.Packets {
+			b.Verdicts[i] = x.answer(&b.Packets[i])
+			if b.Verdicts[i].Action() != nfqueue.ActionHold {
+				ids = append(ids, b.Packets[i].ID)
+			}
+		}
+		if err == nil {
+			began = x.tick() // of Send, which gives them
+			err = x.q.Send(b)
+		}
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil && !errors.Is(err, errSend):
+			x.t.Errorf("seed %d: Receive or Send: %v", x.seed, err)
+			return
+		case err == nil:
+			ended := x.tick()
+			for _, id := range ids {
+				x.gave(id, giving{began, ended, n})
+			}
+		}
+	}
+}
+
+// fail makes sends fail now and then, and the kernel refuse payloads.
+func (x *interleaving) fail() {
+	x.k.FailSend(func(datagram []byte) error {
+		m, _, err := nfnl.Next(datagram)
+		if err != nil || m.Flags&nfnl.FlagAck != 0 || !x.chance(60) {
+			return nil // what is asked for must be answered
+		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.trouble = true
+		return errSend
+	})
+	x.k.Refuse(func(m nfnl.Message) error {
+		if m.Type != verdictType || len(m.Attrs) < 40 || !x.chance(3) {
+			return nil
+		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.refused[m.Seq] = true
+		return syscall.EINVAL
+	})
+}
+
+// check compares what the kernel has with what was given.
+func (x *interleaving) check(cut bool) {
+	waiting := map[uint32]bool{}
+	for _, id := range x.k.Waiting() {
+		waiting[id] = true
+	}
+	for id := uint32(1); id <= modelPackets; id++ {
+		if waiting[id] {
+			continue
+		}
+		got, want := x.k.Verdict(id), verdictOf(id)
+		if got.Equal(want) && !x.refused[id] || got.Equal(fallback) && (x.refused[id] || x.trouble || cut) {
+			continue
+		}
+		if _, rewritten := got.Payload(); rewritten && got.Action() == nfqueue.ActionAccept {
+			continue
+		}
+		x.t.Errorf("seed %d: packet %d got %v, want %v (refused by the kernel: %v)", x.seed, id, got, want, x.refused[id])
+	}
+	at := map[uint32]int{}
+	for i, id := range x.k.Decided() {
+		if _, twice := at[id]; twice {
+			x.t.Errorf("seed %d: packet %d was decided twice", x.seed, id)
+		}
+		at[id] = i
+	}
+	for a, first := range x.given {
+		for b, second := range x.given {
+			if overtook(at, a, b) && first.ended < second.began && (first.run == second.run || first.run*second.run == 0) &&
+				!x.trouble && !x.refused[a] && !cut {
+				x.t.Errorf("seed %d: packet %d, decided at %+v, overtook %d, decided at %+v", x.seed, b, second, a, first)
+			}
+		}
+	}
+}
+
+// overtook reports whether packet b went before a.
+func overtook(at map[uint32]int, a, b uint32) bool {
+	i, first := at[a]
+	j, second := at[b]
+	return first && second && j < i
+}
+
+// interleave plays one interleaving.
+func interleave(t *testing.T, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	x := &interleaving{t: t, seed: seed, rng: rng, given: map[uint32]giving{}, refused: map[uint32]bool{}}
+	x.cfg = nfqueue.Config{
+		Fallback: fallback, Batch: []int{0, 1, 4, 16}[rng.IntN(4)], RangeVerdicts: rng.IntN(2) == 0,
+		FlushAfter: []time.Duration{0, 1, time.Hour}[rng.IntN(3)],
+	}
+	x.q, x.k = open(t, x.cfg)
+	failing, end := rng.IntN(2) == 0, rng.IntN(10)
+	if failing {
+		x.fail()
+	}
+	x.play(1+rng.IntN(2), rng.IntN(2), func() { x.end(end) })
+	x.check(end < 2)
+	if left := x.k.Waiting(); len(left) > 0 && end != 0 {
+		t.Errorf("seed %d: %v have no verdict", seed, left)
+	}
+	if s := x.q.Stats(); s.Held != 0 || s.Lost != 0 || s.Malformed != 0 {
+		t.Errorf("seed %d: stats %+v", seed, s)
+	}
+}
+
+// play lets everybody loose, and calls end once all packets are enqueued.
+func (x *interleaving) play(runs, loops int, end func()) {
+	var receivers, others sync.WaitGroup
+	stop := make(chan struct{})
+	for n := range runs {
+		receivers.Go(func() { x.runs(n + 1) })
+	}
+	for n := range loops {
+		receivers.Go(func() { x.loop(runs + n + 1) })
+	}
+	every := func(f func()) {
+		others.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(20 * time.Microsecond):
+					f()
+				}
+			}
+		})
+	}
+	every(func() { x.release() })
+	every(func() { x.release() })
+	every(func() {
+		cfg := x.cfg
+		cfg.Queue, cfg.CopyRange = 7, uint32(1000+x.tick()%500)
+		if err := x.q.Configure(cfg); err != nil && !errors.Is(err, net.ErrClosed) {
+			x.t.Errorf("seed %d: Configure: %v", x.seed, err)
+		}
+	})
+	for range modelPackets {
+		x.k.Enqueue(packet("x"))
+		if x.chance(20) {
+			time.Sleep(50 * time.Microsecond)
+		}
+	}
+	end()
+	receivers.Wait()
+	close(stop)
+	others.Wait()
+}
+
+// end ends the queue in one of the ways there are.
+func (x *interleaving) end(how int) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	switch how {
+	case 0:
+		x.q.Close()
+		return
+	case 1:
+		short, cancel := context.WithTimeout(ctx, 500*time.Microsecond)
+		defer cancel()
+		if err := x.q.Shutdown(short); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			x.t.Errorf("seed %d: Shutdown cut short: %v", x.seed, err)
+		}
+		return
+	}
+	if err := x.q.Shutdown(ctx); err != nil {
+		x.t.Errorf("seed %d: Shutdown: %v", x.seed, err)
+	}
+}
+
+func TestModel(t *testing.T) {
+	rounds := uint64(40)
+	if testing.Short() {
+		rounds = 10
+	}
+	base := rand.Uint64N(1 << 32)
+	for i := range rounds {
+		t.Run(fmt.Sprint(base+i), func(t *testing.T) {
+			interleave(t, base+i)
+		})
+	}
+}
