@@ -57,7 +57,8 @@
 // *nfnl.OverrunError with the group, once for each receive that finds packets
 // missing, and [Stats] and [Reader.GroupStats] count the packets exactly. A gap
 // shows when the next packet of the group comes, so for the last packets
-// Stats.SocketDrops is the only hint. Loss never ends a loop. Raise
+// Stats.SocketDrops is the only hint. [Reader.KernelStats] shows who has a group
+// and what is collected in it. Loss never ends a loop. Raise
 // Config.Socket.ReadBuffer, or lower Config.CopyRange.
 //
 // The groups of one Reader share its receive buffer, so a flood of one loses

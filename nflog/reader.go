@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/kernellist"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -20,6 +21,7 @@ type Reader struct {
 	config      atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
 	groups      []group
 	index       map[uint16]*group // of groups, by number
+	list        kernellist.List   // of the kernel, for KernelStats
 	malformed   atomic.Uint64
 	discarded   atomic.Uint64
 	handedOver  bool // the groups belong to who gave the connection to AdoptConn
@@ -110,6 +112,7 @@ func openConn(conn *nfnl.Conn, cfg Config, open func(*Reader, Config) error) (*R
 		conn.Unclaim()
 		return nil, fmt.Errorf("nflog: open %w", err)
 	}
+	r.list = kernellist.Open(conn, kernelGroups)
 	return r, nil
 }
 
@@ -145,6 +148,7 @@ func (r *Reader) Close() error {
 		return nil
 	}
 	close(r.ended)
+	r.list.Close()
 	err := r.conn.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -27,6 +27,7 @@ func wantClosed(t *testing.T, r *nflog.Reader) {
 		"Packets":         func() error { return last(context.Background()) },
 		"Receive":         func() error { return r.Receive(r.NewBatch()) },
 		"TryReceive":      func() error { return r.TryReceive(r.NewBatch()) },
+		"KernelStats":     func() error { _, err := r.KernelStats(); return err },
 		"Links":           func() error { _, err := r.Links(); return err },
 		"SyscallConn":     func() error { _, err := r.SyscallConn(); return err },
 		"SetReadDeadline": func() error { return r.SetReadDeadline(time.Now()) },

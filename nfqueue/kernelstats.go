@@ -1,16 +1,11 @@
 package nfqueue
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"math"
-	"net"
-	"os"
 
-	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/internal/kernellist"
 )
 
 // KernelStats is what the kernel knows of one queue: a line of
@@ -29,50 +24,17 @@ type KernelStats struct {
 	LastID uint32 // of the last packet
 }
 
-// procQueues is the file that KernelStats come from, below /proc/net.
-const procQueues = "netfilter/nfnetlink_queue"
+// kernelQueues is the file that KernelStats come from, below /proc/net.
+const kernelQueues = "netfilter/nfnetlink_queue"
 
-// proc is the kernel's list of the queues in the socket's network namespace,
-// opened with the queue: later the program may have lost the right to.
-type proc struct {
-	file *os.File
-	err  error // why there is no file
-}
-
-// openProc opens the list. Nothing but KernelStats depends on it.
-func openProc(conn *nfnl.Conn) (p proc) {
-	p.file, p.err = conn.OpenProc(procQueues)
-	return p
-}
-
-// read reads the list.
-func (p proc) read() ([]KernelStats, error) {
-	if p.err != nil {
-		return nil, p.err
-	}
-	if p.file == nil {
-		return nil, net.ErrClosed
-	}
-	all, err := ReadKernelStats(io.NewSectionReader(p.file, 0, math.MaxInt64))
-	if errors.Is(err, os.ErrClosed) {
-		err = net.ErrClosed
-	}
-	return all, err
-}
-
-// close closes the list.
-func (p proc) close() {
-	if p.err == nil {
-		p.file.Close()
-	}
-}
-
-// KernelStats returns what the kernel knows of the queue. The error matches
-// os.ErrPermission where the list cannot be read, as in user namespaces;
-// everything else works without it.
+// KernelStats returns what the kernel knows of the queue. The list that has it is
+// opened with the Queue, so that later it takes no privilege. Only the user who owns
+// it can do that, root as a rule, or a program with CAP_DAC_READ_SEARCH;
+// CAP_NET_ADMIN does not help. The error says what is missing, and matches
+// os.ErrPermission then. Everything else works without it.
 func (q *Queue) KernelStats() (KernelStats, error) {
 	q = q.orClosed()
-	all, err := q.proc.read()
+	all, err := kernellist.Read(q.list, parseKernelStats)
 	if err != nil {
 		return KernelStats{}, q.wrap(err)
 	}
@@ -81,23 +43,13 @@ func (q *Queue) KernelStats() (KernelStats, error) {
 			return s, nil
 		}
 	}
-	return KernelStats{}, q.wrap(fmt.Errorf("the kernel lists no such queue in /proc/net/%s", procQueues))
+	return KernelStats{}, q.wrap(fmt.Errorf("the kernel lists no such queue in /proc/net/%s", kernelQueues))
 }
 
 // ReadKernelStats reads a file like /proc/net/netfilter/nfnetlink_queue, a line
 // for each queue of a network namespace.
 func ReadKernelStats(r io.Reader) ([]KernelStats, error) {
-	var all []KernelStats
-	for lines := bufio.NewScanner(r); ; {
-		if !lines.Scan() {
-			return all, lines.Err()
-		}
-		s, err := parseKernelStats(lines.Bytes())
-		if err != nil {
-			return all, err
-		}
-		all = append(all, s)
-	}
+	return kernellist.ReadFrom(r, parseKernelStats)
 }
 
 // parseKernelStats parses one line (seq_show in nfnetlink_queue.c):

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/kernellist"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -27,8 +28,8 @@ type Queue struct {
 	answering sync.RWMutex
 
 	stats   counters
-	proc    proc
-	buffers sync.Pool // of *[]byte, for single verdicts
+	list    kernellist.List // of the kernel, for KernelStats
+	buffers sync.Pool       // of *[]byte, for single verdicts
 
 	// counted says that waiting.newest is the ID of a packet, or that of none before
 	// the first. The Conn guards it, which hands out one message at a time.
@@ -115,7 +116,7 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 		conn.Unclaim()
 		return nil, fmt.Errorf("nfqueue: open queue %d: %w", q.number, err)
 	}
-	q.proc = openProc(conn)
+	q.list = kernellist.Open(conn, kernelQueues)
 	return q, nil
 }
 
@@ -222,7 +223,7 @@ func (q *Queue) Close() error {
 	q = q.orClosed()
 	q.closed.Store(true)
 	q.waiting.close()
-	q.proc.close()
+	q.list.Close()
 	return q.conn.Close()
 }
 

@@ -39,6 +39,8 @@ var roles = map[string]func() error{
 	"confined":  tellUserNamespace,
 	"panicky":   panicInTimer,
 	"denied":    logWithoutACall,
+	"procless":  showWithoutProc,
+	"user":      showKernel,
 }
 
 func init() {

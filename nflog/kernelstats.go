@@ -1,0 +1,67 @@
+package nflog
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nfpacket/nfpacket/internal/kernellist"
+)
+
+// KernelStats is what the kernel knows of one log group: a line of
+// /proc/net/netfilter/nfnetlink_log. The kernel keeps no count of lost packets:
+// Stats has that.
+type KernelStats struct {
+	Group     uint16
+	PortID    uint32        // netlink address of the socket that has the group, often a process ID
+	Collected uint32        // packets that wait for others, see Config.Threshold
+	CopyMode  uint8         // 0 and 1: no packet bytes, as Config.MetadataOnly asks for; 2: up to CopyRange
+	CopyRange uint32        // bytes
+	Timeout   time.Duration // for which a packet may wait, Config.Collect
+}
+
+// kernelGroups is the file that KernelStats come from, below /proc/net.
+const kernelGroups = "netfilter/nfnetlink_log"
+
+// KernelStats returns what the kernel knows of the Reader's groups, in the order
+// of their numbers in the kernel's list. The list is opened with the Reader, so
+// that later it takes no privilege. Only the user who owns it can do that, root as
+// a rule, or a program with CAP_DAC_READ_SEARCH; the error says what is missing,
+// and matches os.ErrPermission then. Everything else works without it.
+func (r *Reader) KernelStats() ([]KernelStats, error) {
+	r = r.orClosed()
+	all, err := kernellist.Read(r.list, parseKernelStats)
+	if err != nil {
+		return nil, r.wrap(err)
+	}
+	var own []KernelStats
+	for _, s := range all {
+		if r.index[s.Group] != nil && s.PortID == r.conn.PortID() {
+			own = append(own, s)
+		}
+	}
+	return own, nil
+}
+
+// ReadKernelStats reads a file like /proc/net/netfilter/nfnetlink_log, a line for
+// each group of a network namespace.
+func ReadKernelStats(r io.Reader) ([]KernelStats, error) {
+	return kernellist.ReadFrom(r, parseKernelStats)
+}
+
+// parseKernelStats parses one line (seq_show in nfnetlink_log.c):
+//
+//	group port-ID collected mode range timeout users
+//
+// The timeout is in 1/100 s.
+func parseKernelStats(line []byte) (s KernelStats, err error) {
+	var timeout, users uint32
+	_, err = fmt.Fscanf(bytes.NewReader(line), "%d %d %d %d %d %d %d", &s.Group, &s.PortID, &s.Collected, &s.CopyMode, &s.CopyRange,
+		&timeout, &users)
+	if err != nil {
+		return s, fmt.Errorf("nflog: line %q of the kernel's list of groups: %w", line, err)
+	}
+	s.Timeout = time.Duration(timeout) * collectUnit
+	return s, nil
+}
