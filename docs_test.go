@@ -29,7 +29,7 @@ const (
 var arrows = map[string][]string{
 	".":                   {},
 	"attr":                {},
-	"nfnl":                {"attr", "internal/ipheader", modNetlink, modUnix},
+	"nfnl":                {"attr", "internal/format", "internal/ipheader", modNetlink, modUnix},
 	"nfnl/nfnltest":       {"attr", "nfnl"},
 	"nfqueue":             {"attr", "nfnl", "internal/checksum", "internal/hooks", "internal/ipheader", "internal/kernellist"},
 	"nfqueue/nfqueuetest": {"attr", "nfnl", "nfnl/nfnltest", "nfqueue", "internal/hooks"},

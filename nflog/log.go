@@ -13,16 +13,19 @@ import (
 // `packet 12 of group 5, "in ": ip input, in 2, tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes`.
 func (p Packet) String() string { return p.Named(nil).String() }
 
-// LogValue implements slog.LogValuer with a group: group, seq, time, prefix if
-// there is one, and what nfnl.Summary.Append says. It does not have the payload,
-// but the packet's length.
+// LogValue implements slog.LogValuer with a group: group, seq, time if the kernel
+// took it and else received, prefix if there is one, and what nfnl.Summary.Append
+// says. It does not have the payload, but the packet's length. Order packets of a
+// group by seq, or those of several by Packet.GlobalSeq: the two times are of
+// different moments, and a packet is received up to Config.Collect after it was
+// logged.
 func (p Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
 
 // MarshalJSON implements json.Marshaler with an object of what LogValue has.
 func (p Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON() }
 
-// Named returns p to be shown with the names of its interfaces in place of their
-// indexes; names is what Reader.Links returns.
+// Named returns p to be shown with the names of its interfaces; names is what
+// Reader.Links returns.
 //
 //	slog.Info("logged", "packet", p.Named(links))
 func (p *Packet) Named(names nfnl.Names) Named { return Named{p, names} }
@@ -55,9 +58,13 @@ func (n Named) String() string {
 // LogValue is Packet.LogValue with names.
 func (n Named) LogValue() slog.Value {
 	p := n.packet()
-	attrs := make([]slog.Attr, 0, 18)
+	attrs := make([]slog.Attr, 0, 22)
 	attrs = append(attrs, slog.Int("group", int(p.Group)), slog.Uint64("seq", uint64(p.Seq)))
-	if !p.Time.IsZero() {
+	switch {
+	case p.Time.IsZero():
+	case p.TimeOfReceipt:
+		attrs = append(attrs, slog.Time("received", p.Time))
+	default:
 		attrs = append(attrs, slog.Time("time", p.Time))
 	}
 	if len(p.Prefix) > 0 {

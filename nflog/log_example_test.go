@@ -18,7 +18,7 @@ func ExamplePacket_LogValue() {
 	p := &nflog.Packet{Group: 5, Seq: 12, Prefix: []byte("telnet "), Family: nfnl.IPv4, Hook: nfnl.Input, InDev: 2, Payload: syn}
 	logger.Info("logged", "packet", p)
 	// Output:
-	// level=INFO msg=logged packet.group=5 packet.seq=12 packet.prefix="telnet " packet.family=ip packet.hook=input packet.in=2 packet.proto=tcp packet.src=192.0.2.1:40000 packet.dst=192.0.2.2:23 packet.len=40
+	// level=INFO msg=logged packet.group=5 packet.seq=12 packet.prefix="telnet " packet.family=ip packet.hook=input packet.in_index=2 packet.proto=tcp packet.src=192.0.2.1:40000 packet.dst=192.0.2.2:23 packet.len=40
 }
 
 // withoutTime makes the output of examples the same each time.
@@ -37,7 +37,7 @@ func ExamplePacket_MarshalJSON() {
 	}
 	fmt.Printf("%s\n", b)
 	// Output:
-	// {"group":5,"seq":12,"prefix":"telnet ","family":"ip","hook":"input","in":2,"proto":"tcp","src":"192.0.2.1:40000","dst":"192.0.2.2:23","len":40}
+	// {"group":5,"seq":12,"prefix":"telnet ","family":"ip","hook":"input","in_index":2,"proto":"tcp","src":"192.0.2.1:40000","dst":"192.0.2.2:23","len":40}
 }
 
 // A line of JSON for each packet, with interfaces by their names.

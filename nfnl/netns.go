@@ -7,8 +7,11 @@ import (
 
 // OpenProc opens a file below /proc/net as the socket's network namespace has
 // it, wherever the program itself is: "netfilter/nfnetlink_queue", for example.
-// The file may be kept and read again from its start. It needs CAP_NET_ADMIN
-// over the namespace, and CAP_SYS_ADMIN too if the program is in another one.
+// The file may be kept and read again from its start. It needs /proc, and the right
+// to read the file: the lists below netfilter belong to root of the namespace, and
+// can otherwise be read with CAP_DAC_READ_SEARCH. If the program is in another
+// namespace it also needs CAP_NET_ADMIN over that and CAP_SYS_ADMIN over both. The
+// error says what is missing.
 func (c *Conn) OpenProc(name string) (*os.File, error) {
 	if c.never() {
 		return nil, net.ErrClosed

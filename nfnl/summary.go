@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/format"
 )
 
 // This file shows packets to people.
@@ -23,8 +24,10 @@ type Summary struct {
 	Family Family
 	Hook   Hook
 
-	// The indexes of interfaces are shown as what Names says, and as they are if
-	// it is nil, or there is no such name. Index 0 is none.
+	// The indexes of interfaces are shown with what Names says, and alone if it is
+	// nil, or there is no such name. A name that could be taken for something else is
+	// quoted: it may hold any byte, escape sequences for the terminal among them.
+	// Index 0 is none.
 	InDev, OutDev, PhysInDev, PhysOutDev int
 	Names                                Names
 
@@ -47,8 +50,11 @@ func (s *Summary) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v %v", s.Family, s.Hook)
 	for _, d := range s.devices() {
-		if d.index != 0 {
-			fmt.Fprintf(&b, ", %s %v", d.key, s.device(d.index))
+		switch {
+		case d.name != "":
+			fmt.Fprintf(&b, ", %s %s", d.key, d.name)
+		case d.index != 0:
+			fmt.Fprintf(&b, ", %s %d", d.key, d.index)
 		}
 	}
 	if s.VLAN != (attr.VLAN{}) {
@@ -70,7 +76,8 @@ func (s *Summary) String() string {
 }
 
 // Append appends the summary to the attributes of a slog group: family, hook,
-// the interfaces that are known (in, out, physin and physout) and vlan; proto,
+// the names of interfaces that are known (in, out, physin, physout), their indexes
+// (in_index and so on) and vlan; proto,
 // src and dst if there is an IP header, and else ethertype; len if it is known;
 // mark, uid and gid if there are any.
 func (s *Summary) Append(attrs []slog.Attr) []slog.Attr {
@@ -78,8 +85,11 @@ func (s *Summary) Append(attrs []slog.Attr) []slog.Attr {
 		slog.String("family", s.Family.String()),
 		slog.String("hook", s.Hook.String()))
 	for _, d := range s.devices() {
+		if d.name != "" {
+			attrs = append(attrs, slog.String(d.key, d.name))
+		}
 		if d.index != 0 {
-			attrs = append(attrs, slog.Any(d.key, s.device(d.index)))
+			attrs = append(attrs, slog.Int(d.indexKey, d.index))
 		}
 	}
 	if s.VLAN != (attr.VLAN{}) {
@@ -134,23 +144,25 @@ func address(key string, a netip.AddrPort) slog.Attr {
 
 // A device is an interface of a packet, and what it is to it.
 type device struct {
-	key   string
-	index int
+	key, indexKey string
+	index         int
+	name          string // as people are shown it; "" if it has none
 }
 
 // devices returns the interfaces of the packet.
 func (s *Summary) devices() [4]device {
-	return [4]device{{"in", s.InDev}, {"out", s.OutDev}, {"physin", s.PhysInDev}, {"physout", s.PhysOutDev}}
-}
-
-// device returns the name of an interface if there is one, and else its index.
-func (s *Summary) device(index int) any {
-	if s.Names != nil {
-		if name := s.Names.Name(index); name != "" {
-			return name
+	all := [4]device{
+		{key: "in", indexKey: "in_index", index: s.InDev},
+		{key: "out", indexKey: "out_index", index: s.OutDev},
+		{key: "physin", indexKey: "physin_index", index: s.PhysInDev},
+		{key: "physout", indexKey: "physout_index", index: s.PhysOutDev},
+	}
+	for i := range all {
+		if s.Names != nil && all[i].index != 0 {
+			all[i].name = format.Name(s.Names.Name(all[i].index))
 		}
 	}
-	return index
+	return all
 }
 
 // MarshalGroup returns a slog group as a JSON object, in the order of its

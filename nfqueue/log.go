@@ -23,8 +23,8 @@ func (p Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
 // MarshalJSON implements json.Marshaler with an object of what LogValue has.
 func (p Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON() }
 
-// Named returns p to be shown with the names of its interfaces in place of their
-// indexes; names is what Queue.Links returns.
+// Named returns p to be shown with the names of its interfaces; names is what
+// Queue.Links returns.
 //
 //	slog.Info("dropped", "packet", p.Named(links))
 func (p *Packet) Named(names nfnl.Names) Named { return Named{p, names} }
@@ -53,7 +53,7 @@ func (n Named) String() string {
 // LogValue is Packet.LogValue with names.
 func (n Named) LogValue() slog.Value {
 	p := n.packet()
-	attrs := make([]slog.Attr, 0, 17)
+	attrs := make([]slog.Attr, 0, 21)
 	attrs = append(attrs, slog.Uint64("id", uint64(p.ID)), slog.Int("queue", int(p.Queue)))
 	if !p.Time.IsZero() {
 		attrs = append(attrs, slog.Time("time", p.Time))

@@ -18,7 +18,7 @@ func ExamplePacket_LogValue() {
 	p := &nfqueue.Packet{ID: 12, Queue: 7, Family: nfnl.IPv4, Hook: nfnl.Input, InDev: 2, Payload: udpPacket("hello")}
 	logger.Info("decided", "packet", p, "verdict", nfqueue.Accept().WithMark(7))
 	// Output:
-	// level=INFO msg=decided packet.id=12 packet.queue=7 packet.family=ip packet.hook=input packet.in=2 packet.proto=udp packet.src=192.0.2.1:4660 packet.dst=192.0.2.2:9 packet.len=33 verdict.action=accept verdict.mark=7
+	// level=INFO msg=decided packet.id=12 packet.queue=7 packet.family=ip packet.hook=input packet.in_index=2 packet.proto=udp packet.src=192.0.2.1:4660 packet.dst=192.0.2.2:9 packet.len=33 verdict.action=accept verdict.mark=7
 }
 
 // withoutTime makes the output of examples the same each time.
@@ -37,7 +37,7 @@ func ExamplePacket_MarshalJSON() {
 	}
 	fmt.Printf("%s\n", b)
 	// Output:
-	// {"id":12,"queue":7,"family":"ip","hook":"input","in":2,"proto":"udp","src":"192.0.2.1:4660","dst":"192.0.2.2:9","len":33}
+	// {"id":12,"queue":7,"family":"ip","hook":"input","in_index":2,"proto":"udp","src":"192.0.2.1:4660","dst":"192.0.2.2:9","len":33}
 }
 
 func ExampleVerdict_MarshalJSON() {

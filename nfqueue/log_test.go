@@ -20,20 +20,20 @@ var shown = []struct {
 	p                     nfqueue.Packet
 }{
 	{"UDP", "packet 12 of queue 7: ip input, in 2, udp 192.0.2.1:4660 > 192.0.2.2:9, 33 bytes",
-		"p.id=12 p.queue=7 p.family=ip p.hook=input p.in=2 p.proto=udp p.src=192.0.2.1:4660 p.dst=192.0.2.2:9 p.len=33",
-		`{"id":12,"queue":7,"family":"ip","hook":"input","in":2,"proto":"udp","src":"192.0.2.1:4660","dst":"192.0.2.2:9","len":33}`,
+		"p.id=12 p.queue=7 p.family=ip p.hook=input p.in_index=2 p.proto=udp p.src=192.0.2.1:4660 p.dst=192.0.2.2:9 p.len=33",
+		`{"id":12,"queue":7,"family":"ip","hook":"input","in_index":2,"proto":"udp","src":"192.0.2.1:4660","dst":"192.0.2.2:9","len":33}`,
 		nfqueue.Packet{ID: 12, Queue: 7, Family: nfnl.IPv4, Hook: nfnl.Input, InDev: 2, Proto: 0x0800, Payload: udpPacket("hello"), Len: 33}},
 	{"cut, with a mark", "packet 1 of queue 0: ip forward, in 2, out 3, udp 192.0.2.1 > 192.0.2.2, 1500 bytes, mark 0x7",
-		"p.id=1 p.queue=0 p.family=ip p.hook=forward p.in=2 p.out=3 p.proto=udp p.src=192.0.2.1 p.dst=192.0.2.2 p.len=1500 p.mark=7",
-		`{"id":1,"queue":0,"family":"ip","hook":"forward","in":2,"out":3,"proto":"udp","src":"192.0.2.1","dst":"192.0.2.2","len":1500,"mark":7}`,
+		"p.id=1 p.queue=0 p.family=ip p.hook=forward p.in_index=2 p.out_index=3 p.proto=udp p.src=192.0.2.1 p.dst=192.0.2.2 p.len=1500 p.mark=7",
+		`{"id":1,"queue":0,"family":"ip","hook":"forward","in_index":2,"out_index":3,"proto":"udp","src":"192.0.2.1","dst":"192.0.2.2","len":1500,"mark":7}`,
 		nfqueue.Packet{ID: 1, Family: nfnl.IPv4, Hook: nfnl.Forward, InDev: 2, OutDev: 3, Payload: udpPacket("")[:20], Len: 1500, Mark: 7}},
 	{"no IP", "packet 1 of queue 0: bridge prerouting, in 4, physin 5, EtherType 0x0806, 3 bytes",
-		"p.id=1 p.queue=0 p.family=bridge p.hook=prerouting p.in=4 p.physin=5 p.ethertype=0x0806 p.len=3",
-		`{"id":1,"queue":0,"family":"bridge","hook":"prerouting","in":4,"physin":5,"ethertype":"0x0806","len":3}`,
+		"p.id=1 p.queue=0 p.family=bridge p.hook=prerouting p.in_index=4 p.physin_index=5 p.ethertype=0x0806 p.len=3",
+		`{"id":1,"queue":0,"family":"bridge","hook":"prerouting","in_index":4,"physin_index":5,"ethertype":"0x0806","len":3}`,
 		nfqueue.Packet{ID: 1, Family: nfnl.Bridge, InDev: 4, PhysInDev: 5, Proto: 0x0806, Payload: []byte{0, 1, 8}, Len: 3}},
 	{"metadata only", "packet 1 of queue 0: ip6 output, out 3, physout 6, EtherType 0x86dd",
-		"p.id=1 p.queue=0 p.family=ip6 p.hook=output p.out=3 p.physout=6 p.ethertype=0x86dd",
-		`{"id":1,"queue":0,"family":"ip6","hook":"output","out":3,"physout":6,"ethertype":"0x86dd"}`,
+		"p.id=1 p.queue=0 p.family=ip6 p.hook=output p.out_index=3 p.physout_index=6 p.ethertype=0x86dd",
+		`{"id":1,"queue":0,"family":"ip6","hook":"output","out_index":3,"physout_index":6,"ethertype":"0x86dd"}`,
 		nfqueue.Packet{ID: 1, Family: nfnl.IPv6, Hook: nfnl.Output, OutDev: 3, PhysOutDev: 6, Proto: 0x86dd}},
 	{"all of it", "packet 1 of queue 0: bridge forward, 802.1Q id 42, udp 192.0.2.1:4660 > 192.0.2.2:9, 28 bytes",
 		`p.id=1 p.queue=0 p.time=2009-02-13T23:31:30.123Z p.family=bridge p.hook=forward p.vlan="802.1Q id 42" ` +
@@ -94,12 +94,12 @@ func TestPacketIsShownWithNames(t *testing.T) {
 	if got := n.String(); got != text {
 		t.Errorf("got  %q\nwant %q", got, text)
 	}
-	const log = "p.id=1 p.queue=0 p.family=bridge p.hook=forward p.in=br0 p.out=br1 p.physin=eth0 p.physout=5 " +
+	const log = "p.id=1 p.queue=0 p.family=bridge p.hook=forward p.in=br0 p.in_index=2 p.out=br1 p.out_index=3 p.physin=eth0 p.physin_index=4 p.physout_index=5 " +
 		"p.proto=udp p.src=192.0.2.1:4660 p.dst=192.0.2.2:9 p.len=28"
 	if got := logged("p", n); got != log {
 		t.Errorf("logged %q\nwant %q", got, log)
 	}
-	const object = `{"id":1,"queue":0,"family":"bridge","hook":"forward","in":"br0","out":"br1","physin":"eth0","physout":5,` +
+	const object = `{"id":1,"queue":0,"family":"bridge","hook":"forward","in":"br0","in_index":2,"out":"br1","out_index":3,"physin":"eth0","physin_index":4,"physout_index":5,` +
 		`"proto":"udp","src":"192.0.2.1:4660","dst":"192.0.2.2:9","len":28}`
 	if got := marshalled(t, n); got != object {
 		t.Errorf("JSON %s\nwant %s", got, object)

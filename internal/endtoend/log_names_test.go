@@ -3,12 +3,16 @@
 package endtoend
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nflog"
@@ -62,4 +66,50 @@ func TestLinksOfAClosedSocket(t *testing.T) {
 	if _, err := q.Links(); !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), "nfqueue 7") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// Whoever may rename a device of the namespace that is watched does not write to
+// the terminal of whoever watches.
+func TestOddNamesOfInterfacesAreShownQuoted(t *testing.T) {
+	for _, name := range []string{"\x1b]0;pwn\a\x1b[2J", "\xff\xfeeth0", "e,mark0x7\u202e"} {
+		t.Run(fmt.Sprintf("%q", name), func(t *testing.T) {
+			a, b, _, addr := wire(t, ipv4)
+			addRule(t, b, lab.IPv4, lab.Input, lab.UDP(9999), lab.Log(5, "", 0, 1), lab.Queue(7))
+			r := openLog(t, b, nflog.Config{Groups: []uint16{5}})
+			q := openQueue(t, b, nfqueue.Config{Queue: 7})
+			must(t, b.Down("eth0")) // kernels before 6.2 want that
+			must(t, b.Rename("eth0", name))
+			must(t, b.Up(name))
+			l, err := r.Links()
+			if errors.Is(err, os.ErrPermission) {
+				t.Skip("no way into the socket's namespace:", err)
+			}
+			must(t, err)
+			defer l.Close()
+			ofQueue := make(chan []string, 1)
+			runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+				ofQueue <- shown(t, p.Named(l))
+				return nfqueue.Accept()
+			})
+			c, err := a.Dial("udp", net.JoinHostPort(addr.String(), "9999"))
+			must(t, err)
+			defer c.Close()
+			send(t, c, "x")
+			for _, s := range append(shown(t, logged(t, r, 1)[0].Named(l)), next(t, ofQueue)...) {
+				if strings.ContainsAny(s, "\x1b\a\u202e") || !utf8.ValidString(s) || !strings.Contains(s, "in") {
+					t.Errorf("shown as %q", s)
+				}
+			}
+		})
+	}
+}
+
+// shown returns how p is shown: as text, by slog and as JSON.
+func shown(t *testing.T, p any) []string {
+	t.Helper()
+	var text bytes.Buffer
+	slog.New(slog.NewTextHandler(&text, nil)).Info("", "packet", p)
+	object, err := json.Marshal(p)
+	must(t, err)
+	return []string{fmt.Sprint(p), strings.TrimSpace(text.String()), string(object)}
 }
