@@ -1,4 +1,4 @@
-// Log prints every packet of log group 5. It needs CAP_NET_ADMIN and a rule
+// Log prints every packet of log group 5, with the names of its interfaces. It needs CAP_NET_ADMIN and a rule
 // that logs packets. With nft:
 //
 //	nft add table inet demo
@@ -16,12 +16,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/nfpacket/nfpacket/nflog"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
 	r, err := nflog.Open(nflog.Config{Groups: []uint16{5}})
@@ -29,14 +30,19 @@ func main() {
 		log.Fatal(err)
 	}
 	defer r.Close()
+	links, err := r.Links()
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer links.Close()
 
-	for p, err := range r.Packets(ctx) {
-		if ctx.Err() != nil && err != nil {
-			break // it was interrupted, which is how it ends
-		}
-		if err != nil {
+	context.AfterFunc(ctx, func() { r.Shutdown(context.Background()) }) // ends the loop once it has all that was logged
+	for p, err := range r.Packets(context.Background()) {
+		switch {
+		case err == nil:
+			slog.Info("logged", "packet", p.Named(links))
+		case ctx.Err() == nil:
 			log.Fatal(err)
 		}
-		slog.Info("logged", "packet", p)
 	}
 }
