@@ -70,17 +70,16 @@ emulated() { printf 'user-%s\n' s390x mips; }
 # names prints all that can be run by name.
 names() { kernels | awk '{ print $1 }' && emulated; }
 
-# kernel_packages prints the packages of the module in the working directory
-# that have tests of the kernel: those whose tests enter a lab.
-kernel_packages() {
-	go list -f '{{ .ImportPath }} {{ .TestImports }} {{ .XTestImports }}' ./... | awk '/internal\/lab[] ]/ { print $1 }'
-}
-
-# lab_packages prints those and all others whose tests enter a lab by way of
-# another package, as those of examples do.
+# lab_packages prints the packages of the module in the working directory that
+# have tests of the kernel: those whose tests enter a lab, if by way of another
+# package.
 lab_packages() {
 	go list -test -f '{{ .ImportPath }} {{ .Deps }}' ./... | awk '/^[^ ]*\.test .*\/internal\/lab[] ]/ { sub(/\.test$/, "", $1); print $1 }'
 }
+
+# kernel_packages prints those of the library. The others, which are about its
+# documents and examples, one kernel is enough for.
+kernel_packages() { lab_packages | grep -Ev '/(examples|deploy|internal/documents)(/|$)'; }
 
 # judge reads a line for each row of the matrix, "ok|FAIL|GONE NAME [ARCH]", says
 # how many there are of each, and fails unless all that ran passed and enough ran.
