@@ -135,7 +135,7 @@
 //
 // # Platforms
 //
-// The package compiles everywhere, so that programs and their tests can be
-// written everywhere. Open works on Linux; elsewhere its error matches
+// The package compiles for every system but Plan 9, so that programs and their
+// tests can be written everywhere. Open works on Linux; elsewhere its error matches
 // errors.ErrUnsupported.
 package nflog

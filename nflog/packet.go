@@ -27,16 +27,17 @@ type Packet struct {
 	Prefix []byte
 
 	// Interface indexes; Reader.Links tells the names. InDev is known at the hooks
-	// prerouting, input, forward, ingress and, of packets that are forwarded,
-	// postrouting; OutDev at forward, output, postrouting and egress. The physical
-	// ones are the ports of a bridge: in the bridge family, where InDev and OutDev
+	// prerouting, input, forward and ingress, and at postrouting of packets that are
+	// forwarded or that a tunnel of this host sends: then it is the tunnel's device.
+	// OutDev is known at forward, output, postrouting and egress. The physical ones are the ports of a bridge: in the bridge family, where InDev and OutDev
 	// are the bridge, and in others if the kernel hands bridged packets to them
 	// (br_netfilter).
 	InDev, OutDev         int
 	PhysInDev, PhysOutDev int
 
 	// HardwareAddr is the sender's link-layer address, where InDev is known and its
-	// link layer has addresses.
+	// link layer has addresses. At postrouting of a packet that a tunnel of this host
+	// sends it is that of the packet inside, and so is HardwareHeader.
 	HardwareAddr net.HardwareAddr
 
 	// HardwareType is the ARPHRD_ number of the input device (1 is Ethernet, 772

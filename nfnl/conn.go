@@ -166,9 +166,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	return c.check(c.t.setReadDeadline(t))
 }
 
-// SetBusyPoll makes a Receive that finds nothing look again and again for d,
-// before it waits. That saves the time it takes to wake up, at the price of a
-// processor's. Zero, or below, is not at all.
+// SetBusyPoll makes a Receive that finds nothing spin on the socket for d before
+// blocking. That saves the time that waking up takes, at the price of a
+// processor's. A value <= 0 disables busy polling.
 func (c *Conn) SetBusyPoll(d time.Duration) {
 	if !c.never() {
 		c.busy.Store(int64(d))

@@ -16,7 +16,7 @@ type system struct{}
 func (*system) prepare([]slot) {}
 
 func dial(Config) (transport, uint32, error) {
-	return nil, 0, fmt.Errorf("netfilter is part of Linux, not of %s: %w", runtime.GOOS, errors.ErrUnsupported)
+	return nil, 0, fmt.Errorf("netfilter is not supported on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 }
 
 func rawConn(transport) (syscall.RawConn, error) { return nil, errors.ErrUnsupported }

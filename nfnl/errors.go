@@ -12,7 +12,7 @@ var ErrMalformed = errors.New("malformed message")
 // ErrTaken says that another socket has a queue or group: it is what nfqueue and
 // nflog call ErrTaken. Its text names the program, which is looked for among all
 // processes when the text is asked for, and not before.
-var ErrTaken = errors.New("another socket has it")
+var ErrTaken = errors.New("in use by another socket")
 
 // An Error is the kernel's refusal of a message. errors.Is finds the errno
 // under it, and so os.ErrPermission and errors.ErrUnsupported.
@@ -71,7 +71,7 @@ func (e *SendError) Unwrap() error { return e.Err }
 
 // An OverrunError says that packets were lost before they reached the program:
 // the socket's receive buffer was full, or the kernel had no memory. It is
-// told to OnError, and never ends anything. It matches syscall.ENOBUFS.
+// reported to OnError, and is not fatal. It matches syscall.ENOBUFS.
 type OverrunError struct {
 	Group    uint16 // of nflog that the packets were logged to; 0 for a queue
 	Lost     uint64 // packets

@@ -29,7 +29,7 @@ func TestExplainSaysWhatToDo(t *testing.T) {
 		says      string
 	}{
 		{"no privilege", always(syscall.EPERM), SubsystemQueue, &Error{Errno: syscall.EPERM}, os.ErrPermission, ErrTaken, "CAP_NET_ADMIN"},
-		{"taken", privileged, SubsystemQueue, &Error{Errno: syscall.EPERM}, ErrTaken, os.ErrPermission, "another socket has it: stop that program"},
+		{"taken", privileged, SubsystemQueue, &Error{Errno: syscall.EPERM}, ErrTaken, os.ErrPermission, "in use by another socket: stop that program"},
 		{"a log group that is taken", privileged, SubsystemLog, &Error{Errno: syscall.EPERM}, ErrTaken, os.ErrPermission, "use another number"},
 		{"no privilege, and how to get it", always(syscall.EPERM), SubsystemQueue, &Error{Errno: syscall.EPERM}, os.ErrPermission, ErrTaken, "AmbientCapabilities=CAP_NET_ADMIN) or a file capability (setcap cap_net_admin+ep"},
 		{"no queues", always(0), SubsystemQueue, &Error{Errno: syscall.EINVAL}, syscall.EINVAL, ErrTaken, "modprobe nfnetlink_queue"},

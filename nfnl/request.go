@@ -20,7 +20,7 @@ const requestTries = 10
 // errUnread is why a Request is not made, or its answer not found.
 var errUnread = errors.New("the receive buffer, and as much memory beside it, is full of what nobody receives: call Receive first")
 
-var errNoAnswer = errors.New("the kernel did not answer: its answers found no room on the socket")
+var errNoAnswer = errors.New("no acknowledgement from the kernel: the socket's receive buffer was full")
 
 // A request is a message that waits for its answer.
 type request struct {

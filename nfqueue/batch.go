@@ -11,12 +11,12 @@ import (
 
 // A Batch is what one Receive brought. Verdicts[i] is the verdict on
 // Packets[i]; Receive sets it to Drop. All of it is valid until the next
-// Receive with the same Batch. Use it again and again, one in each goroutine
-// that receives.
+// Receive with the same Batch. A Batch is reusable but must not be shared
+// between concurrent calls of Receive.
 //
-// Verdicts[i] is on the packet that Receive put in place i, wherever that is now:
-// to shorten Packets, or to change their order, decides nothing. A packet for
-// which Verdicts is too short is dropped.
+// Verdicts[i] is on the packet that Receive put at index i: reslicing or
+// reordering Packets has no effect on which packet a verdict applies to. A packet
+// for which Verdicts is too short is dropped.
 type Batch struct {
 	Packets  []Packet
 	Verdicts []Verdict

@@ -16,10 +16,10 @@ type Config struct {
 	Queue uint16
 
 	// CopyRange is how many bytes of a packet to deliver, from the network
-	// header on. 0, and what is above 65531, means all that there is, which is
-	// cut at 65531. A small range is the
-	// strongest lever on speed and on how many packets the receive buffer
-	// holds; a packet that it cut cannot be rewritten.
+	// header on. 0, and what is above 65531, means as much as there is, up to
+	// 65531. Lowering it is the most effective tuning: of speed, and of how many
+	// packets the receive buffer holds. A packet that it truncated cannot be
+	// rewritten.
 	CopyRange uint32
 
 	// MetadataOnly delivers no packet bytes.
@@ -52,14 +52,15 @@ type Config struct {
 	// (NETWORK_SECMARK); Open fails where it is not.
 	Conntrack, Owner, SecurityContext bool
 
-	// ConntrackVerdicts makes sure that the kernel can change connections by
-	// verdict, without the cost of Conntrack on every packet; Open fails where it
-	// cannot. Conntrack allows such verdicts too, and tells which packets have no
-	// connection to be changed.
+	// ConntrackVerdicts is required for verdicts that change connections
+	// (WithConntrackMark and the like) unless Conntrack is set, which costs more: it
+	// is for every packet. With Conntrack it is also known which packets have no
+	// connection to be changed. Open fails where the kernel cannot change any.
 	ConntrackVerdicts bool
 
-	// BestEffort makes Open do without Conntrack, ConntrackVerdicts and
-	// SecurityContext where the kernel lacks them. Queue.Granted tells.
+	// With BestEffort, Open falls back to doing without Conntrack,
+	// ConntrackVerdicts and SecurityContext if the kernel lacks support; see
+	// Queue.Granted.
 	BestEffort bool
 
 	// MaxHeld and MaxHeldBytes are how many packets may be held at a time, and
@@ -74,12 +75,12 @@ type Config struct {
 	// it knows have fields of their own and are refused here.
 	Flags uint32
 
-	// Fallback answers a packet that would be left without an answer: one that
-	// could not be parsed, whose handler panicked, or whose verdict was refused.
-	// It may have a mark or a priority but no payload, no change of the link
-	// layer, and cannot be Hold. Nor can it be what may bring the packet back for
-	// ever: Repeat needs a mark, which a rule before the queue rule has to let
-	// through, and Requeue another queue. The zero Fallback drops.
+	// Fallback is the verdict used when the handler gives no usable one: for a
+	// packet that could not be parsed, whose handler panicked, or whose verdict was
+	// refused. It may have a mark or a priority but no payload, no change of the
+	// link layer, and cannot be Hold. It must not loop: Repeat requires a mark, which
+	// a rule before the queue rule has to let through, and Requeue must name another
+	// queue. The zero Fallback drops.
 	Fallback Verdict
 
 	// FlushAfter is how long a verdict may wait for the handler to decide on the
@@ -87,12 +88,12 @@ type Config struct {
 	// was slow lately, and up to 4 ms for one that was not: it saves the timer.
 	FlushAfter time.Duration
 
-	// BusyPoll is for how long to look for packets again and again before waiting
-	// for them, at most 10 ms. 0 is not at all. A poll saves the time that it takes
-	// to wake up, if packets come one by one and there is a processor to spare. Where
-	// there is none it keeps whom the packet is for from running, and makes things
-	// slower: measure. Some 50 µs cover a round trip between two programs. Each Run
-	// that waits polls, with OpenRange each queue's, and so needs a processor.
+	// BusyPoll is how long to spin on the socket before blocking, like
+	// SO_BUSY_POLL, at most 10 ms; 0 disables it. It saves the time that waking up
+	// takes, if packets come one by one. On a busy machine it delays the packet's
+	// receiver: measure. Some 50 µs cover a round trip between two programs. Each
+	// concurrent Run spins, with OpenRange each queue's, so budget a processor for
+	// each.
 	BusyPoll time.Duration
 
 	// Batch is how many packets one system call may deliver, and how many
@@ -111,13 +112,12 @@ type Config struct {
 	// (*nfnl.OverrunError), malformed messages, and as *PacketError what concerns
 	// single packets: verdicts that came too late (ErrPacketGone) or were refused,
 	// and holds that expired (ErrExpired). What happens to many packets that came
-	// together is reported once, with their number. OnError is called by the
-	// goroutine that receives or decides, before the verdicts of a batch are sent,
-	// and by a timer's when held packets
-	// expire: so by several at once, and it should not block, for the packets
-	// behind wait. Nor should it panic: in Run that is as if the handler did, in
-	// the timer's goroutine it ends the program. Nil ignores them; Stats counts
-	// them all the same.
+	// together is reported once, with their number. OnError may be
+	// called concurrently: by a goroutine in Run or Receive, before the verdicts of a
+	// batch are sent, and by a timer's when held packets expire. It must not block:
+	// the packets behind wait. A panic in OnError is treated like a panic in the
+	// handler, except in the timer's goroutine, where it ends the program. Nil
+	// ignores the errors; Stats counts them all the same.
 	OnError func(error)
 
 	// Socket sets the network namespace and the receive buffer. While a packet of
@@ -254,8 +254,8 @@ func (c Config) flags() uint32 {
 	return f
 }
 
-// Bind returns the message that Open sends: it binds to the queue and sets
-// everything, so that no packet finds a queue half set up. The error is that
+// Bind returns the message that Open sends: it binds the queue and configures it
+// in one, so that both take effect together. The error is that
 // of a wrong field.
 func (c Config) Bind() (nfnl.Message, error) {
 	if err := c.check(); err != nil {
@@ -266,7 +266,7 @@ func (c Config) Bind() (nfnl.Message, error) {
 	return m, nil
 }
 
-// Unbind returns the message that gives the queue back. The kernel drops what
+// Unbind returns the message that unbinds the queue. The kernel drops what
 // waits in it.
 func (c Config) Unbind() nfnl.Message { return c.command(commandUnbind) }
 

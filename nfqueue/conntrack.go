@@ -37,7 +37,7 @@ type conntrackChange struct {
 // changes nothing.
 //
 // Changes of the connection need Config.Conntrack or Config.ConntrackVerdicts;
-// else the packet gets Config.Fallback and OnError is told ErrUntracked. With
+// else the packet gets Config.Fallback, and ErrUntracked is reported to OnError. With
 // Conntrack a packet that is not tracked gets the same. With ConntrackVerdicts
 // alone it cannot be told, and the change is lost. The kernel does not say whether
 // it made one.
@@ -49,8 +49,9 @@ func (v Verdict) WithConntrackMark(mark, mask uint32) Verdict {
 // WithConntrackLabels is WithConntrackMark for the 128 labels; the mask
 // attr.AllLabels replaces them all. The kernel has room for labels only in connections that began while
 // a rule set labels (nft's "ct label set", iptables' match connlabel; one of nft
-// that only matches them does not count). Without room they are lost, and so is
-// a new mark in the same verdict.
+// that only matches them does not count). If the connection has no
+// label extension, the kernel ignores the labels and any mark set in the same
+// verdict.
 func (v Verdict) WithConntrackLabels(labels, mask attr.ConntrackLabels) Verdict {
 	v.conntrack.labels, v.conntrack.labelsMask, v.change = labels, mask, v.change|changeConntrackLabels
 	return v
@@ -72,8 +73,8 @@ const changeableStatus = attr.StatusSeenReply | attr.StatusAssured | attr.Status
 
 // WithConntrackStatus returns v with new values for the bits StatusSeenReply,
 // StatusAssured, StatusFixedTimeout and StatusHelper of the connection; others
-// are passed over. It is for the status of Packet.Conntrack with bits added, or
-// StatusFixedTimeout taken away:
+// are ignored. Start from the status returned by Packet.Conntrack and set bits in
+// it, or take StatusFixedTimeout away:
 //
 //	c, err := p.Conntrack()
 //	...

@@ -3,7 +3,9 @@
 //
 // With this rule in place
 //
-//	nft add rule ip filter input udp dport 53 queue num 7
+//	nft add table inet demo
+//	nft add chain inet demo in '{ type filter hook input priority 0; }'
+//	nft add rule inet demo in udp dport 53 queue to 7
 //
 // the following program drops the DNS queries above 512 bytes:
 //
@@ -49,20 +51,26 @@
 //   - [Drop]: the packet is gone. Its sender is not told.
 //   - [Accept]: on to the next base chain at the same hook, in the order of their
 //     priorities, and after the last of them on its way. The rules behind the
-//     queue rule are not looked at: Accept does not resume the chain.
+//     queue rule are not looked at: Accept does not resume the chain. Chains of
+//     type nat have fixed places, -100 and 100, whatever priority they name.
 //   - [Stop]: on its way at once, past all other base chains of the hook.
 //   - [Repeat]: back to the start of the same base chain, and so to the queue
-//     rule, with a new ID. To go on with the rules behind it, mark the packet and
-//     have a rule before the queue rule let the mark through:
-//     return Repeat().WithMark(1), and in nft: meta mark != 1 queue num 7.
+//     rule, with a new ID. To go on with the rules behind it, set a bit of the mark
+//     that the queue rule does not match: return Repeat().WithMark(p.Mark | 1), and
+//     in nft: meta mark & 1 == 0 queue to 7.
 //   - [Requeue]: into another queue, of this program or another. Without a
 //     listener there it is dropped; with [RequeueOrAccept] it is accepted.
 //   - [Hold]: nowhere, until [Ticket.SetVerdict]; with [HoldFor] not for ever.
 //
 // The mark that [Verdict.WithMark] sets is seen by whatever comes later:
 // other base chains, other queues, routing, traffic control. At the output hook
-// a changed mark makes the kernel route the packet again. It replaces the whole
-// mark; to change some bits, take the others from Packet.Mark.
+// a changed mark makes the kernel route the packet again, with Accept and Repeat
+// only. It replaces the whole mark; to change some bits, take the others from
+// Packet.Mark.
+//
+// What a handler sees of a datagram that travels in fragments depends on the hook:
+// see docs/recipes.md, which also has the rules for rejecting packets, for a
+// program's own packets, and for the first packets of a connection.
 //
 // # Lifetime
 //
@@ -115,7 +123,7 @@
 // What ends Run is returned: the context's cause, net.ErrClosed,
 // os.ErrDeadlineExceeded, what the socket says, and the kernel's refusal to take
 // any more verdicts, because the program gave up its privilege or the queue was
-// taken away. All else is told to Config.OnError and counted in [Stats], and Run
+// taken away. All else is reported to Config.OnError and counted in [Stats], and Run
 // goes on. No packet is left without an answer: Config.Fallback, which by default
 // drops, is given to one that could not be parsed, whose verdict was refused, or
 // whose handler panicked. Where it is unclear what to do with a packet, it is
@@ -144,7 +152,7 @@
 // # Checksums and large packets
 //
 // [Verdict.WithPayload] sends a copy with lengths and checksums set, and refuses
-// what would go wrong without a word in the kernel: a packet that was cut, one
+// what would go wrong silently in the kernel: a packet that was cut, one
 // that was damaged before, or UDP that the kernel has yet to cut into segments.
 // [Verdict.WithRawPayload] sends what it is given.
 //
@@ -152,7 +160,7 @@
 // addresses, lengths and the like, those of bridged packets, and all in a network
 // namespace that belongs to a user namespace. It does not say so; here they are
 // refused with [ErrRewriteForbidden]. Older kernels to which these rules were added drop
-// such packets in silence.
+// such packets silently.
 //
 // By default packets come as the kernel has them. One of a local sender may have
 // a checksum that is yet to be computed ([Packet] ChecksumPending: do not verify
@@ -173,7 +181,7 @@
 // # Kernels
 //
 // Linux 5.10 and later will do. Where it is known that a version would drop a
-// packet without a word, the verdict is refused: see [ErrGSO] and [ErrRewriteForbidden].
+// packet silently, the verdict is refused: see [ErrGSO] and [ErrRewriteForbidden].
 // Two things cannot be refused. With Config.Segment, a large packet that begins
 // a tracked connection is dropped by Linux 6.11, 6.12 to 6.12.74, 6.13 to 6.17,
 // 6.18 to 6.18.13 and 6.19 to 6.19.3, and by older ones to which the change was
@@ -183,7 +191,7 @@
 //
 // # Platforms
 //
-// The package compiles everywhere, so that programs and their tests can be
-// written everywhere. Open works on Linux; elsewhere its error matches
+// The package compiles for every system but Plan 9, so that programs and their
+// tests can be written everywhere. Open works on Linux; elsewhere its error matches
 // errors.ErrUnsupported.
 package nfqueue

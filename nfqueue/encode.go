@@ -54,8 +54,7 @@ func VerdictOf(word uint32) (Verdict, error) {
 
 // Append appends the message that returns v on p. It appends nothing for Hold,
 // and nothing with an error, which says why p cannot be changed as v wants. For a
-// packet of Decode, and no Queue, that leaves out what its kernel forbids
-// (ErrRewriteForbidden).
+// packet decoded without a Queue, ErrRewriteForbidden is never returned.
 func (v Verdict) Append(b []byte, p *Packet) ([]byte, error) {
 	t := p.Ticket()
 	return v.append(b, &t, 0)

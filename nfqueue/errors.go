@@ -12,9 +12,9 @@ var (
 	// ErrTaken is why Open fails when another socket has the queue: the same value
 	// for nfqueue and nflog. It does not match os.ErrPermission. The error's text
 	// names the program that has it, where that can be found out, by a search among
-	// all processes at the time when the text is asked for. A program that was killed
-	// has the queue until it is gone, some milliseconds later: who is to take its place
-	// tries again.
+	// all processes at the time when the text is asked for. The kernel
+	// releases a killed process's queue a few milliseconds after it exits; a standby
+	// should retry.
 	ErrTaken = nfnl.ErrTaken
 
 	// ErrPacketGone says that verdicts came for packets the kernel no longer
@@ -63,7 +63,7 @@ var (
 	ErrCorrupt = errors.New("the packet's checksum was wrong before the rewrite")
 
 	// ErrPayload refuses a payload, VLAN tag or link header that cannot be used.
-	ErrPayload = errors.New("the new packet cannot be used")
+	ErrPayload = errors.New("invalid replacement packet")
 
 	// ErrRewriteForbidden refuses a payload that the kernel would drop silently.
 	// Every kernel does so with a packet of another IP version.
@@ -77,7 +77,8 @@ var (
 	ErrRewriteForbidden = errors.New("the kernel drops such a rewrite")
 
 	// ErrUntracked says that a packet has no connection, or none that a verdict
-	// could change. With Config.ConntrackVerdicts alone it is not known of a verdict.
+	// could change. With only Config.ConntrackVerdicts set, this cannot
+	// be detected for verdicts.
 	ErrUntracked = errors.New("the packet is not tracked, or neither Config.Conntrack nor ConntrackVerdicts is set")
 
 	// ErrExpectation refuses an expectation that cannot be used.
@@ -88,7 +89,8 @@ var (
 	// that NAT changes, another length of the packet together with a change of the
 	// connection, for which kernels print a warning and spoil the connection. Send
 	// them in verdicts on different packets, or give the connection a helper before
-	// NAT sees it. With Config.ConntrackVerdicts alone it is not known of a verdict.
+	// NAT sees it. With only Config.ConntrackVerdicts set, this cannot be
+	// detected.
 	ErrNoHelper = errors.New("the connection has no helper; give it one by a rule (ct helper set)")
 
 	// ErrNotBridge refuses a VLAN tag or link header for a packet of another
@@ -103,7 +105,7 @@ var (
 	ErrTooManyHeld = errors.New("too many packets are held; see Config.MaxHeld and MaxHeldBytes")
 
 	// ErrHoldFallback refuses a HoldFor whose fallback does not fit every packet.
-	ErrHoldFallback = errors.New("the fallback of HoldFor is Hold, or fits one packet only")
+	ErrHoldFallback = errors.New("HoldFor: fallback must not be Hold or carry per-packet changes")
 
 	errNoHeader = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
 

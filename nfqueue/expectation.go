@@ -13,8 +13,8 @@ import (
 //
 // It needs what WithConntrackMark needs, and the packet's connection a helper,
 // one of the kernel or one registered by a program (nfct add helper): a rule
-// gives it. Without one the packet gets Config.Fallback and OnError is told
-// ErrNoHelper, but only with Config.Conntrack, which tells of helpers. An
+// gives it. Without one the packet gets Config.Fallback, and ErrNoHelper is
+// reported to OnError, but only with Config.Conntrack, which shows helpers. An
 // expectation that cannot be used, or of another IP version than the packet, is
 // refused with ErrExpectation.
 //

@@ -11,10 +11,12 @@ import (
 )
 
 // Queues are several queues with one handler, for a rule that spreads packets:
-// "queue flags fanout to 0-3", or "queue to 0-3", which keeps the packets
-// between two addresses in one queue. Each has a socket and a goroutine of its
-// own, and so shares nothing with the others. Nil and the zero Queues are none,
-// and closed.
+// "queue flags fanout to 0-3" by processor, or "queue to 0-3" by a hash of the two
+// addresses, which keeps both directions of a connection in one queue. With IPv4
+// the protocol is hashed too: the TCP and the UDP between two addresses may be in
+// different queues. Each queue has a socket and a goroutine of its own, and so
+// shares nothing with the others. A nil or zero *Queues holds no queues and
+// behaves as closed.
 type Queues struct {
 	queues      []*Queue
 	configuring sync.Mutex // one at a time
@@ -22,7 +24,7 @@ type Queues struct {
 
 // errNoQueues is what nil and the zero Queues say: like such a Queue they are
 // closed.
-var errNoQueues = fmt.Errorf("nfqueue: there are no queues, OpenRange makes them: %w", net.ErrClosed)
+var errNoQueues = fmt.Errorf("nfqueue: use of zero Queues: %w", net.ErrClosed)
 
 // OpenRange opens n queues, the first of which is cfg.Queue. If one of them
 // cannot be opened, none is. The defaults of Socket.ReadBuffer, MaxHeld and
@@ -49,7 +51,7 @@ func OpenRange(cfg Config, n int) (*Queues, error) {
 func (qs *Queues) Len() int { return len(qs.all()) }
 
 // Queue returns the i-th queue, the first of which is number 0. If there is none
-// it returns nil, which is a closed one.
+// it returns nil, whose methods return net.ErrClosed.
 func (qs *Queues) Queue(i int) *Queue {
 	if i < 0 || i >= qs.Len() {
 		return nil
@@ -72,8 +74,8 @@ func (qs *Queues) all() []*Queue {
 // If h or OnError panics, Run ends all queues and then panics with a *PanicError
 // in the goroutine that called it, which can recover. If h ends its goroutine, as
 // testing's FailNow does, Run ends that of its caller. Either way Run first waits
-// for the handlers of other queues that are under way: while one of them blocks,
-// nothing tells of the panic. A handler that may block returns Hold instead, or
+// for the handlers of other queues that are under way: the panic is not reported
+// until they return. A handler that may block returns Hold instead, or
 // recovers by itself.
 func (qs *Queues) Run(ctx context.Context, h Handler) error {
 	switch {

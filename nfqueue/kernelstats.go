@@ -14,7 +14,7 @@ type KernelStats struct {
 	Queue     uint16
 	PortID    uint32 // netlink address of the socket that has the queue, often a process ID
 	Waiting   uint32 // packets without a verdict
-	CopyMode  uint8  // 0 drops everything, 1 is Config.MetadataOnly, 2 the usual
+	CopyMode  uint8  // 0: packets are dropped; 1: Config.MetadataOnly; 2: packet bytes up to CopyRange
 	CopyRange uint32 // bytes
 
 	// Packets dropped since the queue was bound: Full for want of room in the

@@ -3,8 +3,8 @@ package nfqueue
 import "github.com/nfpacket/nfpacket/nfnl"
 
 // Links returns a table of the interfaces in the Queue's network namespace, for
-// Packet.Named. It costs a goroutine until its own Close, which that of the
-// Queue does not call. See nfnl.Conn.Links for the privilege it needs.
+// Packet.Named. It costs a goroutine until it is closed: close the Links
+// yourself, Queue.Close does not. See nfnl.Conn.Links for the privilege it needs.
 func (q *Queue) Links() (*nfnl.Links, error) {
 	q = q.orClosed()
 	l, err := q.conn.Links()

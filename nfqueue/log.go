@@ -16,8 +16,9 @@ import (
 func (p Packet) String() string { return p.Named(nil).String() }
 
 // LogValue implements slog.LogValuer with a group: id, queue, time if the kernel
-// took it, and what nfnl.Summary.Append says. It does not have the payload, but
-// its length.
+// took it, family, hook, in, out, physin, physout, vlan, proto, src and dst, or
+// ethertype in their place, len, mark, uid and gid. A key is left out if its value
+// is not known. The payload is not in it.
 func (p Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
 
 // MarshalJSON implements json.Marshaler with an object of what LogValue has.
@@ -29,8 +30,8 @@ func (p Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON(
 //	slog.Info("dropped", "packet", p.Named(links))
 func (p *Packet) Named(names nfnl.Names) Named { return Named{p, names} }
 
-// A Named is a Packet with names for its interfaces. It is shown as the Packet
-// is, and valid as long as that. The zero Named is shown as the zero Packet.
+// A Named is a Packet with names for its interfaces. It formats like
+// the Packet, and is valid as long as that. The zero Named is shown as the zero Packet.
 type Named struct {
 	p     *Packet
 	names nfnl.Names

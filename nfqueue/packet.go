@@ -25,15 +25,17 @@ type Packet struct {
 	Hook   nfnl.Hook
 
 	// Interface indexes; Queue.Links tells the names. InDev is known at the hooks
-	// prerouting, input, forward and, of packets that are forwarded, postrouting;
-	// OutDev at forward, output and postrouting. The physical ones are the ports
+	// prerouting, input and forward, and at postrouting of packets that are forwarded
+	// or that a tunnel of this host sends: then it is the tunnel's device. OutDev is
+	// known at forward, output and postrouting. The physical ones are the ports
 	// of a bridge: in the bridge family, where InDev and OutDev are the bridge, and
 	// in others if the kernel hands bridged packets to them (br_netfilter).
 	InDev, OutDev         int
 	PhysInDev, PhysOutDev int
 
 	// HardwareAddr is the sender's link-layer address, where InDev is known and its
-	// link layer has addresses.
+	// link layer has addresses. At postrouting of a packet that a tunnel of this host
+	// sends it is that of the packet inside.
 	HardwareAddr net.HardwareAddr
 
 	LinkHeader []byte    // bridge family only; a tag in VLAN is not in it
@@ -50,8 +52,8 @@ type Packet struct {
 	// len(Payload) for one that was not cut, and 0 with MetadataOnly.
 	Len int
 
-	// Time is when the packet arrived, if the kernel took the time: seldom, and
-	// from kernel 5.18 on at the hooks prerouting, input and forward only.
+	// Time is the arrival time. It is usually zero: the kernel seldom takes it, and
+	// from 5.18 on at the hooks prerouting, input and forward only.
 	Time time.Time
 
 	Mark     uint32
@@ -59,8 +61,8 @@ type Packet struct {
 
 	// GSO marks a packet that the kernel will cut into segments later, which
 	// does not occur with Config.Segment. ChecksumPending marks one whose
-	// transport checksum the kernel has yet to compute; of those Segment leaves
-	// only the ones that come with MetadataOnly. ChecksumUnverified says that
+	// transport checksum the kernel has yet to compute; with Segment it is false
+	// unless MetadataOnly is set. ChecksumUnverified says that
 	// nobody has checked it so far.
 	GSO, ChecksumPending, ChecksumUnverified bool
 
@@ -80,9 +82,9 @@ type Packet struct {
 	// and the packet belongs to a local socket, as with HasOwner.
 	SecurityContext []byte
 
-	// ConntrackInfo is the packet's place in its connection, if Config.Conntrack
-	// is set, and otherwise attr.InfoUntracked. See the method Conntrack for
-	// what there is to know of the connection.
+	// ConntrackInfo is the packet's relation to its connection (new, established,
+	// reply), if Config.Conntrack is set, and otherwise attr.InfoUntracked. See the
+	// method Conntrack for what there is to know of the connection.
 	ConntrackInfo attr.ConntrackInfo
 
 	conntrack []byte

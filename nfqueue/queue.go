@@ -94,9 +94,8 @@ func Open(cfg Config) (*Queue, error) {
 }
 
 // OpenConn is Open on a connection made by the caller, which belongs to the
-// Queue unless there is an error; Config.Socket is not used. A connection that
-// belongs to another Queue, or to a Reader of nflog, is refused: it can have one
-// only. A queue that the connection has already is taken over with what waits in
+// Queue unless there is an error; Config.Socket is not used. A connection serves
+// one Queue or Reader of nflog: one that belongs to another is refused. A queue that the connection has already is taken over with what waits in
 // it.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	if err := cfg.check(); err != nil {
@@ -136,10 +135,10 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 //		}
 //	}
 //
-// What an earlier Receive with b brought and Send was not called for is sent
-// first. The error is net.ErrClosed, os.ErrDeadlineExceeded, the socket's, or
+// If Send was not called for the previous contents of b, Receive sends those
+// verdicts first. The error is net.ErrClosed, os.ErrDeadlineExceeded, the socket's, or
 // why the kernel takes no verdicts any more: without CAP_NET_ADMIN they match
-// os.ErrPermission. With the last of these b may have packets all the same.
+// os.ErrPermission. In the last case b may still contain packets.
 func (q *Queue) Receive(b *Batch) error {
 	q = q.orClosed()
 	return q.using(b, func() error {
@@ -212,13 +211,13 @@ func (q *Queue) SyscallConn() (syscall.RawConn, error) {
 	return raw, q.wrap(err)
 }
 
-// Close gives the queue back. Everything that waits returns net.ErrClosed. The
-// kernel drops the packets that have no verdict yet; Shutdown waits for those.
-// Closing again does nothing.
+// Close unbinds the queue and closes its socket. Blocked calls return
+// net.ErrClosed. The kernel drops the packets that have no verdict yet; Shutdown
+// waits for those. Closing again does nothing.
 //
-// In a handler that goes for the packets that came with its own too, also those
-// decided already whose verdicts are not sent: no handler is called any more. To
-// end Run and lose nothing, cancel its context.
+// Close from a handler also discards the verdicts of its batch that have not been
+// sent yet, and no handler is called any more. To end Run and lose nothing, cancel
+// its context.
 func (q *Queue) Close() error {
 	q = q.orClosed()
 	q.closed.Store(true)

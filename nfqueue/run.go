@@ -14,7 +14,7 @@ type Handler func(p *Packet) Verdict
 // Run hands every packet to h and returns its verdicts to the kernel, until ctx
 // is done, the queue is closed or the socket fails. The error is never nil: it
 // is context.Cause(ctx), net.ErrClosed or one of those Receive returns. Losing
-// packets ends nothing; see Config.OnError.
+// packets is not fatal; see Config.OnError.
 //
 // When ctx is done Run finishes the packets it has. The queue stays bound and
 // holds what comes until Close, or another Run. If h panics or ends its

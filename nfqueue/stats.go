@@ -6,8 +6,8 @@ import "sync/atomic"
 // Packets, Malformed or Lost, or still on the socket; packets that found the
 // queue full are counted by the kernel alone, but see Config.MaxLen.
 type Stats struct {
-	Packets   uint64 // handed over
-	Lost      uint64 // found no room on the socket, and were dropped or bypassed
+	Packets   uint64 // received and parsed
+	Lost      uint64 // the receive buffer was full: dropped or bypassed
 	Bypassed  uint64 // of Lost: let through uninspected, since Config.FailOpen is set
 	Malformed uint64 // messages that could not be parsed
 	Refused   uint64 // verdicts refused, by this package or by the kernel

@@ -43,7 +43,8 @@ const (
 	ticketFragment
 )
 
-// Ticket returns p's ticket. Take it in the handler, before it returns Hold.
+// Ticket returns p's ticket. Take it in the handler, before it returns Hold. If the
+// handler returns another verdict, that decides, and SetVerdict returns ErrDecided.
 func (p *Packet) Ticket() Ticket {
 	t := p.ticket
 	if t.q == nil {
@@ -126,7 +127,7 @@ func (q *Queue) cannotTrack(p *Packet) bool {
 // setVerdict takes the packet off the list of those that wait, and answers it.
 func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	if v.action == ActionHold {
-		return q.packetError(t.id, errors.New("Hold is no verdict for a packet that is held"))
+		return q.packetError(t.id, errors.New("cannot answer a held packet with Hold"))
 	}
 	q.answering.RLock()
 	defer q.answering.RUnlock()

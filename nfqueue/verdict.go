@@ -13,12 +13,12 @@ type Action uint8
 
 // The actions. See the package documentation for where a packet goes after each.
 const (
-	ActionDrop Action = iota
-	ActionAccept
-	ActionStop
-	ActionRepeat
-	ActionRequeue
-	ActionHold
+	ActionDrop    Action = iota // discard the packet
+	ActionAccept                // on to the next base chain
+	ActionStop                  // past all other base chains of the hook
+	ActionRepeat                // back to the start of the base chain
+	ActionRequeue               // into another queue
+	ActionHold                  // no verdict yet
 )
 
 var actionNames = [...]string{"drop", "accept", "stop", "repeat", "requeue", "hold"}
@@ -80,7 +80,7 @@ const (
 )
 
 // Accept lets the packet go on to the next base chain at the same hook, and
-// from there on its way.
+// from there on its way. The rules behind the queue rule are skipped.
 func Accept() Verdict { return Verdict{plain: plain{action: ActionAccept}} }
 
 // Drop discards the packet. Its sender is not told.
@@ -97,13 +97,15 @@ func Repeat() Verdict { return Verdict{plain: plain{action: ActionRepeat}} }
 // Requeue puts the packet into queue n. It is dropped if nobody has that open.
 func Requeue(n uint16) Verdict { return Verdict{plain: plain{action: ActionRequeue, queue: n}} }
 
-// RequeueOrAccept is Requeue, but if nobody has queue n open it is Accept.
+// RequeueOrAccept is Requeue, but if nobody has queue n open the packet is
+// accepted; at the output hook without being routed again, see WithMark.
 func RequeueOrAccept(n uint16) Verdict {
 	return Verdict{plain: plain{action: ActionRequeue, queue: n, bypass: true}}
 }
 
 // Hold leaves the packet waiting. Decide on it later, through its Ticket or
-// with Queue.SetVerdict.
+// with Queue.SetVerdict. Held packets count against Config.MaxLen and MaxHeld, and
+// wait for ever unless they are answered; see HoldFor.
 func Hold() Verdict { return Verdict{plain: plain{action: ActionHold, then: ActionHold}} }
 
 // HoldFor is Hold, but when d has passed without a verdict the packet gets
@@ -128,7 +130,13 @@ func (v *Verdict) unusable() bool {
 }
 
 // WithMark returns v with a new mark for the packet, which later chains, other
-// queues and routing see.
+// queues and routing see. It replaces the whole mark; to change the bits in mask
+// alone:
+//
+//	v.WithMark(p.Mark&^mask | bits&mask)
+//
+// At the output hook a changed mark makes the kernel route the packet again, with
+// Accept and Repeat only.
 func (v Verdict) WithMark(mark uint32) Verdict {
 	v.mark, v.change = mark, v.change|changeMark
 	return v

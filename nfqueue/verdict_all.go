@@ -23,7 +23,7 @@ import (
 func (q *Queue) SetVerdictAll(v Verdict) error {
 	q = q.orClosed()
 	if !v.fitsAny() {
-		return fmt.Errorf("nfqueue %d: all packets: %v is no verdict for many packets", q.number, v)
+		return fmt.Errorf("nfqueue %d: all packets: verdict %v cannot be applied to multiple packets", q.number, v)
 	}
 	if _, err := q.decideAll(&v, allPatience); err != nil {
 		return q.wrap(fmt.Errorf("all packets: %w", err))

@@ -26,7 +26,7 @@ import (
 func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 	q = q.orClosed()
 	if !v.fitsAny() {
-		return fmt.Errorf("nfqueue %d: packets up to %d: %v is no verdict for many packets", q.number, id, v)
+		return fmt.Errorf("nfqueue %d: packets up to %d: verdict %v cannot be applied to multiple packets", q.number, id, v)
 	}
 	q.answering.Lock()
 	defer q.answering.Unlock()
