@@ -36,6 +36,8 @@ func main() {
 	}
 	defer links.Close()
 
+	log.Print("ready: what is logged to group 5 is shown here")
+
 	context.AfterFunc(ctx, func() { r.Shutdown(context.Background()) }) // ends the loop once it has all that was logged
 	for p, err := range r.Packets(context.Background()) {
 		switch {

@@ -1,0 +1,36 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
+	"github.com/nfpacket/nfpacket/internal/lab"
+)
+
+func TestMain(m *testing.M) { exampletest.Main(m, main) }
+
+// Packets are shown with the names of their interfaces, the last before SIGTERM
+// too.
+func TestEveryLoggedPacketIsShown(t *testing.T) {
+	n := exampletest.Net(t)
+	p := exampletest.Run(t, n)
+	out, err := n.Chain(lab.IPv4, lab.Output, 0)
+	exampletest.Must(t, err)
+	_, err = out.Add(lab.UDP(9999), lab.Log(5, "connect: ", 0, 0))
+	exampletest.Must(t, err)
+	_, from := exampletest.UDP(t, n, "127.0.0.1:9999")
+	exampletest.Send(t, from, exampletest.Numbers(50)...)
+	p.Stop()
+	for i := range 50 {
+		if want := fmt.Sprintf(`packet.seq=%d `, i); !strings.Contains(p.Log(), want) {
+			t.Errorf("the log lacks %q", want)
+		}
+	}
+	if want := `packet.prefix="connect: " packet.family=ip packet.hook=output packet.out=lo packet.out_index=1 packet.proto=udp`; !strings.Contains(p.Log(), want) {
+		t.Errorf("the log lacks %q: %s", want, p.Log())
+	}
+}
