@@ -107,10 +107,10 @@
 //
 // # Event loops
 //
-// Poll the descriptor of [Reader.SyscallConn], and call [Reader.TryReceive]
-// until it brings nothing. Call it before the first poll too, if a loop over
-// Packets was left before: the packets that such a loop has received and not
-// yielded wait in the program, of which poll knows nothing.
+// Poll the descriptor of [Reader.SyscallConn], and when it is readable call
+// [Reader.TryReceive] until it brings nothing. It is readable also while the
+// program has packets that poll would not know of: those that were taken off the
+// socket by Configure, and those that a loop over Packets has left behind.
 //
 // # Taking over
 //

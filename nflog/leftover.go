@@ -33,8 +33,9 @@ func (r *Reader) borrow() *buffer {
 	return b
 }
 
-// giveUp takes a loop's buffer back, with what is left in it.
-func (r *Reader) giveUp(b *buffer) {
+// giveUp takes a loop's buffer back, with what is left in it. It reports whether
+// there was anything.
+func (r *Reader) giveUp(b *buffer) (left bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -42,9 +43,11 @@ func (r *Reader) giveUp(b *buffer) {
 		r.discard(b)
 	case len(b.rest()) > 0:
 		r.left = append(r.left, b)
+		return true
 	default:
 		r.idle = append(r.idle, b)
 	}
+	return false
 }
 
 // discard counts the packets in b that no loop has yielded, and will not.

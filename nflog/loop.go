@@ -54,7 +54,9 @@ func (r *Reader) newLoop(ctx context.Context, yield func(*Packet, error) bool) *
 // end ends it, however the body was left: also by a panic or runtime.Goexit.
 func (l *loop) end() {
 	l.from.Close()
-	l.r.giveUp(l.buf)
+	if l.r.giveUp(l.buf) {
+		l.r.conn.Wake() // for who polls the descriptor
+	}
 	l.r.leave()
 }
 

@@ -66,10 +66,9 @@ func (r *Reader) Receive(b *Batch) error {
 // TryReceive is Receive without waiting. If no packet is there, or another
 // goroutine is receiving and will get what comes, b.Packets is empty.
 //
-// In an event loop, call it whenever poll says that the descriptor of SyscallConn
-// is readable, until b.Packets is empty. The packets that a loop over Packets has
-// left behind are in the program's memory, of which poll knows nothing: before
-// the first poll after such a loop, call it too.
+// In an event loop, call it whenever poll reports that the descriptor of
+// SyscallConn is readable, until b.Packets is empty. Packets that a loop over
+// Packets has left behind make it readable too.
 func (r *Reader) TryReceive(b *Batch) error {
 	r = r.orClosed()
 	if !b.of(r) {

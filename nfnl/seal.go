@@ -126,12 +126,20 @@ func (c *Conn) recall() error {
 // ignores and echoes.
 const wakePort = 1
 
-// wake makes the descriptor readable for who polls it, if datagrams are kept that
-// the kernel does not know of any more: it is asked for an answer, which nobody
-// waits for.
+// wake is Wake if datagrams are kept that the kernel does not know of any more.
 func (c *Conn) wake() error {
 	if c.Buffered() == 0 {
 		return nil
+	}
+	return c.Wake()
+}
+
+// Wake makes the descriptor readable until the next Receive or TryReceive that
+// reads the socket, for an event loop that polls it: the kernel is asked for an
+// answer, which nobody waits for. nflog calls it when a loop leaves packets.
+func (c *Conn) Wake() error {
+	if c.isClosed() {
+		return net.ErrClosed
 	}
 	m := Message{Header: Header{Type: typeNoop, Flags: FlagRequest | FlagAck, Seq: c.nextSeq(), PortID: wakePort}}
 	return c.Send(m.Append(nil))

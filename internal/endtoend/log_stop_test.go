@@ -320,3 +320,49 @@ func readable(t *testing.T, r *nflog.Reader, d time.Duration) bool {
 	must(t, err)
 	return n > 0
 }
+
+// What is in the program and not on the socket, poll sees all the same: what a loop
+// has left behind, and what Configure has taken off the socket.
+func TestEventLoopSeesWhatIsInTheProgram(t *testing.T) {
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 10})
+	b := l.reader.NewBatch()
+	rest := func() (n int) {
+		for {
+			must(t, l.reader.TryReceive(b))
+			if len(b.Packets) == 0 {
+				return n
+			}
+			n += len(b.Packets)
+		}
+	}
+	for name, leave := range map[string]func(){
+		"a loop that was left": func() { logged(t, l.reader, 3) },
+		"a cancelled loop that was left": func() {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			n := 0
+			for range l.reader.Packets(ctx) {
+				if cancel(); n == 2 {
+					break
+				}
+				n++
+			}
+		},
+		"Configure": func() {
+			must(t, l.reader.Configure(nflog.Config{Groups: []uint16{5}, Threshold: 10}))
+			logged(t, l.reader, 3)
+		},
+	} {
+		l.send(t, 0, 10)
+		leave()
+		if !readable(t, l.reader, time.Second) {
+			t.Errorf("%s: poll sees nothing", name)
+		}
+		if n := rest(); n != 7 {
+			t.Errorf("%s: %d packets were left", name, n)
+		}
+		if readable(t, l.reader, 0) {
+			t.Errorf("%s: poll sees what is no more", name)
+		}
+	}
+}
