@@ -26,6 +26,14 @@ type Config struct {
 	// net.core.rmem_max. 0 lets nfqueue and nflog choose, and is the system's
 	// default in Dial. See Conn.ReadBuffer for what was granted.
 	ReadBuffer int
+
+	// Tap, unless it is nil, is given every datagram before it is sent to the
+	// kernel, and every one that came before anything is made of it: whole messages,
+	// one or more, as NETLINK_NETFILTER has them. It is for recording them. The
+	// bytes are valid until Tap returns, and must not be changed. It is called by
+	// the goroutines that send and receive, so by several at once, and what it takes
+	// they wait. What the kernel refuses to take is among what was sent.
+	Tap func(sent bool, datagram []byte)
 }
 
 // maxReadBuffer is what fits an int when the kernel has doubled it
@@ -51,6 +59,8 @@ func (c Config) CheckUnchanged(old Config) error {
 		return fmt.Errorf("NetNS is %d, but an open socket stays in its namespace: open another", c.NetNS)
 	case c.ReadBuffer != 0 && c.ReadBuffer != old.ReadBuffer:
 		return fmt.Errorf("ReadBuffer is %d, but %d was asked for, and an open socket keeps that", c.ReadBuffer, old.ReadBuffer)
+	case c.Tap != nil && old.Tap == nil: // two functions cannot be compared
+		return errors.New("Tap is set, but an open socket goes on without one: open another")
 	}
 	return nil
 }

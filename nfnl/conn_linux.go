@@ -34,6 +34,7 @@ type socket struct {
 	anyone bool // other programs may have sent what is there
 	limit  int  // of one send, in bytes
 	sends  sync.Pool
+	tap    func(sent bool, datagram []byte) // see Config.Tap; may be nil
 }
 
 // dial opens a socket and sets what every user of this package wants set.
@@ -56,6 +57,7 @@ func dial(cfg Config) (transport, uint32, error) {
 		nc.Close()
 		return nil, 0, explainDenied(err)
 	}
+	s.tap = cfg.Tap
 	return s, nc.PID(), nil
 }
 

@@ -153,6 +153,9 @@ func (s *socket) receive(b *Batch, wait bool) error {
 		b.n = 0
 		return io.ErrUnexpectedEOF // the stand-in for the kernel has hung up
 	}
+	for i := 0; s.tap != nil && i < b.n; i++ {
+		s.tap(false, b.slots[i].got)
+	}
 	return nil
 }
 

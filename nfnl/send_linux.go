@@ -94,6 +94,9 @@ func (s *socket) send(msgs []byte, short bool) error {
 	for sent := 0; sent < len(msgs); {
 		n := headOf(msgs[sent:], s.limit)
 		call.msgs = msgs[sent : sent+n]
+		if s.tap != nil {
+			s.tap(true, call.msgs)
+		}
 		err := s.sendOne(call)
 		call.msgs = nil
 		if err != nil {

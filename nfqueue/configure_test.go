@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -400,6 +401,7 @@ func TestConfigureCannotChangeTheSocket(t *testing.T) {
 	for says, socket := range map[string]nfnl.Config{
 		"Config.Socket.NetNS is 4":           {NetNS: 4},
 		"Config.Socket.ReadBuffer is 123456": {ReadBuffer: 123456},
+		"Config.Socket.Tap is set":           {Tap: func(bool, []byte) {}},
 	} {
 		if err := q.Configure(nfqueue.Config{Queue: 7, Socket: socket, CopyRange: 9}); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("got %v, want %q", err, says)
@@ -412,7 +414,7 @@ func TestConfigureCannotChangeTheSocket(t *testing.T) {
 		if err := q.Configure(nfqueue.Config{Queue: 7, Socket: socket}); err != nil {
 			t.Errorf("%+v: %v", socket, err)
 		}
-		if after := q.Granted().Socket; after != opened {
+		if after := q.Granted().Socket; !reflect.DeepEqual(after, opened) {
 			t.Errorf("the socket became %+v, was %+v", after, opened)
 		}
 	}
