@@ -16,12 +16,13 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
 	q, err := nfqueue.Open(nfqueue.Config{Queue: 7})
@@ -30,11 +31,10 @@ func main() {
 	}
 	defer q.Close()
 
-	err = q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
+	if err := q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
 		fmt.Println(p)
 		return nfqueue.Accept()
-	})
-	if ctx.Err() == nil { // else it was interrupted, which is how it ends
+	}); ctx.Err() == nil { // else it was interrupted, which is how it ends
 		log.Fatal(err)
 	}
 }
