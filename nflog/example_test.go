@@ -2,11 +2,11 @@ package nflog_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log"
 	"os"
 	"os/signal"
+	"syscall"
 	"testing"
 
 	"github.com/nfpacket/nfpacket/nflog"
@@ -15,7 +15,7 @@ import (
 
 // A program that prints what is logged to group 5, until it is interrupted.
 func ExampleOpen() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
 	r, err := nflog.Open(nflog.Config{Groups: []uint16{5}, CopyRange: 128})
@@ -24,7 +24,7 @@ func ExampleOpen() {
 	}
 	defer r.Close()
 	for p, err := range r.Packets(ctx) {
-		if errors.Is(err, context.Canceled) {
+		if err != nil && ctx.Err() != nil {
 			return // nothing is lost: what the kernel had collected came first
 		}
 		if err != nil {

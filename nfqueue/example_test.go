@@ -3,12 +3,12 @@ package nfqueue_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log"
 	"log/slog"
 	"net/netip"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
@@ -28,18 +28,41 @@ func ExampleQueue_Run() {
 	}
 	defer q.Close()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err = q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
+	if err := q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
 		f, ok := nfnl.ParseFlow(p.Payload)
 		if ok && f.Dst.Addr().IsPrivate() {
 			return nfqueue.Accept()
 		}
 		slog.Info("dropped", "packet", p)
 		return nfqueue.Drop()
-	})
-	if !errors.Is(err, context.Canceled) {
+	}); ctx.Err() == nil {
 		log.Fatal(err)
+	}
+}
+
+// On a signal, what is queued is left to the handler, for ten seconds at most.
+func ExampleQueue_Shutdown() {
+	q, err := nfqueue.Open(nfqueue.Config{Queue: 7})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		late, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		ended <- q.Shutdown(late)
+	}()
+	err = q.Run(context.Background(), func(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Accept() })
+	if ctx.Err() == nil {
+		log.Fatal(err)
+	}
+	if err := <-ended; err != nil {
+		log.Print(err) // says how many packets got the fallback
 	}
 }
 

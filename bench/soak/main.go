@@ -15,6 +15,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
@@ -35,7 +36,7 @@ func main() {
 	if err := lab.Enter(); err != nil {
 		log.Fatal(err)
 	}
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	if err := soak(ctx, *length, *every); err != nil {
 		log.Fatal(err)
