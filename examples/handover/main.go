@@ -18,6 +18,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log"
@@ -29,7 +30,6 @@ import (
 	"github.com/nfpacket/nfpacket/examples/internal/rules"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
-	"golang.org/x/sys/unix"
 )
 
 // envWorker is set for a worker, whose descriptor 3 is the socket.
@@ -106,10 +106,12 @@ func file(conn *nfnl.Conn) (*os.File, error) {
 		return nil, err
 	}
 	var fd int
-	if cerr := raw.Control(func(own uintptr) { fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
-		return nil, cerr
-	}
-	return os.NewFile(uintptr(fd), "queue"), err
+	cerr := raw.Control(func(own uintptr) {
+		if fd, err = syscall.Dup(int(own)); err == nil {
+			syscall.CloseOnExec(fd) // a worker has it as its descriptor 3 only
+		}
+	})
+	return os.NewFile(uintptr(fd), "queue"), cmp.Or(cerr, err)
 }
 
 // work decides until ctx is done. The queue stays open, for the keeper has it too.
