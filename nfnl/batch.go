@@ -28,6 +28,7 @@ type slot struct {
 	got     []byte // what came: of buf, or a copy that a Request kept
 	cut     bool   // the datagram was longer than buf
 	foreign bool   // it did not come from the kernel
+	after   func() // to be called when it was handed out
 }
 
 // stagger is added to the distance of two buffers, so that their beginnings,
@@ -115,38 +116,47 @@ func (b *Batch) deliver(c *Conn) (taken int) {
 	var m Message
 	for i := range b.slots[:b.n] {
 		s := &b.slots[i]
-		if s.foreign {
-			b.take(Message{}, errForeign)
+		taken += b.deliverSlot(c, s, &m)
+		if s.after != nil {
+			s.after()
+			s.after = nil
+		}
+	}
+	return taken
+}
+
+// deliverSlot is deliver for one datagram; m is for its use.
+func (b *Batch) deliverSlot(c *Conn, s *slot, m *Message) (taken int) {
+	if s.foreign {
+		b.take(Message{}, errForeign)
+		return 1
+	}
+	cut := s.cut
+	for rest := s.got; len(rest) > 0; {
+		if b.runs != nil {
+			var n int
+			rest, n = b.runs(rest)
+			taken += n
+		}
+		if len(rest) == 0 {
+			break
+		}
+		var err error
+		rest, err = m.parse(rest)
+		if err != nil && cut {
+			cut, err = false, errCut
+		}
+		switch {
+		case m.Type == typeError && c.answer(*m):
+		case err == nil && (m.Type == typeNoop || m.Type == typeDone):
+		default:
+			b.take(*m, err)
 			taken++
-			continue
 		}
-		cut := s.cut
-		for rest := s.got; len(rest) > 0; {
-			if b.runs != nil {
-				var n int
-				rest, n = b.runs(rest)
-				taken += n
-			}
-			if len(rest) == 0 {
-				break
-			}
-			var err error
-			rest, err = m.parse(rest)
-			if err != nil && cut {
-				cut, err = false, errCut
-			}
-			switch {
-			case m.Type == typeError && c.answer(m):
-			case err == nil && (m.Type == typeNoop || m.Type == typeDone):
-			default:
-				b.take(m, err)
-				taken++
-			}
-		}
-		if cut { // between two messages, or there was no room at all
-			b.take(Message{}, errCut)
-			taken++
-		}
+	}
+	if cut { // between two messages, or there was no room at all
+		b.take(Message{}, errCut)
+		taken++
 	}
 	return taken
 }

@@ -75,11 +75,15 @@ func (e *SendError) Unwrap() error { return e.Err }
 type OverrunError struct {
 	Group    uint16 // of nflog that the packets were logged to; 0 for a queue
 	Lost     uint64 // packets
-	Bypassed bool   // the queue is fail-open: they went on their way, uninspected
+	Bypassed bool   // the queue was fail-open: they went on their way, uninspected
+	Full     bool   // it was not the receive buffer but the queue that was full (nfqueue's Config.MaxLen)
 }
 
 // Error says how many packets were lost and what to do about it.
 func (e *OverrunError) Error() string {
+	if e.Full {
+		return fmt.Sprintf("%d packets dropped: the queue was full; raise MaxLen, hold fewer packets, or decide faster", e.Lost)
+	}
 	fate := "lost"
 	if e.Bypassed {
 		fate = "let through uninspected"

@@ -244,7 +244,7 @@ func (c *Conn) takeKept(b *Batch) bool {
 	defer c.mu.Unlock()
 	for b.n < len(b.slots) && len(c.kept) > 0 {
 		s, k := &b.slots[b.n], &c.kept[0]
-		s.got, s.cut, s.foreign = k.got, k.cut, k.foreign
+		s.got, s.cut, s.foreign, s.after = k.got, k.cut, k.foreign, k.after
 		c.keeps -= k.cost()
 		*k = slot{}
 		c.kept = c.kept[1:]

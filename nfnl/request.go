@@ -28,6 +28,7 @@ type request struct {
 	seq    uint32
 	port   uint32
 	answer chan error // of capacity 1
+	then   func()     // if not nil, called once if the answer is no error; see RequestInOrder
 }
 
 // answered reports whether the answer is there.
@@ -44,7 +45,12 @@ func (r *request) answered() bool { return r != nil && len(r.answer) > 0 }
 // sent m unless packets came faster than it read them.
 //
 // When the answer is lost Request sends m again, so m must be idempotent.
-func (c *Conn) Request(m Message) error {
+func (c *Conn) Request(m Message) error { return c.RequestInOrder(m, nil) }
+
+// RequestInOrder is Request. If the kernel does what m asks, then is called where
+// its answer stands among the messages that takes get: after those that were sent
+// before it, and before those that came later. It must not call methods of the Conn.
+func (c *Conn) RequestInOrder(m Message, then func()) error {
 	if c.isClosed() {
 		return net.ErrClosed
 	}
@@ -54,7 +60,7 @@ func (c *Conn) Request(m Message) error {
 	m.Flags |= FlagRequest | FlagAck
 	m.Seq = c.nextSeq()
 	msg := m.Append(nil)
-	r := &request{typ: m.Type, seq: m.Seq, port: m.PortID, answer: make(chan error, 1)}
+	r := &request{typ: m.Type, seq: m.Seq, port: m.PortID, answer: make(chan error, 1), then: then}
 	c.ask(r)
 	defer c.forget(r)
 	for range requestTries {
@@ -101,14 +107,37 @@ func (c *Conn) answer(m Message) bool {
 	defer c.mu.Unlock()
 	for _, r := range c.asked {
 		if r.typ == reply.Type && r.seq == reply.Seq && r.port == reply.PortID {
+			err := reply.Err()
+			if err == nil {
+				c.mark(r)
+			}
 			select {
-			case r.answer <- reply.Err():
+			case r.answer <- err:
 			default: // the answer to a repetition
 			}
 			return true
 		}
 	}
 	return reply.Type == typeNoop && reply.PortID == wakePort
+}
+
+// mark calls what is to be called at r's answer, once all that is kept was handed
+// out. The lock is held.
+func (c *Conn) mark(r *request) {
+	then := r.then
+	r.then = nil
+	switch {
+	case then == nil:
+	case len(c.kept) == 0:
+		then()
+	default:
+		last := &c.kept[len(c.kept)-1]
+		if earlier := last.after; earlier != nil {
+			last.after = func() { earlier(); then() }
+		} else {
+			last.after = then
+		}
+	}
 }
 
 // await waits for the answer to r, or for the right to look for it. It returns

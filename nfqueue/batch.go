@@ -227,6 +227,17 @@ func (b *Batch) claim(id uint32) (heldPacket, bool) {
 	return b.tickets[i].held(), true
 }
 
+// countUndecided returns how many packets have no verdict, from their handler or by
+// their ticket.
+func (b *Batch) countUndecided() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for range b.undecided() {
+		n++
+	}
+	return n
+}
+
 // index returns which packet has the ID, or -1.
 func (b *Batch) index(id uint32) int {
 	for i := range b.tickets {

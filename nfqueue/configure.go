@@ -98,7 +98,7 @@ func (q *Queue) request(c Config, bind bool) error {
 	if bind {
 		m := first.command(commandBind)
 		m.Attrs = first.appendParams(m.Attrs)
-		err = q.conn.Request(m)
+		err = q.conn.RequestInOrder(m, func() { q.bypass.on = c.FailOpen }) // nothing was lost before
 	}
 	if !bind || errors.Is(err, syscall.EBUSY) {
 		if bind {
@@ -107,12 +107,17 @@ func (q *Queue) request(c Config, bind bool) error {
 			q.counted = false
 			q.ranges.forbid()
 		}
-		err = q.conn.Request(first.adopt())
+		err = q.ask(first.adopt(), c)
 	}
 	if err == nil && first.Conntrack != c.Conntrack {
-		err = q.conn.Request(c.adopt())
+		err = q.ask(c.adopt(), c)
 	}
 	return err
+}
+
+// ask sends m, which asks for c.
+func (q *Queue) ask(m nfnl.Message, c Config) error {
+	return q.conn.RequestInOrder(m, func() { q.bypass.change(c.FailOpen) })
 }
 
 // explain adds to the kernel's refusal of c what to do about it.

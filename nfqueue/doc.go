@@ -135,13 +135,15 @@
 //
 //   - No program has the queue: dropped by the kernel, unless the rule has the
 //     bypass flag. Nothing counts them.
-//   - The queue is full, Config.MaxLen: dropped, or accepted with
-//     Config.FailOpen. Only [KernelStats] counts them, and with FailOpen nothing.
 //   - The socket's receive buffer is full, since the program reads too slowly:
-//     dropped, or accepted with FailOpen. Config.OnError gets an
+//     dropped, or accepted with Config.FailOpen. Config.OnError gets an
 //     *nfnl.OverrunError when the next packet comes, and Stats.Lost and
-//     Stats.Bypassed count them exactly. A smaller Config.CopyRange makes the
-//     buffer last longer; so does Config.Socket.ReadBuffer.
+//     Stats.Bypassed count them exactly. A larger Config.Socket.ReadBuffer lasts
+//     longer, at the price of memory: see docs/memory.md in the module's root.
+//   - The queue is full, Config.MaxLen. With the defaults the receive buffer is full
+//     first. Packets are dropped: Stats.Full counts them, and OnError gets an
+//     *nfnl.OverrunError at most once a second, if the file that [KernelStats] come
+//     from can be read. With FailOpen they are accepted, and nothing counts them.
 //   - The kernel has no memory for the message: dropped, also with FailOpen, and
 //     nothing counts them.
 //   - A device goes down, or anybody deletes a base chain in the network

@@ -232,11 +232,13 @@ func (s *Stats) add(t Stats) {
 	s.Packets += t.Packets
 	s.Lost += t.Lost
 	s.Bypassed += t.Bypassed
+	s.Full += t.Full
 	s.Malformed += t.Malformed
 	s.Refused += t.Refused
 	s.Gone += t.Gone
 	s.Fallbacks += t.Fallbacks
 	s.Expired += t.Expired
+	s.Undecided += t.Undecided
 	s.Held += t.Held
 	s.HeldBytes += t.HeldBytes
 	s.ReadBuffer += t.ReadBuffer

@@ -31,7 +31,8 @@ const kernelQueues = "netfilter/nfnetlink_queue"
 // opened with the Queue, so that later it takes no privilege. Only the user who owns
 // it can do that, root as a rule, or a program with CAP_DAC_READ_SEARCH;
 // CAP_NET_ADMIN does not help. The error says what is missing, and matches
-// os.ErrPermission then. Everything else works without it.
+// os.ErrPermission then. Stats.Full is 0 then, and packets that find the queue full
+// are not reported; everything else works.
 func (q *Queue) KernelStats() (KernelStats, error) {
 	q = q.orClosed()
 	all, err := kernellist.Read(q.list, parseKernelStats)

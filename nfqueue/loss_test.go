@@ -2,6 +2,7 @@ package nfqueue_test
 
 import (
 	"errors"
+	"fmt"
 	"syscall"
 	"testing"
 
@@ -130,5 +131,76 @@ func TestNobodyNeedsToBeTold(t *testing.T) {
 	k.Verdict(k.Enqueue(packet("x")))
 	if s := q.Stats(); s.Lost != 5 || s.Malformed != 1 {
 		t.Errorf("stats %+v", s)
+	}
+}
+
+// What decides is what was in force when packets were lost, not when the gap is
+// seen, nor when it is looked at.
+func TestLossBeforeConfigureIsWhatItWasThen(t *testing.T) {
+	for _, c := range []struct {
+		name                    string
+		before, after           bool
+		lostBefore, lostAfter   int
+		lost, bypassed, reports uint64
+	}{
+		{"FailOpen is set", false, true, 5, 0, 5, 0, 1},
+		{"FailOpen is cleared", true, false, 5, 0, 5, 5, 1},
+		{"FailOpen is set, and more is lost", false, true, 5, 3, 8, 3, 2},
+		{"FailOpen is cleared, and more is lost", true, false, 5, 3, 8, 5, 2},
+		{"nothing was lost before", false, true, 0, 3, 3, 3, 1},
+	} {
+		for _, kept := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, packets kept: %v", c.name, kept), func(t *testing.T) {
+				told := newTold()
+				cfg := nfqueue.Config{Queue: 7, FailOpen: c.before, OnError: told.onError}
+				q, k := open(t, cfg)
+				b := q.NewBatch()
+				take := func() {
+					if err := q.TryReceive(b); err != nil {
+						t.Fatal(err)
+					}
+				}
+				k.Enqueue(packet("x"))
+				k.Lose(c.lostBefore)
+				if k.Enqueue(packet("x")); !kept {
+					take()
+				}
+				cfg.FailOpen = c.after
+				if err := q.Configure(cfg); err != nil {
+					t.Fatal(err)
+				}
+				k.Enqueue(packet("x"))
+				k.Lose(c.lostAfter)
+				k.Enqueue(packet("x"))
+				for q.Stats().Packets < 4 {
+					take()
+				}
+				if s := q.Stats(); s.Lost != c.lost || s.Bypassed != c.bypassed {
+					t.Errorf("stats %+v, want %d lost, %d bypassed", s, c.lost, c.bypassed)
+				}
+				for range c.reports {
+					told.nextLoss(t)
+				}
+				told.none(t)
+			})
+		}
+	}
+}
+
+// A gap that is seen after Configure, with no packet in between, is older.
+func TestGapThatIsSeenAfterConfigureIsOlder(t *testing.T) {
+	told := newTold()
+	cfg := nfqueue.Config{Queue: 7, OnError: told.onError}
+	q, k := open(t, cfg)
+	start(t, q, accept)
+	k.Verdict(k.Enqueue(packet("x")))
+	k.Lose(5)
+	cfg.FailOpen = true
+	if err := q.Configure(cfg); err != nil {
+		t.Fatal(err)
+	}
+	k.Verdict(k.Enqueue(packet("x")))
+	if got := told.nextLoss(t); got.Bypassed || got.Lost != 5 {
+		t.Errorf("told %+v", got)
 	}
 }

@@ -28,12 +28,14 @@ type Queue struct {
 	answering sync.RWMutex
 
 	stats   counters
+	full    fullCount
 	list    kernellist.List // of the kernel, for KernelStats
 	buffers sync.Pool       // of *[]byte, for single verdicts
 
 	// counted says that waiting.newest is the ID of a packet, or that of none before
 	// the first. The Conn guards it, which hands out one message at a time.
 	counted bool
+	bypass  bypass
 
 	ranges    *ranges       // nil without Config.RangeVerdicts
 	stopping  chan struct{} // full while a Shutdown is under way
@@ -115,7 +117,7 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 		conn.Unclaim()
 		return nil, fmt.Errorf("nfqueue: open queue %d: %w", q.number, err)
 	}
-	q.list = kernellist.Open(conn, kernelQueues)
+	q.openFull()
 	return q, nil
 }
 
@@ -222,6 +224,7 @@ func (q *Queue) Close() error {
 	q = q.orClosed()
 	q.closed.Store(true)
 	q.waiting.close()
+	q.full.close()
 	q.list.Close()
 	return q.conn.Close()
 }

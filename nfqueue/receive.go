@@ -12,6 +12,7 @@ import (
 type news struct {
 	seen      int // messages of all kinds
 	lost      uint64
+	bypassed  uint64   // of lost
 	malformed int      // messages that could not be parsed
 	refused   int      // verdicts that the kernel refused
 	gone      int      // verdicts that came too late
@@ -103,7 +104,7 @@ func (b *Batch) takePacket(m *nfnl.Message, err error) {
 	case found:
 		b.q.ranges.received()
 		b.news.answer = append(b.news.answer, p.ID)
-		b.news.lost += uint64(b.q.gap(p.ID))
+		b.lose(p.ID)
 		b.problems.addPacket(p.ID, 1, err)
 	default:
 		b.q.ranges.forbid()
@@ -131,7 +132,19 @@ func (b *Batch) room() *Packet {
 func (b *Batch) add(p *Packet) {
 	b.Packets = b.Packets[:len(b.Packets)+1]
 	b.q.ranges.received()
-	b.news.lost += uint64(b.q.gap(p.ID))
+	b.lose(p.ID)
+}
+
+// lose notes how many packets were lost before the one with the ID.
+func (b *Batch) lose(id uint32) {
+	n := uint64(b.q.gap(id))
+	if n == 0 && !b.q.bypass.changing {
+		return
+	}
+	b.news.lost += n
+	if b.q.bypass.next() {
+		b.news.bypassed += n
+	}
 }
 
 // gap counts the IDs between the last packet and this one: the kernel gives
@@ -194,18 +207,43 @@ func (q *Queue) settle(b *Batch) error {
 	q.stats.refused.Add(uint64(n.refused))
 	q.stats.gone.Add(uint64(n.gone))
 	if n.lost > 0 {
-		q.lose(n.lost)
+		q.lose(n.lost, n.bypassed)
 	}
+	q.watchFull()
 	q.tell(&b.problems)
 	return err
 }
 
 // lose counts and reports lost packets.
-func (q *Queue) lose(n uint64) {
+func (q *Queue) lose(n, bypassed uint64) {
 	q.stats.lost.Add(n)
-	bypassed := q.cfg().FailOpen
-	if bypassed {
-		q.stats.bypassed.Add(n)
+	q.stats.bypassed.Add(bypassed)
+	if dropped := n - bypassed; dropped > 0 {
+		q.report(&nfnl.OverrunError{Lost: dropped})
 	}
-	q.report(&nfnl.OverrunError{Lost: n, Bypassed: bypassed})
+	if bypassed > 0 {
+		q.report(&nfnl.OverrunError{Lost: bypassed, Bypassed: true})
+	}
+}
+
+// bypass knows whether packets that were lost went on uninspected: what was in
+// force when they came decides, not what is when the gap is seen. The Conn
+// guards it, as it does Queue.counted.
+type bypass struct {
+	on       bool // for what was lost before the next packet
+	will     bool // for what is lost after it, if changing
+	changing bool
+}
+
+// change is called where the kernel's answer to Configure stands between packets.
+// What is missing there was lost before: the answer found room.
+func (y *bypass) change(failOpen bool) { y.will, y.changing = failOpen, true }
+
+// next reports whether what was lost before this packet went on.
+func (y *bypass) next() bool {
+	was := y.on
+	if y.changing {
+		y.on, y.changing = y.will, false
+	}
+	return was
 }

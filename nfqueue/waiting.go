@@ -185,6 +185,17 @@ func (w *waiting) count() (packets, bytes int) {
 	return len(w.held), w.bytes
 }
 
+// undecided returns how many packets are in batches and have no verdict.
+func (w *waiting) undecided() (n int) {
+	w.mu.Lock()
+	batches := slices.Clone(w.batches)
+	w.mu.Unlock()
+	for _, b := range batches {
+		n += b.countUndecided()
+	}
+	return n
+}
+
 // close empties the list for good.
 func (w *waiting) close() {
 	w.mu.Lock()

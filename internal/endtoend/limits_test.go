@@ -132,6 +132,32 @@ func TestReadBufferFollowsCopyRange(t *testing.T) {
 	}
 }
 
+// Packets that are held while nobody answers leave room for others: what comes above
+// MaxHeld gets the fallback, and is reported.
+func TestHeldPacketsLeaveRoomForOthers(t *testing.T) {
+	const maxLen, sent = 200, 300
+	var told collector
+	l := newLane(t, ipv4, lab.Input, nfqueue.Config{MaxLen: maxLen, OnError: told.add})
+	runQueue(t, l.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if string(p.Payload[ipv4.headers:]) == "pass" {
+			return nfqueue.Accept()
+		}
+		return nfqueue.Hold()
+	})
+	for i := range uint64(sent) {
+		send(t, l.from, "hold")
+		await(t, "it is received", func() bool { return l.queue.Stats().Packets > i })
+	}
+	for range 10 {
+		send(t, l.from, "pass")
+		wantReceived(t, l.to, "pass")
+	}
+	told.wantOnly(t, nfqueue.ErrTooManyHeld)
+	if s := l.queue.Stats(); s.Held != maxLen/2 || s.Refused != sent-maxLen/2 || s.Full != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 // mostMemory is what a stalled handler may cost with default settings.
 const mostMemory = 256 << 20
 

@@ -1,0 +1,126 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// fulls returns how many packets OnError was told of that found the queue full, in
+// how many calls.
+func (c *collector) fulls() (n uint64, calls int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, err := range c.errs {
+		if o := (*nfnl.OverrunError)(nil); errors.As(err, &o) && o.Full {
+			n += o.Lost
+			calls++
+		}
+	}
+	return n, calls
+}
+
+// canCount reports whether the kernel's list of queues can be read.
+func canCount(t *testing.T, q *nfqueue.Queue) bool {
+	_, ok := kernelStats(t, q)
+	return ok
+}
+
+// Packets that find the queue full are counted, and reported while it is full,
+// although the handler blocks. Where the kernel's list cannot be read, nothing shows
+// it, and KernelStats says why.
+func TestFullQueueIsReportedWhileTheHandlerBlocks(t *testing.T) {
+	const room, sent = 5, 12
+	var told collector
+	l := newLane(t, ipv4, lab.Input, nfqueue.Config{MaxLen: room, OnError: told.add})
+	release := stall(t, l.queue)
+	sendNumbered(t, l, sent)
+	want := uint64(sent - room)
+	if canCount(t, l.queue) {
+		if s := l.queue.Stats(); s.Full != want {
+			t.Errorf("stats %+v, want %d for which the queue was full", s, want)
+		}
+		await(t, "OnError is told", func() bool { n, _ := told.fulls(); return n == want })
+	} else {
+		want = 0
+		if _, err := l.queue.KernelStats(); !errors.Is(err, os.ErrPermission) {
+			t.Errorf("KernelStats: %v", err)
+		}
+	}
+	release()
+	for i := range room {
+		wantReceived(t, l.to, fmt.Sprint(i))
+	}
+	if s := l.queue.Stats(); s.Full != want || s.Lost != 0 || s.Packets != room {
+		t.Errorf("stats %+v, want %d for which the queue was full", s, want)
+	}
+}
+
+// However many packets find the queue full, OnError is called once a second for
+// all of them.
+func TestFullQueueIsReportedOnceASecond(t *testing.T) {
+	var told collector
+	l := newLane(t, ipv4, lab.Input, nfqueue.Config{MaxLen: 5, OnError: told.add})
+	if !canCount(t, l.queue) {
+		t.Skip("the kernel shows its count to root only")
+	}
+	release := stall(t, l.queue)
+	const most = 2500 * time.Millisecond
+	begin := time.Now()
+	for time.Since(begin) < most {
+		sendNumbered(t, l, 100)
+		time.Sleep(5 * time.Millisecond)
+	}
+	release()
+	await(t, "OnError is told of all", func() bool { n, _ := told.fulls(); return n == l.queue.Stats().Full })
+	n, calls := told.fulls()
+	if passed := int(time.Since(begin) / time.Second); n == 0 || calls > passed+1 {
+		t.Errorf("OnError was told of %d packets in %d calls, in %d seconds", n, calls, passed)
+	}
+	must(t, l.queue.Close())
+	time.Sleep(20 * time.Millisecond)
+	if _, after := told.fulls(); after != calls {
+		t.Errorf("%d calls after Close", after-calls)
+	}
+}
+
+// A program that takes over a queue counts from then on.
+func TestFullCountsSinceOpen(t *testing.T) {
+	n := newNet(t)
+	conn, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
+	must(t, err)
+	cfg := nfqueue.Config{MaxLen: 3}
+	must(t, bind(conn, cfg))
+	addRule(t, n, lab.IPv4, lab.Input, lab.UDP(9999), lab.Queue(0))
+	_, from := udpPair(t, n, "udp", ipv4.address())
+	for range 10 {
+		send(t, from, "x")
+	}
+	q, err := nfqueue.OpenConn(conn, cfg)
+	must(t, err)
+	defer q.Close()
+	if s := q.Stats(); s.Full != 0 {
+		t.Errorf("%d packets found the queue full before Open", s.Full)
+	}
+	send(t, from, "x")
+	if s := q.Stats(); canCount(t, q) && s.Full != 1 {
+		t.Errorf("%d packets found the queue full, want 1", s.Full)
+	}
+}
+
+// bind binds to a queue as another program would.
+func bind(conn *nfnl.Conn, cfg nfqueue.Config) error {
+	m, err := cfg.Bind()
+	if err != nil {
+		return err
+	}
+	return conn.Request(m)
+}
