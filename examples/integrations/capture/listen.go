@@ -16,6 +16,7 @@ const backlog = 4096
 // slowly delays nobody else.
 type server struct {
 	listener net.Listener
+	link     pcapng.Link
 
 	mu      sync.Mutex
 	clients map[*client]bool
@@ -31,12 +32,12 @@ type client struct {
 }
 
 // listen serves on a TCP address.
-func listen(address string) (*server, error) {
+func listen(address string, link pcapng.Link) (*server, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	s := &server{listener: l, clients: map[*client]bool{}}
+	s := &server{listener: l, link: link, clients: map[*client]bool{}}
 	go s.accept()
 	return s, nil
 }
@@ -63,7 +64,7 @@ func (s *server) add(c *client) {
 	s.clients[c] = true
 	s.sending.Go(func() {
 		defer s.remove(c)
-		c.send()
+		c.send(s.link)
 	})
 }
 
@@ -75,9 +76,9 @@ func (s *server) remove(c *client) {
 }
 
 // send writes records until there are no more, or the client is gone.
-func (c *client) send() {
+func (c *client) send(link pcapng.Link) {
 	defer c.conn.Close()
-	w, err := pcapng.NewWriter(c.conn, pcapng.SLL2)
+	w, err := pcapng.NewWriter(c.conn, link)
 	if err != nil {
 		return
 	}

@@ -44,6 +44,7 @@ var (
 	size    = flag.Int64("size", 0, "begin another file after so many `MB`")
 	keep    = flag.Int("files", 0, "how many files to keep, 0 is all")
 	address = flag.String("listen", "", "`address` to listen on, instead of -w")
+	link    = flag.String("link", "sll2", "link `type`: sll2, nflog (all that the kernel logs with a packet) or netlink (every message)")
 	snap    = flag.Uint("snaplen", 0, "`bytes` of a packet to capture, 0 is all")
 )
 
@@ -67,19 +68,22 @@ func run(ctx context.Context, program *rules.Program) error {
 	if cfg.Groups, err = numbers(*groups); err != nil {
 		return err
 	}
-	s, err := source.Open(cfg)
+	if cfg.Link, err = linkType(*link); err != nil {
+		return err
+	}
+	out, err := open(cfg.Link)
+	if err != nil {
+		return err
+	}
+	s, err := source.Open(cfg, out.Write)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	out, err := open()
-	if err != nil {
-		return err
-	}
 	if err := program.Install(); err != nil {
 		return err
 	}
-	err = s.Run(ctx, out.Write)
+	err = s.Run(ctx)
 	packets, lost := s.Counts()
 	log.Printf("%d packets, %d lost", packets, lost)
 	return errors.Join(err, out.Close())
@@ -92,20 +96,29 @@ type sink interface {
 }
 
 // open opens what the flags name.
-func open() (sink, error) {
+func open(link pcapng.Link) (sink, error) {
 	switch {
 	case *address != "":
-		return listen(*address)
+		return listen(*address, link)
 	case *name == "-":
-		return pcapng.NewWriter(os.Stdout, pcapng.SLL2)
+		return pcapng.NewWriter(os.Stdout, link)
 	case *size > 0:
-		return pcapng.NewRotating(pcapng.Files(*name, *keep), *size*1e6, pcapng.SLL2)
+		return pcapng.NewRotating(pcapng.Files(*name, *keep), *size*1e6, link)
 	}
 	f, err := os.Create(*name)
 	if err != nil {
 		return nil, err
 	}
-	return pcapng.NewWriter(f, pcapng.SLL2)
+	return pcapng.NewWriter(f, link)
+}
+
+// linkType returns the link type of a name.
+func linkType(name string) (pcapng.Link, error) {
+	link, ok := map[string]pcapng.Link{"sll2": pcapng.SLL2, "nflog": pcapng.NFLOG, "netlink": pcapng.Netlink}[name]
+	if !ok {
+		return 0, fmt.Errorf("-link is %q, not sll2, nflog or netlink", name)
+	}
+	return link, nil
 }
 
 // numbers reads group numbers.

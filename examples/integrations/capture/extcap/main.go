@@ -81,7 +81,7 @@ const length = `arg {number=2}{call=--snaplen}{display=Bytes of a packet}{toolti
 
 // record captures into the fifo until Wireshark stops the program.
 func record() error {
-	cfg := source.Config{Queue: -1, CopyRange: uint32(*snaplen)}
+	cfg := source.Config{Queue: -1, Link: pcapng.SLL2, CopyRange: uint32(*snaplen)}
 	switch *name {
 	case queueName:
 		cfg.Queue = int(*queue)
@@ -102,11 +102,6 @@ func record() error {
 	default:
 		return fmt.Errorf("no verdict is called %q", *verdict)
 	}
-	s, err := source.Open(cfg)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
 	f, err := os.OpenFile(*fifo, os.O_WRONLY, 0)
 	if err != nil {
 		return err
@@ -120,10 +115,15 @@ func record() error {
 	defer stop()
 	ctx, gone := context.WithCancel(ctx)
 	defer gone()
-	return s.Run(ctx, func(r pcapng.Record) error {
+	s, err := source.Open(cfg, func(r pcapng.Record) error {
 		if w.Write(r) != nil {
 			gone() // Wireshark has closed the fifo, which is how a capture ends
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Run(ctx)
 }

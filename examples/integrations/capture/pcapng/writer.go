@@ -12,9 +12,15 @@ import (
 // A Link is the link-layer type of a file.
 type Link layers.LinkType
 
-// SLL2 is what every tool reads: a header with the interface, the direction and
-// the sender's link-layer address, then the packet.
-const SLL2 Link = 276
+// The link types. Every tool reads SLL2: a header with the interface, the direction
+// and the sender's link-layer address, then the packet. Of NFLOG tcpdump shows the
+// packet and Wireshark all that the kernel logged with it. Netlink is for Wireshark
+// alone: all that goes to the kernel and comes from it, verdicts too.
+const (
+	SLL2    Link = 276
+	NFLOG   Link = 239
+	Netlink Link = 253
+)
 
 // maxComment is how long a comment may be: pcapng gives its length 16 bits, and
 // the writer does not check it.
