@@ -100,6 +100,11 @@ var (
 	// ErrExpired says that a held packet got the fallback of its HoldFor.
 	ErrExpired = errors.New("the hold has expired")
 
+	// ErrNoLinkHeader reports a frame that is lost whatever its verdict: with
+	// Config.Segment the kernel cuts frames with a VLAN tag on a bridge, and forgets
+	// their Ethernet header. Leave Segment off on bridges with VLANs.
+	ErrNoLinkHeader = errors.New("the kernel has forgotten the Ethernet header of a VLAN frame that it cut; leave Config.Segment off on this bridge")
+
 	// ErrTooManyHeld is why a packet is not held: there are as many as Config.MaxHeld and
 	// MaxHeldBytes allow.
 	ErrTooManyHeld = errors.New("too many packets are held; see Config.MaxHeld and MaxHeldBytes")

@@ -12,6 +12,9 @@ import (
 // refuse returns why v cannot be given to the packet, where the kernel would
 // not say.
 func (t *Ticket) refuse(v *Verdict) error {
+	if t.flags&ticketHeadless != 0 && v.action != ActionDrop {
+		return ErrNoLinkHeader
+	}
 	if v.has(changeConntrack) && t.flags&ticketUntracked != 0 {
 		return ErrUntracked
 	}

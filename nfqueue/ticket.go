@@ -41,6 +41,7 @@ const (
 	ticketNATAhead // and this UDP GSO packet is to be changed yet
 	ticketTunnel   // the pending checksum is that of a packet inside
 	ticketFragment
+	ticketHeadless // a VLAN frame without its Ethernet header
 )
 
 // Ticket returns p's ticket. Take it in the handler, before it returns Hold. If the
@@ -80,6 +81,9 @@ func (p *Packet) ticketFlags() (f ticketFlags) {
 	}
 	if p.corrupt {
 		f |= ticketCorrupt
+	}
+	if p.Family == nfnl.Bridge && p.VLAN.Protocol != 0 && len(p.LinkHeader) == 0 && p.q != nil && p.q.cfg().Segment {
+		f |= ticketHeadless
 	}
 	if p.q != nil && p.q.cannotTrack(p) {
 		f |= ticketUntracked

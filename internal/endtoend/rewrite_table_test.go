@@ -174,10 +174,10 @@ func skipUnsupported(t *testing.T, err error) {
 // pass sends messages past the hook, one for each kind of rewrite.
 func (k *traffic) pass(t *testing.T, r row, h lab.Hook, p place) {
 	var told collector
-	q := openQueue(t, p.net, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: told.add, Conntrack: k.conntrack})
 	c, err := p.net.Chain(p.family, h, p.priority)
 	must(t, err)
-	t.Cleanup(func() { must(t, c.Delete()) })
+	t.Cleanup(func() { must(t, c.Delete()) }) // when the queue is closed
+	q := openQueue(t, p.net, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: told.add, Conntrack: k.conntrack})
 	_, err = c.Add(slices.Concat(p.match, []lab.Term{lab.Queue(0)})...)
 	skipUnsupported(t, err)
 	var todo atomic.Pointer[replacement]
@@ -213,7 +213,8 @@ func (k *traffic) pass(t *testing.T, r row, h lab.Hook, p place) {
 			todo.Store(&replace)
 			receive := p.send(t, k.message)
 			k.compare(t, receive, next(t, made), want)
-			if want != nil {
+			if want != nil { // which is reported behind the batch
+				await(t, "for the report", func() bool { return told.any() })
 				told.wantOnly(t, want)
 			} else if len(told.errs) > 0 {
 				t.Errorf("OnError was called with %v", told.errs)
@@ -252,6 +253,13 @@ func (k *traffic) onThisKernel(want error) error {
 		return nfqueue.ErrGSO
 	}
 	return want
+}
+
+// any reports whether there were errors.
+func (c *collector) any() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.errs) > 0
 }
 
 // reset forgets the errors so far.

@@ -42,6 +42,8 @@ type place struct {
 	match    []lab.Term
 
 	send sender
+
+	sendLarge func(t *testing.T) // over a bridge: UDP GSO
 }
 
 // A sender sends a message, and returns what receives n bytes of what becomes of

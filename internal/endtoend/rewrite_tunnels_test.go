@@ -53,7 +53,7 @@ func tunnelled() (all []*traffic) {
 			message = long
 		}
 		all = append(all, &traffic{name: k.name, hooks: allHooks, message: message, intact: k.intact, stream: strings.Contains(k.name, "TCP"),
-			build: k.tunnel.around(k.inside), data: func(p *nfqueue.Packet) int { return k.tunnel.data(p, gso) }})
+			udpGSO: gso && k.intact, build: k.tunnel.around(k.inside), data: func(p *nfqueue.Packet) int { return k.tunnel.data(p, gso) }})
 	}
 	return append(all, &traffic{name: "ESP", hooks: allHooks, message: short, intact: true, build: esp, data: func(p *nfqueue.Packet) int { return 20 }})
 }
@@ -214,7 +214,18 @@ func bridge(tags ...uint16) func(*testing.T) places {
 		pc, c := udpAcross(t, a, b, innerAddress)
 		send(t, c, "first")
 		wantReceived(t, pc, "first")
-		return framesAt(between, sendDatagram(pc, c))
+		at := framesAt(between, sendDatagram(pc, c))
+		return func(h lab.Hook) place {
+			p := at(h)
+			p.sendLarge = func(t *testing.T) {
+				large, err := a.Dial("udp", innerAddress)
+				must(t, err)
+				defer large.Close()
+				segmented(t, large)
+				send(t, large, long[:2*gsoSize])
+			}
+			return p
+		}
 	}
 }
 

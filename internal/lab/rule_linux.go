@@ -216,3 +216,16 @@ func withTarget(exprs []expr.Any) []expr.Any {
 	compat[i] = &expr.Target{Name: "NFQUEUE", Rev: 3, Info: &info}
 	return compat
 }
+
+// Flowtable makes a table of the connections between devices that [FlowOffload]
+// takes from the usual way.
+func (n *Net) Flowtable(f Family, name string, devices ...string) error {
+	err := n.nft(func(conn *nftables.Conn) {
+		table := conn.AddTable(&nftables.Table{Name: tableName, Family: nftables.TableFamily(f)})
+		conn.AddFlowtable(&nftables.Flowtable{
+			Table: table, Name: name, Devices: devices,
+			Hooknum: nftables.FlowtableHookIngress, Priority: nftables.FlowtablePriorityFilter,
+		})
+	})
+	return unsupported(wrap(err, "make flow table %s", name))
+}

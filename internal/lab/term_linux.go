@@ -167,3 +167,7 @@ func Reject() Term {
 }
 
 func action(exprs ...expr.Any) Term { return Term{exprs: exprs, action: true} }
+
+// FlowOffload takes the packet's connection from its usual way, through a table of
+// [Net.Flowtable].
+func FlowOffload(table string) Term { return action(&expr.FlowOffload{Name: table}) }

@@ -1,0 +1,311 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"golang.org/x/sys/unix"
+)
+
+// The tests of this file show what docs/rewriting.md says cannot be refused, and
+// what to do about it.
+
+// A rewrite above the MTU of its way is lost where the packet must not be
+// fragmented; that may be part of the rewrite.
+func TestRewriteAboveTheMTUArrivesIfItMayBeFragmented(t *testing.T) {
+	needRewriting(t)
+	r := newRoad(t)
+	q := openQueue(t, r.router, nfqueue.Config{})
+	addRule(t, r.router, lab.IPv4, lab.Forward, lab.UDP(9999), lab.Queue(0))
+	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		b := append(bytes.Clone(p.Payload), bytes.Repeat([]byte{'x'}, 1000)...)
+		if p.Payload[28] == 'f' {
+			b[6] &^= 0x40 // IP_DF
+		}
+		return nfqueue.Accept().WithPayload(b)
+	})
+	pc, err := r.b.ListenPacket("udp", r.address(ipv4))
+	must(t, err)
+	defer pc.Close()
+	for _, first := range []string{"d", "f"} { // with a socket each: the first gets an ICMP error
+		c, err := r.a.Dial("udp", r.address(ipv4))
+		must(t, err)
+		defer c.Close()
+		send(t, c, first+letters(999))
+	}
+	wantReceived(t, pc, "f"+letters(999)+strings.Repeat("x", 1000))
+	if s := q.Stats(); s.Packets != 2 || s.Refused != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// redirecting returns a handler that sends datagrams for port 9999 to 9998, and
+// has what comes back from there seem to come from 9999 if back is set.
+func redirecting(back bool) nfqueue.Handler {
+	return func(p *nfqueue.Packet) nfqueue.Verdict {
+		f, _ := nfnl.ParseFlow(p.Payload)
+		udp := p.Payload[f.TransportOffset:]
+		switch {
+		case f.Dst.Port() == 9999:
+			udp[3]-- // 9998
+		case back && f.Src.Port() == 9998:
+			udp[1]++
+		default:
+			return nfqueue.Accept()
+		}
+		return nfqueue.Accept().WithPayload(p.Payload)
+	}
+}
+
+// Connection tracking does not know of a new destination: what comes back belongs
+// to no connection, and a firewall drops it. It has to see the new destination on
+// both ways: in front of it there, and behind it back.
+func TestNewDestinationOfATrackedConnectionGetsNoAnswer(t *testing.T) {
+	needRewriting(t)
+	for _, c := range []struct {
+		name     string
+		priority int
+		answered bool
+	}{
+		{"behind connection tracking", 0, false},
+		{"in front of it there, behind it back", -300, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRoad(t)
+			unknown := addRule(t, r.a, lab.IPv4, lab.Input, lab.Tracked(lab.New), lab.Drop())
+			q := openQueue(t, r.a, nfqueue.Config{})
+			udp := []lab.Term{lab.L4(unix.IPPROTO_UDP), lab.Queue(0)}
+			addRules(t, r.a, lab.IPv4, lab.Output, c.priority, udp)
+			addRules(t, r.a, lab.IPv4, lab.Input, 10, udp)
+			runQueue(t, q, redirecting(c.answered))
+			answer(t, r.b, roadB+":9998")
+			from, err := r.a.Dial("udp", r.address(ipv4))
+			must(t, err)
+			defer from.Close()
+			must(t, from.SetDeadline(time.Now().Add(patience)))
+			send(t, from, "redirected")
+			if c.answered {
+				wantBytes(t, from, "redirected")
+				wantPackets(t, unknown, 0)
+				return
+			}
+			await(t, "for the answer to be dropped", func() bool {
+				n, err := unknown.Packets()
+				must(t, err)
+				return n == 1
+			})
+		})
+	}
+}
+
+// answer sends datagrams back to where they come from, until the test ends.
+func answer(t *testing.T, n *lab.Net, address string) {
+	t.Helper()
+	pc, err := n.ListenPacket("udp", address)
+	must(t, err)
+	done := make(chan struct{})
+	t.Cleanup(func() {
+		pc.Close()
+		<-done
+	})
+	go func() {
+		defer close(done)
+		b := make([]byte, 1500)
+		for {
+			n, from, err := pc.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			pc.WriteTo(b[:n], from) // a test that waits for it says what is missing
+		}
+	}()
+}
+
+// What gets an address to which there is no route is dropped, and no counter of the
+// queue has it.
+func TestRewriteToAnAddressWithoutARouteIsLost(t *testing.T) {
+	needRewriting(t)
+	r := newRoad(t)
+	q := openQueue(t, r.a, nfqueue.Config{})
+	addRule(t, r.a, lab.IPv4, lab.Output, lab.UDP(9999), lab.Queue(0))
+	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if p.Payload[28] == 'a' {
+			return nfqueue.Accept()
+		}
+		copy(p.Payload[16:], []byte{203, 0, 113, 1})
+		return nfqueue.Accept().WithPayload(p.Payload)
+	})
+	pc, c := udpAcross(t, r.a, r.b, r.address(ipv4))
+	send(t, c, "to nowhere", "as it is")
+	wantReceived(t, pc, "as it is")
+	if s := q.Stats(); s.Packets != 2 || s.Refused+s.Gone != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// Without Config.Conntrack nobody knows of the NAT to come, and every datagram of a
+// UDP GSO packet that is rewritten in front of it has a wrong checksum. With Segment
+// they arrive.
+func TestUDPGSOInFrontOfUnknownNATIsLost(t *testing.T) {
+	needRewriting(t)
+	if !nfnl.KernelAtLeast(6, 12) {
+		t.Log("this kernel cuts no UDP that was rewritten, which is refused")
+		return
+	}
+	for _, segment := range []bool{false, true} {
+		r := newRoad(t)
+		natRoad(t, r)
+		q := openQueue(t, r.router, nfqueue.Config{Segment: segment})
+		addRule(t, r.router, lab.IPv4, lab.Forward, lab.UDP(9999), lab.Queue(0))
+		runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+			if len(p.Payload) < gsoSize {
+				return nfqueue.Accept()
+			}
+			return nfqueue.Accept().WithPayload(p.Payload)
+		})
+		pc, c := udpGSOPair(t, r, ipv4)
+		send(t, c, "first", long[:2*gsoSize], "last")
+		want := []string{"first", "last"}
+		if segment {
+			want = []string{"first", long[:gsoSize], long[gsoSize : 2*gsoSize], "last"}
+		}
+		wantReceived(t, pc, want...)
+		if s := q.Stats(); s.Refused != 0 {
+			t.Errorf("Segment %v: stats %+v", segment, s)
+		}
+		if n := checksumErrors(t, r.b, ipv4); (n == 0) != segment {
+			t.Errorf("Segment %v: %d wrong checksums", segment, n)
+		}
+	}
+}
+
+// Flow offload takes all but the first packets of a connection past the queue.
+func TestFlowOffloadTakesAConnectionPastTheQueue(t *testing.T) {
+	r := newRoad(t)
+	skipUnsupported(t, r.router.Flowtable(lab.IPv4, "fast", "to-a", "to-b"))
+	addRule(t, r.router, lab.IPv4, lab.Forward, lab.L4(unix.IPPROTO_TCP), lab.FlowOffload("fast"))
+	q := openQueue(t, r.router, nfqueue.Config{})
+	addRule(t, r.router, lab.IPv4, lab.Postrouting, lab.L4(unix.IPPROTO_TCP), lab.Queue(0))
+	runQueue(t, q, func(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Accept() })
+	client, server := tcpPair(t, r.a, r.b, r.address(ipv4))
+	wantStream(t, client, server, randomBytes(2<<20), 0)
+	if n := q.Stats().Packets; n < 2 || n > 30 {
+		t.Errorf("%d packets of 2 MiB were queued, want a few", n)
+	}
+}
+
+// Where a tunnel of IP in IP ends, the kernel cannot cut what comes for Segment at
+// prerouting: it loses all segments, also those that are accepted as they are.
+// Without Segment they arrive.
+func TestSegmentLosesWhatATunnelOfIPBrings(t *testing.T) {
+	tunnel := ipip(ipv4)
+	for _, segment := range []bool{false, true} {
+		at := tunnel.around(insideUDPGSO)(t)
+		p := at(lab.Prerouting)
+		q := openQueue(t, p.net, nfqueue.Config{Segment: segment})
+		addRules(t, p.net, p.family, lab.Prerouting, 0, append(p.match, lab.Queue(0)))
+		runQueue(t, q, func(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Accept() })
+		receive := p.send(t, long[:2*gsoSize])
+		if segment {
+			receive = p.send(t, "a packet that is not cut")
+			if got := receive(1); string(got) != "a packet that is not cut" {
+				t.Errorf("with Segment: %q", got)
+			}
+		} else if got := receive(2 * gsoSize); string(got) != long[:2*gsoSize] {
+			t.Errorf("without Segment: %.20q", got)
+		}
+		if s := q.Stats(); s.Packets == 0 || s.Refused != 0 {
+			t.Errorf("Segment %v: stats %+v", segment, s)
+		}
+	}
+}
+
+// With Segment on a bridge the kernel forgets the Ethernet header of a frame with a
+// VLAN tag that it cuts. That is reported, and a frame that it does not cut passes.
+func TestSegmentOnABridgeLosesFramesWithAVLANTag(t *testing.T) {
+	for _, segment := range []bool{false, true} {
+		at := bridge(unix.ETH_P_8021Q)(t)
+		p := at(lab.Forward)
+		var told collector
+		q := openQueue(t, p.net, nfqueue.Config{Segment: segment, OnError: told.add, Fallback: nfqueue.Accept()})
+		c, err := p.net.Chain(lab.Bridge, lab.Forward, 10)
+		must(t, err)
+		_, err = c.Add(lab.Queue(0))
+		skipUnsupported(t, err)
+		var headless atomic.Int64
+		runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+			if len(p.LinkHeader) == 0 {
+				headless.Add(1)
+			}
+			return nfqueue.Accept()
+		})
+		receive := p.send(t, short)
+		if got := receive(len(short)); string(got) != short {
+			t.Errorf("Segment %v: %.20q", segment, got)
+		}
+		if !segment {
+			continue
+		}
+		p.sendLarge(t)
+		await(t, "for the segments", func() bool { return headless.Load() > 0 })
+		await(t, "for the report", func() bool { return told.count(nfqueue.ErrNoLinkHeader) > 0 })
+	}
+}
+
+// A longer payload and a change of the connection, which NAT changes and no helper
+// follows, would spoil the connection; it is refused, and the connection goes on.
+func TestNATWithoutAHelperKeepsItsConnection(t *testing.T) {
+	needRewriting(t)
+	a, b, _, addrB := wire(t, ipv4)
+	needConntrack(t, a, nfqueue.Config{Conntrack: true})
+	nat, err := a.NAT(lab.IPv4, lab.Output)
+	must(t, err)
+	_, err = nat.Add(lab.TCP(9998), lab.DNAT(netip.AddrPortFrom(addrB, 9999)))
+	must(t, err)
+	addRule(t, a, lab.IPv4, lab.Output, lab.TCP(9999), lab.Queue(0))
+	var told collector
+	q := openQueue(t, a, nfqueue.Config{Conntrack: true, Fallback: nfqueue.Accept(), OnError: told.add})
+	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if len(segmentOf(p.Payload).data()) == 0 {
+			return nfqueue.Accept()
+		}
+		return nfqueue.Accept().WithPayload(append(p.Payload, "more"...)).WithConntrackMark(1, 1)
+	})
+	l, err := b.Listen("tcp", netip.AddrPortFrom(addrB, 9999).String())
+	must(t, err)
+	defer l.Close()
+	client, err := a.Dial("tcp", netip.AddrPortFrom(addrB, 9998).String())
+	must(t, err)
+	defer client.Close()
+	server, err := l.Accept()
+	must(t, err)
+	defer server.Close()
+	must(t, server.SetDeadline(time.Now().Add(patience)))
+	for _, s := range []string{"hello", "goodbye"} {
+		send(t, client, s)
+		wantBytes(t, server, s)
+	}
+	told.wantOnly(t, nfqueue.ErrNoHelper)
+}
+
+// wantBytes reads what must come next.
+func wantBytes(t *testing.T, c net.Conn, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	_, err := io.ReadFull(c, got)
+	must(t, err)
+	if string(got) != want {
+		t.Errorf("received %q, want %q", got, want)
+	}
+}
