@@ -186,3 +186,28 @@ func TestSecurityIsShownByTests(t *testing.T) {
 		t.Errorf("only %d rows were found", rows)
 	}
 }
+
+// The tests that documents name exist, and so do the files that they link to.
+func TestDocumentsNameWhatThereIs(t *testing.T) {
+	tests, links := allTests(t), regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
+	names, err := fs.Glob(os.DirFS("."), "docs/*.md")
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	for _, name := range append(names, "README.md", "SECURITY.md", "MIGRATING.md") {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range testName.FindAllString(string(text), -1) {
+			if !tests[test] {
+				t.Errorf("%s names %s, which does not exist", name, test)
+			}
+		}
+		for _, link := range links.FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(path.Join(path.Dir(name), link[1])); err != nil {
+				t.Errorf("%s links to %s: %v", name, link[1], err)
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package attr_test
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/nfpacket/nfpacket/attr"
@@ -74,4 +75,26 @@ func ExampleBeginNested() {
 	// Output:
 	// 1 33024
 	// 2 42
+}
+
+// Other libraries have labels as 16 bytes. Those that pass on what the kernel sent
+// need no conversion. Those that make a number of 128 bits of it, whose lowest bit
+// is label 0, have its bytes the other way round.
+func ExampleConntrackLabels() {
+	raw := [16]byte{0: 0b110} // labels 1 and 2, on a little-endian machine
+	asNumber := [16]byte{15: 0b110}
+
+	var labels attr.ConntrackLabels
+	for n := range 128 {
+		if asNumber[15-n/8]>>(n%8)&1 != 0 {
+			labels.Set(n)
+		}
+	}
+	fmt.Println(labels.Has(1), labels.Has(2), labels.Has(3))
+
+	littleEndian := binary.NativeEndian.Uint16([]byte{1, 0}) == 1
+	fmt.Println(labels == attr.ConntrackLabels(raw) || !littleEndian)
+	// Output:
+	// true true false
+	// true
 }

@@ -125,3 +125,68 @@ func TestTraceOfLegacyIptablesIsLogged(t *testing.T) {
 		break
 	}
 }
+
+// A rule can count a connection's packets: the seven that it says are fewer than
+// eight.
+func TestFirstPacketsByTheConnectionsCounter(t *testing.T) {
+	needs(t, "nft")
+	r := newRouter(t)
+	must(t, r.Sysctl("net/netfilter/nf_conntrack_acct", "1"))
+	r.command(t, `table inet demo {
+		chain out {
+			type filter hook output priority filter
+			udp dport 9999 ct original packets < 8 counter comment "first"
+		}
+	}`, "nft", "-f", "-")
+	_, from := r.pair(t)
+	for range 20 {
+		_, err := from.Write([]byte("x"))
+		must(t, err)
+	}
+	if n := counter(t, r.command(t, "", "nft", "list", "ruleset"), `counter packets (\d+) .*comment "first"`); n != 7 {
+		t.Errorf("the rule matched %d packets, want 7", n)
+	}
+}
+
+// Rules that look right and log elsewhere, or nothing.
+func TestLogRulesThatLogElsewhere(t *testing.T) {
+	needs(t, "nft", "iptables")
+	r := newRouter(t)
+	log, err := nflog.Open(nflog.Config{Groups: []uint16{0, 5}, Threshold: 1, Socket: nfnl.Config{NetNS: r.FD()}})
+	must(t, err)
+	defer log.Close()
+	r.command(t, `table inet demo {
+		chain out {
+			type filter hook output priority filter
+			udp dport 9999 log prefix "no group"
+		}
+	}`, "nft", "-f", "-")
+	for _, rule := range []string{
+		"--nflog-prefix 5",                   // meant for --nflog-group
+		"--nflog-group 5 --nflog-size 0",     // no bytes
+		"--nflog-group 5 --nflog-prefix all", // as it should be
+	} {
+		r.command(t, "", strings.Fields("iptables -A OUTPUT -p udp --dport 9999 -j NFLOG "+rule)...)
+	}
+	_, from := r.pair(t)
+	_, err = from.Write([]byte("hello"))
+	must(t, err)
+	type got struct {
+		group  uint16
+		prefix string
+		bytes  int
+	}
+	want := map[got]bool{{0, "5", 33}: true, {5, "", 0}: true, {5, "all", 33}: true}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for p, err := range log.Packets(ctx) {
+		must(t, err)
+		g := got{p.Group, string(p.Prefix), len(p.Payload)}
+		if !want[g] {
+			t.Errorf("logged to group %d, prefix %q, %d bytes", p.Group, p.Prefix, len(p.Payload))
+		}
+		if delete(want, g); len(want) == 0 {
+			break
+		}
+	}
+}
