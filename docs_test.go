@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 	".":                   {},
 	"attr":                {},
 	"nfnl":                {"attr", "internal/format", "internal/ipheader", modNetlink, modUnix},
-	"nfnl/nfnltest":       {"attr", "nfnl"},
+	"nfnl/nfnltest":       {"attr", "nfnl", "internal/checksum"},
 	"nfqueue":             {"attr", "nfnl", "internal/checksum", "internal/hooks", "internal/ipheader", "internal/kernellist"},
 	"nfqueue/nfqueuetest": {"attr", "nfnl", "nfnl/nfnltest", "nfqueue", "internal/hooks"},
 	"nflog":               {"attr", "nfnl", "internal/hooks", "internal/kernellist"},

@@ -50,6 +50,13 @@ func Pipe(handle func(datagram []byte) error) (*Conn, *Peer, error) {
 	return newConn(t), p, nil
 }
 
+// MemoryPipe is Pipe without a socket on Linux too, for tests in a bubble of
+// testing/synctest, whose clock stands still while anybody waits for a socket.
+func MemoryPipe(handle func(datagram []byte) error) (*Conn, *Peer, error) {
+	m, p := newMemory(handle)
+	return newConn(m), p, nil
+}
+
 // A memory is a transport without a socket.
 type memory struct {
 	handle func([]byte) error
