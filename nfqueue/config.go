@@ -40,8 +40,9 @@ type Config struct {
 	FailOpen bool
 
 	// Segment makes the kernel cut large (GSO) packets and complete checksums
-	// before it delivers them, so that they look as they do on the wire, at the
-	// price of many more packets. By default they come whole; see Packet.GSO.
+	// before it delivers them, so that each is as long as the device sends, at the
+	// price of many more packets. By default they come whole; see Packet.GSO. IP
+	// fragments are made later all the same. docs/recipes.md says when to set it.
 	// A program that rewrites UDP needs Segment if senders use UDP GSO; but some
 	// kernels lose packets then: see "Kernels" in the package documentation.
 	Segment bool

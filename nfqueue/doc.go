@@ -168,8 +168,8 @@
 // a checksum that is yet to be computed ([Packet] ChecksumPending: do not verify
 // it), and one of TCP or QUIC may be up to 64 KiB long (GSO), to be cut into
 // segments later. That is much cheaper, and right for a program that looks at
-// packets or rewrites TCP. With Config.Segment packets are what they will be on
-// the wire.
+// packets or rewrites TCP. With Config.Segment packets are as long as
+// the device sends, and their checksums are computed; IP fragments are made later.
 //
 // # Privileges
 //

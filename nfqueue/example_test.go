@@ -16,7 +16,7 @@ import (
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
-// The rule is: nft add rule ip filter output udp dport 53 queue num 7
+// The rule is: nft add rule inet demo out udp dport 53 queue to 7
 func ExampleQueue_Run() {
 	q, err := nfqueue.Open(nfqueue.Config{
 		Queue:     7,
@@ -95,7 +95,7 @@ func ExampleHold() {
 	}))
 }
 
-// The rule is: nft add rule ip filter input meta mark != 1 queue num 7. What the
+// The rule is: nft add rule inet demo in meta mark & 1 == 0 queue to 7. What the
 // program lets through goes on with the rules behind it, as if the rule had not
 // matched.
 func ExampleRepeat() {
@@ -109,7 +109,7 @@ func ExampleRepeat() {
 		if p.Len > 1000 {
 			return nfqueue.Drop()
 		}
-		return nfqueue.Repeat().WithMark(1)
+		return nfqueue.Repeat().WithMark(p.Mark | 1)
 	}))
 }
 
