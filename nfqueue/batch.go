@@ -168,6 +168,9 @@ func (b *Batch) encode(t *Ticket, v *Verdict) (refused error) {
 	b.endRun()
 	if v.has(changeConntrack) {
 		b.noteConnection(t)
+		if why := b.q.omit(t, v); why != nil {
+			b.problems.addOmitted(t.id, why)
+		}
 	}
 	b.out, refused = b.q.appendVerdict(b.out, t, v)
 	if refused == nil && b.q.ranges.port(v) != 0 {

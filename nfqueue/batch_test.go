@@ -217,21 +217,26 @@ func TestOnlyShortVerdictsAreSentByAShortCall(t *testing.T) {
 	for name, c := range map[string]struct {
 		packets []nfqueue.Packet
 		msg     int
+		held    int
 		short   bool
 	}{
-		"a small packet":               {many(1, small), 32, true},
-		"a batch of small packets":     {many(64, small), 32, true},
-		"a batch of full packets":      {many(64, full), 32, true},
-		"a batch of rewritten packets": {many(64, full), 64 * 1536, false},
-		"more packets than are usual":  {many(65, small), 32, false},
-		"as much as is short":          {many(1, nfqueue.Packet{Len: 128<<10 - 32}), 32, true},
-		"more":                         {many(1, nfqueue.Packet{Len: 128<<10 - 31}), 32, false},
-		"a small GSO packet":           {many(1, nfqueue.Packet{Len: 3000, GSO: true}), 32, false},
-		"a GSO packet among many":      {append(many(1, nfqueue.Packet{Len: 3000, GSO: true}), many(9, small)...), 32, false},
-		"a length that no packet has":  {many(1, nfqueue.Packet{Len: math.MaxInt32}), 32, false},
-		"many that no packet has":      {many(64, nfqueue.Packet{Len: math.MaxInt32}), 32, false},
+		"a small packet":                {many(1, small), 32, 0, true},
+		"a batch of small packets":      {many(64, small), 32, 0, true},
+		"a batch, while some are held":  {many(64, small), 32, 100, true},
+		"a batch, while many are held":  {many(64, small), 32, 1000, false},
+		"one, while many are held":      {many(1, small), 32, 8192, true},
+		"one, while thousands are held": {many(1, small), 32, 16000, false},
+		"a batch of full packets":       {many(64, full), 32, 0, true},
+		"a batch of rewritten packets":  {many(64, full), 64 * 1536, 0, false},
+		"more packets than are usual":   {many(65, small), 32, 0, false},
+		"as much as is short":           {many(1, nfqueue.Packet{Len: 128<<10 - 32}), 32, 0, true},
+		"more":                          {many(1, nfqueue.Packet{Len: 128<<10 - 31}), 32, 0, false},
+		"a small GSO packet":            {many(1, nfqueue.Packet{Len: 3000, GSO: true}), 32, 0, false},
+		"a GSO packet among many":       {append(many(1, nfqueue.Packet{Len: 3000, GSO: true}), many(9, small)...), 32, 0, false},
+		"a length that no packet has":   {many(1, nfqueue.Packet{Len: math.MaxInt32}), 32, 0, false},
+		"many that no packet has":       {many(64, nfqueue.Packet{Len: math.MaxInt32}), 32, 0, false},
 	} {
-		if short := nfqueue.Short(make([]byte, c.msg), c.packets...); short != c.short {
+		if short := nfqueue.Short(make([]byte, c.msg), c.held, c.packets...); short != c.short {
 			t.Errorf("%s: short is %v", name, short)
 		}
 	}

@@ -50,7 +50,10 @@ type Config struct {
 	// Conntrack asks for Packet.Conntrack and ConntrackInfo, Owner for HasOwner,
 	// UID and GID, SecurityContext for the field of that name. The kernel needs to
 	// be built for the first (NETFILTER_NETLINK_GLUE_CT) and the last
-	// (NETWORK_SECMARK); Open fails where it is not.
+	// (NETWORK_SECMARK); Open fails where it is not. The kernel tracks connections
+	// only in network namespaces with a rule that needs it, such as "ct state new"
+	// or NAT, and not for packets that a rule says "notrack" of: without such a rule
+	// no packet has a connection.
 	Conntrack, Owner, SecurityContext bool
 
 	// ConntrackVerdicts is required for verdicts that change connections
@@ -61,7 +64,10 @@ type Config struct {
 
 	// With BestEffort, Open falls back to doing without Conntrack,
 	// ConntrackVerdicts and SecurityContext if the kernel lacks support; see
-	// Queue.Granted.
+	// Queue.Granted. A change of a connection that cannot be made, for want of that
+	// support, of a connection or of its helper, is left out of the verdict, the rest
+	// of which is carried out; OnError gets ErrUntracked or ErrNoHelper. Without
+	// BestEffort such a packet gets Fallback.
 	BestEffort bool
 
 	// MaxHeld and MaxHeldBytes are how many packets may be held at a time, and

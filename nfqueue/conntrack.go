@@ -37,7 +37,8 @@ type conntrackChange struct {
 // changes nothing.
 //
 // Changes of the connection need Config.Conntrack or Config.ConntrackVerdicts;
-// else the packet gets Config.Fallback, and ErrUntracked is reported to OnError. With
+// else the packet gets Config.Fallback, or with Config.BestEffort the rest of the
+// verdict, and ErrUntracked is reported to OnError. With
 // Conntrack a packet that is not tracked gets the same. With ConntrackVerdicts
 // alone it cannot be told, and the change is lost. The kernel does not say whether
 // it made one.
@@ -113,6 +114,24 @@ func (v Verdict) ConntrackTimeout() (d time.Duration, ok bool) {
 // connection is to have, and whether they change.
 func (v Verdict) ConntrackStatus() (status attr.ConntrackStatus, ok bool) {
 	return v.conntrack.status, v.has(changeConntrackStatus)
+}
+
+// omit takes changes of t's connection that cannot be made out of v, if
+// Config.BestEffort says so, and returns why there are some.
+func (q *Queue) omit(t *Ticket, v *Verdict) error {
+	switch {
+	case !v.has(changeConntrack) || !q.cfg().BestEffort:
+		return nil
+	case t.flags&ticketUntracked != 0:
+		v.change &^= changeConntrack
+		q.stats.omitted.Add(1)
+		return ErrUntracked
+	case v.has(changeExpectation) && t.flags&ticketNoHelper != 0:
+		v.change &^= changeExpectation
+		q.stats.omitted.Add(1)
+		return ErrNoHelper
+	}
+	return nil
 }
 
 // appendConntrack appends NFQA_CT. The kernel takes its attributes in an order

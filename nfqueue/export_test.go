@@ -13,14 +13,14 @@ const (
 )
 
 // Short reports whether msg, with verdicts on the packets, is sent by a system
-// call that Go's scheduler does not know of.
-func Short(msg []byte, packets ...Packet) bool {
+// call that Go's scheduler does not know of, while others are held.
+func Short(msg []byte, held int, packets ...Packet) bool {
 	var l load
 	for _, p := range packets {
 		t := p.Ticket()
 		l.add(&t)
 	}
-	return l.short(msg)
+	return l.short(msg, held)
 }
 
 // Receivers returns how many may have packets without a verdict.

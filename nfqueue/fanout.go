@@ -237,6 +237,7 @@ func (s *Stats) add(t Stats) {
 	s.Refused += t.Refused
 	s.Gone += t.Gone
 	s.Fallbacks += t.Fallbacks
+	s.Omitted += t.Omitted
 	s.Expired += t.Expired
 	s.Undecided += t.Undecided
 	s.Held += t.Held

@@ -50,11 +50,24 @@ func (p *problems) addPacket(id uint32, n int, err error) {
 	p.add(problem{err: err, n: n, id: id, packet: true})
 }
 
+// What becomes of a verdict that cannot be carried out.
+const (
+	fallbackBecause = "got the fallback: %w"
+	omittedBecause  = "the change of its connection was left out: %w"
+)
+
 // addRefused adds why a packet got the fallback instead of its verdict.
-func (p *problems) addRefused(id uint32, why error) {
+func (p *problems) addRefused(id uint32, why error) { p.addBecause(fallbackBecause, id, why) }
+
+// addOmitted adds why a change was left out of a packet's verdict.
+func (p *problems) addOmitted(id uint32, why error) { p.addBecause(omittedBecause, id, why) }
+
+// addBecause adds what became of a packet's verdict. Nothing is allocated unless it
+// is the first of the kind.
+func (p *problems) addBecause(format string, id uint32, why error) {
 	one := problem{err: why, kind: bottom(why), n: 1, id: id, packet: true}
 	if !p.count(one) {
-		one.err = fmt.Errorf("got the fallback: %w", why)
+		one.err = fmt.Errorf(format, why)
 		*p = append(*p, one)
 	}
 }

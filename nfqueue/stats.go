@@ -13,6 +13,7 @@ type Stats struct {
 	Refused   uint64 // verdicts refused, by this package or by the kernel
 	Gone      uint64 // verdicts for packets the kernel no longer had; with Config.RangeVerdicts, of a range only if none reached a packet
 	Fallbacks uint64 // packets that got Config.Fallback
+	Omitted   uint64 // verdicts without the change of a connection that could not be made; see Config.BestEffort
 	Expired   uint64 // held packets that got the fallback of HoldFor
 	Undecided int    // packets received whose handler has not returned, or for which Send was not called
 	Held      int    // packets held now
@@ -24,7 +25,7 @@ type Stats struct {
 
 // counters are what Stats is made of.
 type counters struct {
-	packets, lost, bypassed, malformed, refused, gone, fallbacks, expired atomic.Uint64
+	packets, lost, bypassed, malformed, refused, gone, fallbacks, omitted, expired atomic.Uint64
 }
 
 // Stats returns counts since Open.
@@ -41,6 +42,7 @@ func (q *Queue) Stats() Stats {
 		Refused:     c.refused.Load(),
 		Gone:        c.gone.Load(),
 		Fallbacks:   c.fallbacks.Load(),
+		Omitted:     c.omitted.Load(),
 		Expired:     c.expired.Load(),
 		Undecided:   q.waiting.undecided(),
 		Held:        held,

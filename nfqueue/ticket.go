@@ -100,7 +100,8 @@ func (t Ticket) ID() uint32 { return t.id }
 // before; what a Receive loop has put in Batch.Verdicts is given with Send. It returns ErrDecided if the packet has its
 // verdict, and net.ErrClosed once the queue is closed. Where v is refused (see
 // Verdict.WithPayload) the packet gets Config.Fallback and SetVerdict returns
-// why. After any other error the packet still waits.
+// why. With Config.BestEffort a change of the connection that cannot be made is left
+// out, and OnError gets the reason. After any other error the packet still waits.
 func (t Ticket) SetVerdict(v Verdict) error {
 	if t.q == nil {
 		return errNoQueue
@@ -144,6 +145,7 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	t.length = uint32(p.size)
 	msg := q.buffers.Get().(*[]byte)
 	defer q.buffers.Put(msg)
+	omitted := q.omit(&t, &v)
 	b, refused := q.appendVerdict((*msg)[:0], &t, &v)
 	*msg = b
 	var l load
@@ -158,8 +160,11 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	}
 	if refused != nil {
 		q.ranges.answered(1)
-		return q.packetError(t.id, fmt.Errorf("got the fallback: %w", refused))
+		return q.packetError(t.id, fmt.Errorf(fallbackBecause, refused))
 	}
 	q.ranges.sent(&v)
+	if omitted != nil {
+		q.report(q.packetError(t.id, fmt.Errorf(omittedBecause, omitted)))
+	}
 	return nil
 }
