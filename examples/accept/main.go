@@ -1,13 +1,12 @@
 // Accept shows and accepts every packet of queue 7. It needs CAP_NET_ADMIN and
-// a rule that queues packets. With nft:
+// rules that queue packets, which -rules prints, and -install installs for as long
+// as it runs:
 //
-//	nft add table inet demo
-//	nft add chain inet demo out '{ type filter hook output priority 0; }'
-//	nft add rule inet demo out udp dport 53 queue flags bypass to 7
+//	add table inet nfpacket_accept
+//	add chain inet nfpacket_accept output { type filter hook output priority filter; }
+//	add rule inet nfpacket_accept output udp dport 53 queue flags bypass to 7
 //
-// or with iptables:
-//
-//	iptables -I OUTPUT -p udp --dport 53 -j NFQUEUE --queue-num 7 --queue-bypass
+//	iptables -A OUTPUT -p udp --dport 53 -j NFQUEUE --queue-num 7 --queue-bypass
 package main
 
 import (
@@ -18,10 +17,13 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/nfpacket/nfpacket/examples/internal/rules"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
 func main() {
+	program := rules.Parse("accept", rules.Queue(7).Bypass().Match("udp dport 53"))
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
@@ -30,6 +32,9 @@ func main() {
 		log.Fatal(err)
 	}
 	defer q.Close()
+	if err := program.Install(); err != nil {
+		log.Fatal(err)
+	}
 
 	if err := q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
 		fmt.Println(p)

@@ -1,13 +1,12 @@
-// Log prints every packet of log group 5, with the names of its interfaces. It needs CAP_NET_ADMIN and a rule
-// that logs packets. With nft:
+// Log prints every packet of log group 5, with the names of its interfaces. It
+// needs CAP_NET_ADMIN and rules that log packets, which -rules prints, and -install
+// installs for as long as it runs:
 //
-//	nft add table inet demo
-//	nft add chain inet demo out '{ type filter hook output priority 0; }'
-//	nft add rule inet demo out 'tcp flags & (fin|syn|rst|ack) == syn' log group 5 prefix '"connect: "'
+//	add table inet nfpacket_log
+//	add chain inet nfpacket_log output { type filter hook output priority filter; }
+//	add rule inet nfpacket_log output tcp flags & (fin|syn|rst|ack) == syn log prefix "connect: " group 5
 //
-// or with iptables:
-//
-//	iptables -I OUTPUT -p tcp --syn -j NFLOG --nflog-group 5 --nflog-prefix 'connect: '
+//	iptables -A OUTPUT -p tcp --syn -j NFLOG --nflog-group 5 --nflog-prefix "connect: "
 package main
 
 import (
@@ -18,10 +17,13 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/nfpacket/nfpacket/examples/internal/rules"
 	"github.com/nfpacket/nfpacket/nflog"
 )
 
 func main() {
+	program := rules.Parse("log", rules.Log(5).Prefix("connect: ").Match("tcp flags & (fin|syn|rst|ack) == syn"))
+
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
@@ -36,7 +38,9 @@ func main() {
 	}
 	defer links.Close()
 
-	log.Print("ready: what is logged to group 5 is shown here")
+	if err := program.Install(); err != nil {
+		log.Fatal(err)
+	}
 
 	context.AfterFunc(ctx, func() { r.Shutdown(context.Background()) }) // ends the loop once it has all that was logged
 	for p, err := range r.Packets(context.Background()) {

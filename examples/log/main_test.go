@@ -13,6 +13,8 @@ import (
 
 func TestMain(m *testing.M) { exampletest.Main(m, main) }
 
+func TestRulesAreThoseOfTheComment(t *testing.T) { exampletest.CheckRules(t) }
+
 // Packets are shown with the names of their interfaces, the last before SIGTERM
 // too.
 func TestEveryLoggedPacketIsShown(t *testing.T) {
@@ -32,5 +34,18 @@ func TestEveryLoggedPacketIsShown(t *testing.T) {
 	}
 	if want := `packet.prefix="connect: " packet.family=ip packet.hook=output packet.out=lo packet.out_index=1 packet.proto=udp`; !strings.Contains(p.Log(), want) {
 		t.Errorf("the log lacks %q: %s", want, p.Log())
+	}
+}
+
+func TestConnectionsAreShownByTheProgramsOwnRules(t *testing.T) {
+	n := exampletest.Net(t)
+	p := exampletest.Start(t, n)
+	exampletest.Echo(t, n, "127.0.0.1:80")
+	if _, err := exampletest.Ask(n, "127.0.0.1:80", "hello", exampletest.Patience); err != nil {
+		t.Fatal(err)
+	}
+	p.Stop()
+	if got := strings.Count(p.Log(), `packet.prefix="connect: "`); got != 1 {
+		t.Errorf("%d packets of one connection are shown: %s", got, p.Log())
 	}
 }

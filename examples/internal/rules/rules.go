@@ -12,7 +12,6 @@ package rules
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -170,16 +169,16 @@ func (r Rule) iptables() (string, error) {
 // onceEach names each protocol once, as iptables wants it.
 func onceEach(args []string) []string {
 	for i, arg := range args {
-		protocol := protocolArg.FindString(arg)
-		for j := i + 1; protocol != "" && j < len(args); j++ {
-			args[j] = strings.TrimPrefix(args[j], protocol)
+		words := strings.SplitN(arg, " ", 3)
+		if words[0] != "-p" {
+			continue
+		}
+		for j := i + 1; j < len(args); j++ {
+			args[j] = strings.TrimPrefix(args[j], "-p "+words[1]+" ")
 		}
 	}
 	return args
 }
-
-var protocolArg = regexp.MustCompile(`^-p \w+ `)
-
 func (r Rule) iptablesAction() string {
 	switch r.action {
 	case queues:
