@@ -211,3 +211,18 @@ func TestDocumentsNameWhatThereIs(t *testing.T) {
 		}
 	}
 }
+
+// docs/rewriting.md has the table that TestRewritesArriveOrAreRefused tries.
+func TestRewritingHasTheTableThatIsTried(t *testing.T) {
+	table, err := os.ReadFile("internal/endtoend/testdata/rewriting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("docs/rewriting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), string(table)) {
+		t.Error("docs/rewriting.md has another table than internal/endtoend/testdata/rewriting.md")
+	}
+}

@@ -154,22 +154,17 @@
 // # Checksums and large packets
 //
 // [Verdict.WithPayload] sends a copy with lengths and checksums set, and refuses
-// what would go wrong silently in the kernel: a packet that was cut, one
-// that was damaged before, or UDP that the kernel has yet to cut into segments.
-// [Verdict.WithRawPayload] sends what it is given.
-//
-// From Linux 7.2 on the kernel drops most rewrites of the network header but for
-// addresses, lengths and the like, those of bridged packets, and all in a network
-// namespace that belongs to a user namespace. It does not say so; here they are
-// refused with [ErrRewriteForbidden]. Older kernels to which these rules were added drop
-// such packets silently.
+// what would be lost. docs/rewriting.md in the module's root is the table of it:
+// which rewrite of which packet arrives, what to do about each error, and what
+// cannot be refused. [Verdict.WithRawPayload] sends what it is given.
 //
 // By default packets come as the kernel has them. One of a local sender may have
 // a checksum that is yet to be computed ([Packet] ChecksumPending: do not verify
 // it), and one of TCP or QUIC may be up to 64 KiB long (GSO), to be cut into
 // segments later. That is much cheaper, and right for a program that looks at
-// packets or rewrites TCP. With Config.Segment packets are as long as
-// the device sends, and their checksums are computed; IP fragments are made later.
+// packets, or rewrites TCP without making it shorter. With Config.Segment packets
+// are as long as the device sends, and their checksums are computed; IP fragments
+// are made later.
 //
 // # Privileges
 //
@@ -182,14 +177,22 @@
 //
 // # Kernels
 //
-// Linux 5.10 and later will do. Where it is known that a version would drop a
-// packet silently, the verdict is refused: see [ErrGSO] and [ErrRewriteForbidden].
-// Two things cannot be refused. With Config.Segment, a large packet that begins
-// a tracked connection is dropped by Linux 6.11, 6.12 to 6.12.74, 6.13 to 6.17,
-// 6.18 to 6.18.13 and 6.19 to 6.19.3, and by older ones to which the change was
-// added, such as Debian's 6.1. And in the same, and in all before 6.11, a verdict
-// looks for its packet from the oldest on: with thousands held, answer the oldest
-// first.
+// Linux 5.10 and later will do. Where a packet would be dropped silently the
+// verdict is refused: see [ErrGSO], [ErrTunnel], [ErrFragment] and
+// [ErrRewriteForbidden]. These cannot be refused; docs/rewriting.md and SECURITY.md
+// say what to do:
+//
+//   - With Config.Segment, a large packet that begins a tracked connection is
+//     dropped before it is queued by kernels with CVE-2026-45859 (6.11 to 6.19, and
+//     others that got the change), and all segments are lost at the hooks
+//     prerouting and input where a tunnel of IP in IP ends.
+//   - A rewrite above the MTU of its way, or to an address without a route, is lost.
+//   - UDP GSO that is rewritten in front of a NAT arrives with wrong checksums,
+//     unless Config.Conntrack shows the NAT.
+//   - Answers to a new destination belong to no tracked connection.
+//   - Flow offload takes connections past the queue.
+//   - Before 7.0, except in late releases of 6.12, 6.18 and 6.19, a verdict looks
+//     for its packet from the oldest on: with thousands held, answer the oldest first.
 //
 // # Platforms
 //

@@ -54,7 +54,8 @@ func VerdictOf(word uint32) (Verdict, error) {
 
 // Append appends the message that returns v on p. It appends nothing for Hold,
 // and nothing with an error, which says why p cannot be changed as v wants. For a
-// packet decoded without a Queue, ErrRewriteForbidden is never returned.
+// packet decoded without a Queue, that leaves out what only kernels from 7.2 on
+// forbid.
 func (v Verdict) Append(b []byte, p *Packet) ([]byte, error) {
 	t := p.Ticket()
 	return v.append(b, &t, 0)

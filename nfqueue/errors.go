@@ -29,8 +29,10 @@ var (
 
 	// ErrTruncated refuses a payload for a packet that Config.CopyRange cut: what
 	// was not delivered would be lost. Raise CopyRange. On the loopback device,
-	// where TCP packets are longer than any CopyRange, lower the MTU to 32000.
-	ErrTruncated = errors.New("the packet was cut by Config.CopyRange and cannot be rewritten; raise it (on lo, lower the MTU to 32000)")
+	// where TCP packets are longer than any CopyRange, lower the MTU to 32000. Where
+	// BIG TCP makes them longer, set Config.Segment, or a smaller gso_max_size on the
+	// device.
+	ErrTruncated = errors.New("the packet was cut by Config.CopyRange and cannot be rewritten; raise it (on lo, lower the MTU to 32000; with BIG TCP, lower gso_max_size)")
 
 	// ErrGSO refuses a payload for a packet that the kernel is yet to cut into
 	// segments (Packet.GSO), where it might not arrive whole. Set Config.Segment,

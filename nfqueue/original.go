@@ -23,7 +23,7 @@ func (p *Packet) trim() {
 	}
 	if h, ok := ipheader.Parse(p.Payload); ok && h.Length > 0 && h.Length < p.Len {
 		p.Len = h.Length
-		p.Payload = p.Payload[:h.End]
+		p.Payload = p.Payload[:h.End:h.End]
 	}
 }
 

@@ -163,7 +163,7 @@ func TestPaddingOfAFrameIsNotInThePayload(t *testing.T) {
 		k.Enqueue(c.p)
 		b := q.NewBatch()
 		receive(t, q, b, 1)
-		if p := &b.Packets[0]; len(p.Payload) != c.want || p.Truncated() != (name == "bridge, cut") {
+		if p := &b.Packets[0]; len(p.Payload) != c.want || cap(p.Payload) != c.want || p.Truncated() != (name == "bridge, cut") {
 			t.Errorf("%s: %d bytes, want %d; truncated %v", name, len(p.Payload), c.want, p.Truncated())
 		}
 	}
