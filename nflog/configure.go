@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 
+	"github.com/nfpacket/nfpacket/internal/format"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -40,7 +41,7 @@ func (r *Reader) Configure(cfg Config) error {
 	}
 	cfg.Groups, cfg.Socket = old.Groups, old.Socket
 	if err := r.configure(cfg, r.change); err != nil {
-		return r.wrap(fmt.Errorf("configure %w", err))
+		return r.wrap(format.Wrap("configure ", err))
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,7 +127,7 @@ func (r *Reader) explain(g *group, c Config, err error) error {
 	} else {
 		err = r.conn.Explain(err, nfnl.SubsystemLog, g.number)
 	}
-	return fmt.Errorf("group %d: %w", g.number, err)
+	return format.Wrap(fmt.Sprintf("group %d: ", g.number), err)
 }
 
 // optional returns the names of the fields that ask for what a kernel may lack.

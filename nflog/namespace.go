@@ -6,6 +6,7 @@ import (
 	"net"
 	"syscall"
 
+	"github.com/nfpacket/nfpacket/internal/format"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -60,5 +61,5 @@ func (r *Reader) setLogger(f nfnl.Family, cmd byte) error {
 	default:
 		err = r.conn.Explain(err, nfnl.SubsystemLog, 0)
 	}
-	return r.wrap(fmt.Errorf("set the logger of family %v: %w", f, err))
+	return r.wrap(format.Wrap(fmt.Sprintf("set the logger of family %v: ", f), err))
 }

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/format"
 	"github.com/nfpacket/nfpacket/internal/kernellist"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
@@ -110,7 +111,7 @@ func openConn(conn *nfnl.Conn, cfg Config, open func(*Reader, Config) error) (*R
 		ended: make(chan struct{}), quiet: make(chan struct{}, 1)}
 	if err := open(r, cfg); err != nil {
 		conn.Unclaim()
-		return nil, fmt.Errorf("nflog: open %w", err)
+		return nil, format.Wrap("nflog: open ", err)
 	}
 	r.list = kernellist.Open(conn, kernelGroups)
 	return r, nil
@@ -167,8 +168,9 @@ func (r *Reader) wrap(err error) error {
 	if len(r.groups) == 0 {
 		return fmt.Errorf("nflog: %w", err)
 	}
+	who := fmt.Sprintf("nflog %d", r.groups[0].number)
 	if more := len(r.groups) - 1; more > 0 {
-		return fmt.Errorf("nflog %d and %d more: %w", r.groups[0].number, more, err)
+		who = fmt.Sprintf("%s and %d more", who, more)
 	}
-	return fmt.Errorf("nflog %d: %w", r.groups[0].number, err)
+	return format.Wrap(who+": ", err)
 }

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/format"
 	"github.com/nfpacket/nfpacket/internal/kernellist"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
@@ -115,7 +116,7 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	}
 	if err := q.configure(cfg, true); err != nil {
 		conn.Unclaim()
-		return nil, fmt.Errorf("nfqueue: open queue %d: %w", q.number, err)
+		return nil, format.Wrap(fmt.Sprintf("nfqueue: open queue %d: ", q.number), err)
 	}
 	q.openFull()
 	return q, nil
@@ -244,5 +245,5 @@ func (q *Queue) wrap(err error) error {
 	if _, named := err.(*PacketError); named {
 		return err
 	}
-	return fmt.Errorf("nfqueue %d: %w", q.number, err)
+	return format.Wrap(fmt.Sprintf("nfqueue %d: ", q.number), err)
 }

@@ -214,3 +214,19 @@ func TestNetNSThatIsNone(t *testing.T) {
 		}
 	}
 }
+
+// Who has a queue or group is looked for when the error is shown, and not for a
+// stand-by that tries to open it again and again.
+func TestOwnerIsLookedForWhenTheErrorIsShown(t *testing.T) {
+	n := newNet(t)
+	q, r := openQueue(t, n, nfqueue.Config{Queue: 3}), openLog(t, n, nflog.Config{Groups: []uint16{3}})
+	queue, group := openBoth(n)
+	_, queues := nfqueue.OpenRange(nfqueue.Config{Queue: 3, Socket: nfnl.Config{NetNS: n.FD()}}, 2)
+	must(t, q.Close())
+	must(t, r.Close())
+	for name, err := range map[string]error{"queue": queue, "group": group, "range of queues": queues} {
+		if !errors.Is(err, nfqueue.ErrTaken) || strings.Contains(err.Error(), "this program has it open already") {
+			t.Errorf("%s: %v, though it was given back before that was asked", name, err)
+		}
+	}
+}
