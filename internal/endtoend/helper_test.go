@@ -36,6 +36,7 @@ var roles = map[string]func() error{
 	"frugal":    workInLittleMemory,
 	"starving":  starve,
 	"powerless": useWithoutPrivilege,
+	"elsewhere": enterElsewhere,
 	"confined":  tellUserNamespace,
 	"panicky":   panicInTimer,
 	"denied":    logWithoutACall,

@@ -6,9 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,11 +26,17 @@ import (
 // cannot get any.
 func startPowerless(t *testing.T, n *lab.Net, role string, files ...*os.File) *helper {
 	t.Helper()
+	return startWith(t, n, nil, role, files...)
+}
+
+// startWith is startPowerless, but for some capabilities.
+func startWith(t *testing.T, n *lab.Net, caps []uintptr, role string, files ...*os.File) *helper {
+	t.Helper()
 	started := make(chan *helper, 1)
 	go func() {
 		defer close(started)
 		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		if err := dropBoundingSet(); err != nil {
+		if err := dropBoundingSet(caps); err != nil {
 			t.Error("drop the bounding set:", err)
 			return
 		}
@@ -46,9 +55,12 @@ func startPowerless(t *testing.T, n *lab.Net, role string, files ...*os.File) *h
 }
 
 // dropBoundingSet takes from the calling thread what a program that it starts
-// could have of capabilities. Its own stay as they are.
-func dropBoundingSet() error {
+// could have of capabilities, but for some. Its own stay as they are.
+func dropBoundingSet(keep []uintptr) error {
 	for c := uintptr(0); ; c++ {
+		if slices.Contains(keep, c) {
+			continue
+		}
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
 		if errors.Is(err, unix.EINVAL) && c > 0 {
 			return nil // there are no more
@@ -206,6 +218,7 @@ func TestVerdictsNeedThePrivilegeEachTime(t *testing.T) {
 	stop()
 	send(t, l.from, "4", "5")
 	_, listed := kernelStats(t, l.queue)
+	other := openQueue(t, l.net, nfqueue.Config{Queue: 9})
 	must(t, withoutCapabilities(t, func() error {
 		b := l.queue.NewBatch()
 		if err := l.queue.Receive(b); err != nil || len(b.Packets) != 2 {
@@ -226,7 +239,17 @@ func TestVerdictsNeedThePrivilegeEachTime(t *testing.T) {
 			wantError(t, "TryReceive after "+c.name, l.queue.TryReceive(b), os.ErrPermission)
 		}
 		wantError(t, "Configure", l.queue.Configure(nfqueue.Config{MaxLen: 1}), os.ErrPermission)
-		l.queue.Stats()
+		wantError(t, "SetVerdictAll", l.queue.SetVerdictAll(nfqueue.Accept()), os.ErrPermission)
+		if s := l.queue.Stats(); s.Packets != 5 || s.ReadBuffer == 0 {
+			t.Errorf("stats %+v", s)
+		}
+		if g := l.queue.Granted(); g.MaxLen == 0 || g.CopyRange == 0 {
+			t.Errorf("granted %+v", g)
+		}
+		must(t, l.queue.SetReadDeadline(time.Unix(1, 0)))
+		wantError(t, "Receive after its deadline", l.queue.Receive(b), os.ErrDeadlineExceeded)
+		must(t, l.queue.SetReadDeadline(time.Time{}))
+		must(t, other.Close())
 		if k, err := l.queue.KernelStats(); listed && (err != nil || k.Waiting != 5) {
 			t.Errorf("KernelStats: %v, %d packets wait, want all 5", err, k.Waiting)
 		}
@@ -234,6 +257,60 @@ func TestVerdictsNeedThePrivilegeEachTime(t *testing.T) {
 	}))
 	must(t, l.queue.SetVerdictUpTo(5, nfqueue.Accept())) // with the privilege
 	wantReceived(t, l.to, "1", "2", "3", "4", "5")
+	openQueue(t, l.net, nfqueue.Config{Queue: 9}) // given back by Close
+}
+
+// enterElsewhere uses the network namespace at descriptor 3, and a socket in it at
+// descriptor 4, and tells what came of it, in a line each.
+func enterElsewhere() error {
+	conn, err := nfnl.FileConn(os.NewFile(4, "socket"))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for _, call := range []func() (io.Closer, error){
+		func() (io.Closer, error) { return nfnl.Dial(nfnl.Config{NetNS: 3}) },
+		func() (io.Closer, error) { return conn.Links() },
+		func() (io.Closer, error) { return conn.OpenProc("dev") },
+	} {
+		c, err := call()
+		if err == nil {
+			err = c.Close()
+		}
+		fmt.Printf("permission %v: %v\n", errors.Is(err, os.ErrPermission), err)
+	}
+	return nil
+}
+
+// What leads into another network namespace takes CAP_SYS_ADMIN, and to find out
+// which one a socket is in takes CAP_NET_ADMIN: the error names the one that is
+// missing.
+func TestOtherNetworkNamespacesNeedCapabilities(t *testing.T) {
+	const ok, netAdmin, sysAdmin = "permission false: <nil>", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"
+	n, other := newNet(t), newNet(t)
+	conn, err := nfnl.Dial(nfnl.Config{NetNS: other.FD()})
+	must(t, err)
+	defer conn.Close()
+	ns, err := unix.FcntlInt(uintptr(other.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	must(t, err)
+	elsewhere := os.NewFile(uintptr(ns), "namespace")
+	defer elsewhere.Close()
+	for _, c := range []struct {
+		has                    []uintptr
+		netNS, links, openProc string
+	}{
+		{[]uintptr{unix.CAP_NET_ADMIN}, sysAdmin, sysAdmin, sysAdmin},
+		{[]uintptr{unix.CAP_SYS_ADMIN}, ok, netAdmin, netAdmin},
+		{[]uintptr{unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN}, ok, ok, ok},
+	} {
+		h := startWith(t, n, c.has, "elsewhere", elsewhere, handOver(t, conn))
+		for i, want := range []string{c.netNS, c.links, c.openProc} {
+			got := h.next(t)
+			if want == ok && got != ok || want != ok && (!strings.HasPrefix(got, "permission true: ") || !strings.Contains(got, want)) {
+				t.Errorf("with capabilities %v, call %d: %s, want %s", c.has, i, got, want)
+			}
+		}
+	}
 }
 
 // Reading a log needs nothing once it is open, of all a process may have had.
