@@ -4,15 +4,18 @@ package endtoend
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"golang.org/x/sys/unix"
@@ -260,6 +263,41 @@ func TestSegmentOnABridgeLosesFramesWithAVLANTag(t *testing.T) {
 		p.sendLarge(t)
 		await(t, "for the segments", func() bool { return headless.Load() > 0 })
 		await(t, "for the report", func() bool { return told.count(nfqueue.ErrNoLinkHeader) > 0 })
+	}
+}
+
+// A packet in PPPoE that a bridge hands to the IP hooks (br_netfilter) keeps the
+// length in its PPPoE header when it becomes longer: what is behind that gets lost.
+func TestPPPoEKeepsItsLengthWhenAPacketIsRewritten(t *testing.T) {
+	needRewriting(t)
+	a, between, b := newBridge(t)
+	for _, key := range []string{"bridge-nf-call-iptables", "bridge-nf-filter-pppoe-tagged"} {
+		if err := between.Sysctl("net/bridge/"+key, "1"); err != nil {
+			t.Skip(err) // no br_netfilter
+		}
+	}
+	q := openQueue(t, between, nfqueue.Config{})
+	addRule(t, between, lab.IPv4, lab.Forward, lab.UDP(9999), lab.Queue(0))
+	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		return nfqueue.Accept().WithPayload(append(p.Payload, "more"...))
+	})
+	arrived := openLog(t, b, nflog.Config{Groups: []uint16{5}, Threshold: 1})
+	ingress, err := b.DeviceChain("eth0", lab.Ingress, 0)
+	must(t, err)
+	_, err = ingress.Add(lab.Log(5, "", 0, 0))
+	must(t, err)
+	packet := udpPacket(t, netip.MustParseAddr(innerA), netip.MustParseAddr(innerB), short)
+	session := binary.BigEndian.AppendUint16([]byte{0x11, 0, 0, 1}, uint16(2+len(packet))) // struct pppoe_hdr
+	sendFrame(t, a, "eth0", slices.Concat(hardwareAddr(t, b), hardwareAddr(t, a), []byte{0x88, 0x64}, session, []byte{0, 0x21}, packet))
+	for p, err := range arrived.Packets(t.Context()) {
+		must(t, err)
+		if p.Proto != unix.ETH_P_PPP_SES {
+			continue // what bridges tell each other
+		}
+		if says, has := int(binary.BigEndian.Uint16(p.Payload[4:])), len(p.Payload)-6; says != 2+len(packet) || has != says+4 {
+			t.Errorf("a session packet of %d bytes says that it has %d, and had %d", has, says, 2+len(packet))
+		}
+		return
 	}
 }
 
