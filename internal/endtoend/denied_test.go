@@ -26,6 +26,10 @@ var deniable = map[string]uintptr{
 	"connect": unix.SYS_CONNECT, "setsockopt": unix.SYS_SETSOCKOPT, "getsockopt": unix.SYS_GETSOCKOPT, "ioctl": unix.SYS_IOCTL,
 }
 
+// bySocketcall are those that the Go packages syscall and x/sys/unix make by one
+// system call for all sockets, where a processor has that.
+var bySocketcall = map[string]bool{"recvfrom": true, "connect": true, "setsockopt": true, "getsockopt": true}
+
 // deny makes every thread of the program get errno for a system call, as the
 // seccomp filter of a container or a service does.
 func deny(call uintptr, errno syscall.Errno) error {
@@ -103,6 +107,9 @@ func TestDeniedSystemCallIsNamed(t *testing.T) {
 		{"ioctl", unix.EPERM, false},
 	} {
 		t.Run(fmt.Sprintf("%s, %v", c.call, c.errno), func(t *testing.T) {
+			if bySocketcall[c.call] && (runtime.GOARCH == "386" || runtime.GOARCH == "s390x") {
+				t.Skip("on this processor Go makes it by way of socketcall")
+			}
 			n := newNet(t)
 			addRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Log(3, "", 0, 1))
 			udpPair(t, n, "udp", ipv4.address()) // somebody has to listen
