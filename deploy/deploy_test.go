@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -134,19 +135,16 @@ func TestStaticBinaryAloneSeesPackets(t *testing.T) {
 }
 
 func TestProgramIsSmall(t *testing.T) {
-	const stated, atMost = "2.9 MB", 3_000_000
+	const stated, about = 2.9, 0.3 // MB; which it is depends on Go and dependencies
 	file, err := os.Stat(build(t, "..", filepath.Join(t.TempDir(), "accept"), "GOARCH=amd64"))
 	must(t, err)
-	if file.Size() > atMost {
-		t.Errorf("accept has %d bytes", file.Size())
-	}
 	text, err := os.ReadFile("README.md")
 	must(t, err)
-	if got := fmt.Sprintf("`accept` has %s", stated); !strings.Contains(string(text), got) {
+	if got := fmt.Sprintf("`accept` has about %v MB", stated); !strings.Contains(string(text), got) {
 		t.Errorf("README.md does not say: %s", got)
 	}
-	if rounded := fmt.Sprintf("%.1f MB", float64(file.Size())/1e6); rounded != stated {
-		t.Errorf("README.md says %s, it has %s", stated, rounded)
+	if got := float64(file.Size()) / 1e6; math.Abs(got-stated) > about {
+		t.Errorf("accept has %.1f MB, not about %v", got, stated)
 	}
 }
 

@@ -60,6 +60,7 @@ func (c Config) CheckUnchanged(old Config) error {
 	case c.ReadBuffer != 0 && c.ReadBuffer != old.ReadBuffer:
 		return fmt.Errorf("ReadBuffer is %d, but %d was asked for, and an open socket keeps that", c.ReadBuffer, old.ReadBuffer)
 	case c.Tap != nil && old.Tap == nil: // two functions cannot be compared
+		//lint:ignore ST1005 it begins with the name of the field
 		return errors.New("Tap is set, but an open socket goes on without one: open another")
 	}
 	return nil

@@ -300,7 +300,7 @@ func TestDeletedLinksKeepTheirNamesForAWhile(t *testing.T) {
 		want("at first", "", "lo", "veth2", "veth3", "back")
 		time.Sleep(keepLinks/2 - 1)
 		want("shortly before", "", "lo", "veth2", "veth3", "back")
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		want("then", "", "lo", "", "veth3", "back")
 		time.Sleep(keepLinks / 2)
 		want("later", "", "lo", "", "", "back")

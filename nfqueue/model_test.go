@@ -33,12 +33,11 @@ type giving struct {
 
 // An interleaving is one run of the model.
 type interleaving struct {
-	t      *testing.T
-	seed   uint64
-	q      *nfqueue.Queue
-	k      *nfqueuetest.Kernel
-	cfg    nfqueue.Config
-	ranges bool
+	t    *testing.T
+	seed uint64
+	q    *nfqueue.Queue
+	k    *nfqueuetest.Kernel
+	cfg  nfqueue.Config
 
 	mu      sync.Mutex // guards what follows
 	rng     *rand.Rand

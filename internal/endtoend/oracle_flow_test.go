@@ -154,4 +154,3 @@ func (o *oracle) receive(f *flow) {
 		f.settled.Add(1)
 	}
 }
-
