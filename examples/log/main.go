@@ -42,7 +42,11 @@ func main() {
 		log.Fatal(err)
 	}
 
-	context.AfterFunc(ctx, func() { r.Shutdown(context.Background()) }) // ends the loop once it has all that was logged
+	context.AfterFunc(ctx, func() { // ends the loop once it has all that was logged
+		if err := r.Shutdown(context.Background()); err != nil {
+			log.Print(err)
+		}
+	})
 	for p, err := range r.Packets(context.Background()) {
 		switch {
 		case err == nil:

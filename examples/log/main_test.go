@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
 	"github.com/nfpacket/nfpacket/internal/lab"
@@ -25,7 +26,13 @@ func TestEveryLoggedPacketIsShown(t *testing.T) {
 	_, err = out.Add(lab.UDP(9999), lab.Log(5, "connect: ", 0, 0))
 	exampletest.Must(t, err)
 	_, from := exampletest.UDP(t, n, "127.0.0.1:9999")
-	exampletest.Send(t, from, exampletest.Numbers(50)...)
+	exampletest.Send(t, from, "the first, which shows that the loop has begun")
+	for end := time.Now().Add(exampletest.Patience); !strings.Contains(p.Log(), "packet.seq=0 "); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the first is not shown: %s", p.Log())
+		}
+	}
+	exampletest.Send(t, from, exampletest.Numbers(49)...)
 	p.Stop()
 	for i := range 50 {
 		if want := fmt.Sprintf(`packet.seq=%d `, i); !strings.Contains(p.Log(), want) {
