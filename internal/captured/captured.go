@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/capfile"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -45,7 +46,7 @@ func Files(t testing.TB, pkg string) (files []File) {
 func Native(t testing.TB) (files []File) {
 	t.Helper()
 	for _, f := range Files(t, ".") {
-		if f.Order.Uint16([]byte{1, 0}) == binary.NativeEndian.Uint16([]byte{1, 0}) {
+		if f.IsNative() {
 			files = append(files, f)
 		}
 	}
@@ -55,32 +56,24 @@ func Native(t testing.TB) (files []File) {
 	return files
 }
 
-// read reads the format pcap.
-//
-//	 0      4          8           16        20      24
-//	| magic | version | time zone | snaplen | link |  the file
-//
-//	 0      8                  12      16                 30       32
-//	| time | bytes that follow | length | cooked header ... | family | datagram   each record
+// IsNative reports whether a file is in this machine's byte order.
+func (f File) IsNative() bool {
+	return f.Order.Uint16([]byte{1, 0}) == binary.NativeEndian.Uint16([]byte{1, 0})
+}
+
+// read reads the file's datagrams.
 func (f *File) read(t testing.TB, b []byte) {
 	t.Helper()
-	const magic, fileHeader, recordHeader, cookedHeader = 0xa1b2c3d4, 24, 16, 16
-	const linkNetlink, netfilter = 253, 12
-	f.Order = binary.LittleEndian
-	if binary.BigEndian.Uint32(b) == magic {
-		f.Order = binary.BigEndian
+	records, err := capfile.Read(b)
+	if err != nil {
+		t.Fatalf("%s: %v", f.Name, err)
 	}
-	if link := f.Order.Uint32(b[20:]); link != linkNetlink {
-		t.Fatalf("%s: link type %d", f.Name, link)
-	}
-	for b = b[fileHeader:]; len(b) > 0; {
-		length := f.Order.Uint32(b[8:])
-		record := b[recordHeader : recordHeader+length]
-		b = b[recordHeader+length:]
-		if family := binary.BigEndian.Uint16(record[14:]); family != netfilter {
-			t.Fatalf("%s: a message of netlink family %d", f.Name, family)
+	for _, r := range records {
+		messages, _, ok := r.Netlink()
+		if !ok {
+			t.Fatalf("%s: link type %d, or a message of another netlink family", f.Name, r.Link)
 		}
-		f.Datagrams = append(f.Datagrams, record[cookedHeader:])
+		f.Order, f.Datagrams = r.Order, append(f.Datagrams, messages)
 	}
 }
 

@@ -54,7 +54,7 @@ func captured(t *testing.T) string {
 	t.Helper()
 	addRules(t, lab.Log(logGroup, prefix, 0, 0), lab.Queue(queueNum))
 	file := filepath.Join(t.TempDir(), "dump.pcapng")
-	p := start(t, exec.Command(build(t, ".", "capture"), "-queue", "7", "-group", "5", "-w", file))
+	p := start(t, capture("-queue", "7", "-group", "5", "-w", file))
 	until(t, "the queue and the group are bound", bound)
 	send(t, target, "hello")
 	send(t, "[::1]:9999", "hello6")
@@ -72,9 +72,9 @@ func TestPipeShowsPacketsAtOnce(t *testing.T) {
 	out, in, err := os.Pipe()
 	must(t, err)
 	defer out.Close()
-	program := exec.Command(build(t, ".", "capture"), "-group", "5")
-	program.Stdout = in
-	p := start(t, program)
+	writer := capture("-group", "5")
+	writer.Stdout = in
+	p := start(t, writer)
 	in.Close()
 	reader := exec.Command("tshark", "-n", "-l", "-i", "-", "-c", "3", "-T", "fields", "-e", "udp.length")
 	reader.Stdin = out
@@ -92,7 +92,7 @@ func TestPipeShowsPacketsAtOnce(t *testing.T) {
 func TestTsharkConnects(t *testing.T) {
 	need(t, "tshark")
 	addRules(t, lab.Log(logGroup, prefix, 0, 0))
-	p := start(t, exec.Command(build(t, ".", "capture"), "-group", "5", "-listen", "127.0.0.1:19000"))
+	p := start(t, capture("-group", "5", "-listen", "127.0.0.1:19000"))
 	until(t, "the group is bound", groupBound)
 	file := filepath.Join(t.TempDir(), "remote.pcapng")
 	r := start(t, exec.Command("tshark", "-n", "-i", "TCP@127.0.0.1:19000", "-c", "2", "-w", file))

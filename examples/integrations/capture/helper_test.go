@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,7 +17,13 @@ import (
 	"github.com/nfpacket/nfpacket/internal/lab"
 )
 
-func TestMain(m *testing.M) { exampletest.Main(m, main) }
+func TestMain(m *testing.M) {
+	if os.Getenv(envProgram) != "" {
+		main()
+		return
+	}
+	exampletest.Main(m, main)
+}
 
 // What the rules of the tests queue and log.
 const (
@@ -46,14 +51,14 @@ func need(t testing.TB, program string) {
 	}
 }
 
-// build builds a program of the module, and returns where it is.
-func build(t testing.TB, pkg, name string) string {
-	t.Helper()
-	name = filepath.Join(t.TempDir(), name)
-	if out, err := exec.Command("go", "build", "-o", name, pkg).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return name
+// envProgram is set in a process that is to be the program, not its test.
+const envProgram = "NFPACKET_CAPTURE"
+
+// capture returns a command that runs the program.
+func capture(args ...string) *exec.Cmd {
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), envProgram+"=1")
+	return cmd
 }
 
 // addRules adds rules to the namespace of the test, and takes them away at its end.

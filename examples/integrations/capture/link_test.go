@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nflog/nflogtest"
+	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
 )
 
 // All that goes over the socket can be read in Wireshark: how the queue is set up,
@@ -31,6 +34,23 @@ func TestTsharkShowsMessagesAndVerdicts(t *testing.T) {
 	}
 	if !slices.Equal(packets, want) {
 		t.Errorf("tshark shows\n%s\nwant\n%s", strings.Join(packets, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// What was captured can be replayed to a handler, whatever the link type.
+func TestCapturesAreReplayed(t *testing.T) {
+	addRules(t, lab.Log(logGroup, prefix, 0, 0), lab.Queue(queueNum, lab.Bypass))
+	for _, link := range []string{"sll2", "netlink"} {
+		packets := nfqueuetest.ReadCapture(t, messages(t, queueBound, "-queue", "7", "-link", link))
+		if len(packets) != 2 || !strings.HasSuffix(string(packets[1].Payload), "again") || packets[1].Hook != nfnl.Output || packets[1].OutDev != 1 {
+			t.Errorf("of link type %s there are %v", link, packets)
+		}
+	}
+	for _, link := range []string{"sll2", "nflog", "netlink"} {
+		packets := nflogtest.ReadCapture(t, messages(t, groupBound, "-group", "5", "-link", link))
+		if len(packets) != 2 || !strings.HasSuffix(string(packets[1].Payload), "again") || packets[1].Hook != nfnl.Output || packets[1].OutDev != 1 {
+			t.Errorf("of link type %s there are %v", link, packets)
+		}
 	}
 }
 
@@ -61,9 +81,8 @@ func TestLinkTypeNFLOG(t *testing.T) {
 
 // What a link type cannot hold is refused.
 func TestLinkTypesThatDoNotFit(t *testing.T) {
-	program := build(t, ".", "capture")
 	for _, args := range [][]string{{"-queue", "7", "-link", "nflog"}, {"-group", "5", "-link", "ethernet"}} {
-		out, err := exec.Command(program, append(args, "-w", filepath.Join(t.TempDir(), "x"))...).CombinedOutput()
+		out, err := capture(append(args, "-w", filepath.Join(t.TempDir(), "x"))...).CombinedOutput()
 		if err == nil || !strings.Contains(string(out), args[3]) && !strings.Contains(string(out), "NFLOG") {
 			t.Errorf("%q: %v, %s", args, err, out)
 		}
@@ -74,7 +93,7 @@ func TestLinkTypesThatDoNotFit(t *testing.T) {
 func messages(t *testing.T, bound func() bool, args ...string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "dump.pcapng")
-	p := start(t, exec.Command(build(t, ".", "capture"), append(args, "-w", file)...))
+	p := start(t, capture(append(args, "-w", file)...))
 	until(t, "it captures", bound)
 	send(t, target, "hello", "again")
 	p.stop(t)

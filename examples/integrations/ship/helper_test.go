@@ -138,18 +138,10 @@ func account(t *testing.T, rule *lab.Rule, s *shipper, stored []Record) {
 	}
 }
 
-// natsServer builds the server of the module.
+// natsServer builds the server of the module, in Go's cache, and returns its file.
 var natsServer = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "nats-server")
-	if err != nil {
-		return "", err
-	}
-	name := filepath.Join(dir, "nats-server")
-	out, err := exec.Command("go", "build", "-o", name, "github.com/nats-io/nats-server/v2").CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("%w: %s", err, out)
-	}
-	return name, err
+	out, err := exec.Command("go", "tool", "-n", "nats-server").Output()
+	return strings.TrimSpace(string(out)), err
 })
 
 // A node is a nats-server process.
