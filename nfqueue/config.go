@@ -48,7 +48,9 @@ type Config struct {
 	Segment bool
 
 	// Conntrack asks for Packet.Conntrack and ConntrackInfo, Owner for HasOwner,
-	// UID and GID, SecurityContext for the field of that name. The kernel needs to
+	// UID and GID, SecurityContext for the field of that name. The kernel tracks
+	// connections only in a network namespace with a rule that asks for them, such
+	// as "ct state invalid drop"; without one every packet is untracked. The kernel needs to
 	// be built for the first (NETFILTER_NETLINK_GLUE_CT) and the last
 	// (NETWORK_SECMARK); Open fails where it is not. The kernel tracks connections
 	// only in network namespaces with a rule that needs it, such as "ct state new"
