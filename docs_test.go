@@ -41,7 +41,7 @@ var arrows = map[string][]string{
 	"internal/hooks":      {"nfnl"},
 	"internal/kernellist": {"nfnl"},
 	"internal/lab":        {modNetlink, modUnix, modNftables},
-	"examples":            {"attr", "nfnl", "nfqueue", "nflog", "examples/internal/ip", "examples/internal/rules"},
+	"examples":            {"attr", "nfnl", "nfqueue", "nflog", "examples/internal/rules"},
 	"examples/internal":   {"internal/lab"},
 	"examples/watch":      {"nfnl", "nfqueue", "examples/internal/rules", "internal/lab", modUnix},
 	"examples/demo":       {"attr", "nfnl", "nfqueue", "nflog", "internal/lab"},

@@ -25,8 +25,8 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/nfpacket/nfpacket/examples/internal/ip"
 	"github.com/nfpacket/nfpacket/examples/internal/rules"
+	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -53,7 +53,11 @@ func main() {
 	}
 
 	err = q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
-		m := parse(ip.Data(p.Payload))
+		flow, _ := nfnl.ParseFlow(p.Payload)
+		if flow.PayloadOffset == 0 { // a fragment
+			return nfqueue.Accept()
+		}
+		m := parse(p.Payload[flow.PayloadOffset:])
 		switch {
 		case !m.response && strings.HasSuffix("."+m.name, "."+*drop):
 			log.Printf("dropped the query for %s", m.name)

@@ -26,8 +26,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/nfpacket/nfpacket/examples/internal/ip"
 	"github.com/nfpacket/nfpacket/examples/internal/rules"
+	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -58,10 +58,11 @@ func main() {
 
 	header := []byte("\r\nHost: " + *host + "\r\n")
 	err = q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
-		switch data := ip.Data(p.Payload); {
-		case len(data) == 0: // the handshake
+		flow, _ := nfnl.ParseFlow(p.Payload)
+		switch {
+		case flow.PayloadOffset == len(p.Payload): // no data: the handshake
 			return nfqueue.Accept()
-		case bytes.Contains(data, header):
+		case bytes.Contains(p.Payload[flow.PayloadOffset:], header):
 			log.Printf("dropped %v", p)
 			return nfqueue.Drop().WithConntrackMark(dropMark, allBits)
 		}

@@ -30,7 +30,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/nfpacket/nfpacket/examples/internal/ip"
 	"github.com/nfpacket/nfpacket/examples/internal/rules"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -61,12 +60,11 @@ func main() {
 
 	err = q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
 		flow, _ := nfnl.ParseFlow(p.Payload)
-		src, dst, _, udp := ip.Addrs(p.Payload)
 		switch {
-		case p.Hook == nfnl.Prerouting && flow.Dst == from && len(udp) >= 8:
-			set(dst, udp[2:4], to)
-		case p.Hook == nfnl.Postrouting && flow.Src == to && len(udp) >= 8:
-			set(src, udp[0:2], from)
+		case p.Hook == nfnl.Prerouting && flow.Dst == from:
+			set(p.Payload, flow, destination, to)
+		case p.Hook == nfnl.Postrouting && flow.Src == to:
+			set(p.Payload, flow, source, from)
 		default:
 			return nfqueue.Accept()
 		}
@@ -77,8 +75,27 @@ func main() {
 	}
 }
 
+// An end is one of a packet: the first or the second of its addresses and ports.
+type end int
+
+const (
+	source      end = 0
+	destination end = 1
+)
+
 // set writes an address and a port to where they are in a packet.
-func set(addr, port []byte, a netip.AddrPort) {
-	copy(addr, a.Addr().AsSlice())
-	binary.BigEndian.PutUint16(port, a.Port())
+//
+//	 0    8         12        16            24
+//	| ...           | source  | destination |               IPv4
+//	| ... | source            ...           | destination   IPv6
+//
+//	 0        2             4
+//	| source | destination | ...                            UDP
+func set(packet []byte, flow nfnl.Flow, e end, a netip.AddrPort) {
+	first, width := 12, 4
+	if a.Addr().Is6() {
+		first, width = 8, 16
+	}
+	copy(packet[first+int(e)*width:], a.Addr().AsSlice())
+	binary.BigEndian.PutUint16(packet[flow.TransportOffset+int(e)*2:], a.Port())
 }

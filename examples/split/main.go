@@ -23,8 +23,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/nfpacket/nfpacket/examples/internal/ip"
 	"github.com/nfpacket/nfpacket/examples/internal/rules"
+	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -52,10 +52,11 @@ func main() {
 	}
 
 	err = q.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
-		if data := ip.Data(p.Payload); !isClientHello(data) || len(data) <= *at {
+		flow, _ := nfnl.ParseFlow(p.Payload)
+		if data := p.Payload[flow.PayloadOffset:]; flow.TCPFlags == 0 || !isClientHello(data) || len(data) <= *at {
 			return nfqueue.Accept()
 		}
-		first, second, err := cut(p.Payload, *at)
+		first, second, err := cut(p.Payload, flow, *at)
 		if err := errors.Join(err, send(first), send(second)); err != nil {
 			log.Print(err)
 			return nfqueue.Accept() // what came twice is TCP's to sort out
@@ -77,13 +78,11 @@ func isClientHello(data []byte) bool {
 }
 
 // cut returns two segments in place of one: the first has so many bytes of its data.
-func cut(segment []byte, at int) (first, second []byte, err error) {
-	data := ip.Data(segment)
-	header := segment[:len(segment)-len(data)]
+func cut(segment []byte, flow nfnl.Flow, at int) (first, second []byte, err error) {
+	header, data := segment[:flow.PayloadOffset], segment[flow.PayloadOffset:]
 	first = append(append(first, header...), data[:at]...)
 	second = append(append(second, header...), data[at:]...)
-	_, _, _, tcp := ip.Addrs(second)
-	sequence := tcp[4:8]
+	sequence := second[flow.TransportOffset+4:]
 	binary.BigEndian.PutUint32(sequence, binary.BigEndian.Uint32(sequence)+uint32(at))
 	return first, second, errors.Join(nfqueue.Finish(first), nfqueue.Finish(second))
 }

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"syscall"
 
-	"github.com/nfpacket/nfpacket/examples/internal/ip"
+	"github.com/nfpacket/nfpacket/nfnl"
 )
 
 // rawSender returns a function that sends a whole IP packet with the mark.
@@ -22,10 +22,10 @@ func rawSender(mark int) (send func(packet []byte) error, err error) {
 		sockets[family] = fd
 	}
 	return func(packet []byte) error {
-		_, dst, _, _ := ip.Addrs(packet)
-		if len(dst) == 4 {
-			return syscall.Sendto(sockets[syscall.AF_INET], packet, 0, &syscall.SockaddrInet4{Addr: [4]byte(dst)})
+		flow, _ := nfnl.ParseFlow(packet)
+		if to := flow.Dst.Addr(); to.Is4() {
+			return syscall.Sendto(sockets[syscall.AF_INET], packet, 0, &syscall.SockaddrInet4{Addr: to.As4()})
 		}
-		return syscall.Sendto(sockets[syscall.AF_INET6], packet, 0, &syscall.SockaddrInet6{Addr: [16]byte(dst)})
+		return syscall.Sendto(sockets[syscall.AF_INET6], packet, 0, &syscall.SockaddrInet6{Addr: flow.Dst.Addr().As16()})
 	}, nil
 }

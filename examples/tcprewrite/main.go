@@ -38,8 +38,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/nfpacket/nfpacket/examples/internal/ip"
 	"github.com/nfpacket/nfpacket/examples/internal/rules"
+	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -82,15 +82,15 @@ func main() {
 // of the connection's mark is what makes the kernel adjust its numbers.
 func rewrite(p *nfqueue.Packet, before, after []byte) nfqueue.Verdict {
 	c, err := p.Conntrack()
-	data := ip.Data(p.Payload)
-	if err != nil || !bytes.Contains(data, before) {
+	flow, _ := nfnl.ParseFlow(p.Payload)
+	head, data := p.Payload[:flow.PayloadOffset], p.Payload[flow.PayloadOffset:]
+	if err != nil || flow.PayloadOffset == 0 || !bytes.Contains(data, before) {
 		return nfqueue.Accept()
 	}
 	if !c.SourceNAT() && !c.DestinationNAT() {
 		log.Printf("%v: no NAT changes the connection, so the kernel would not adjust it", p)
 		return nfqueue.Accept()
 	}
-	head := p.Payload[:len(p.Payload)-len(data)]
 	packet := append(bytes.Clone(head), bytes.ReplaceAll(data, before, after)...)
 	return nfqueue.Accept().WithPayload(packet).WithConntrackMark(1, 1)
 }

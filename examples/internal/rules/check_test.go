@@ -198,3 +198,21 @@ func TestMissingNftIsReported(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+func TestRulesAreInstalledInAnotherNamespace(t *testing.T) {
+	needs(t, "nft")
+	needs(t, "nsenter")
+	lab.Require(t)
+	n, err := lab.NewNet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	there := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.FD())
+	if err := install(Set{"nfpacket_there", []Rule{Log(5)}}, there); err != nil {
+		t.Fatal(err)
+	}
+	if got := tables(t, n); !strings.Contains(got, "nfpacket_there") {
+		t.Errorf("tables: %q", got)
+	}
+}
