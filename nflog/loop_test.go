@@ -230,3 +230,55 @@ func TestLoopsShareWhatComes(t *testing.T) {
 		t.Errorf("OnError was told %v", errs)
 	}
 }
+
+// What a loop leaves behind goes to who waits already, and not only with the next
+// packet.
+func TestPacketsLeftBehindReachWhoWaits(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		wait func(r *nflog.Reader, b *nflog.Batch) (string, error)
+	}{
+		{"Receive", func(r *nflog.Reader, b *nflog.Batch) (string, error) {
+			err := r.Receive(b)
+			return letters(b.Packets), err
+		}},
+		{"Packets", func(r *nflog.Reader, b *nflog.Batch) (s string, err error) {
+			for p, err := range r.Packets(t.Context()) {
+				if err != nil {
+					return s, err
+				}
+				if s += string(p.Payload); s == "bc" {
+					break
+				}
+			}
+			return s, nil
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, k := open(t, nflog.Config{})
+			atA, leave := make(chan bool), make(chan bool)
+			left := background(t, func() error {
+				for range r.Packets(t.Context()) {
+					close(atA)
+					<-leave
+					break
+				}
+				return nil
+			})
+			parked(t, 1)
+			k.Log(packets("abc")...)
+			<-atA
+			var got string
+			received := background(t, func() (err error) {
+				got, err = c.wait(r, r.NewBatch())
+				return err
+			})
+			parked(t, 1)
+			close(leave)
+			left()
+			if err := received(); err != nil || got != "bc" {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}

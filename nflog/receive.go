@@ -110,10 +110,10 @@ func (r *Reader) leave() {
 // receive fills *b: with what a loop has left behind if there is anything, and
 // else with what comes. The caller is one of r.users.
 func (r *Reader) receive(from interface{ Receive(*nfnl.Batch) error }, b **buffer) error {
-	if r.takeLeft(b) {
-		return nil
-	}
 	for !r.stopping.Load() {
+		if r.takeLeft(b) {
+			return nil
+		}
 		(*b).clear()
 		if err := from.Receive((*b).raw); err != nil {
 			if r.stopping.Load() && errors.Is(err, os.ErrDeadlineExceeded) {

@@ -95,6 +95,7 @@ type Conn struct {
 	close  sync.Once
 
 	claimed atomic.Bool
+	woken   atomic.Bool  // by Wake, and no Receive has returned for it
 	sealed  atomic.Int32 // see Seal
 
 	pipeBuffer int // see there; smaller in tests

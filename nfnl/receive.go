@@ -59,7 +59,7 @@ func (r *Receiver) Receive(b *Batch) error {
 			return err
 		}
 		n, err := r.c.receive(r, b)
-		if n > 0 || err != nil {
+		if n > 0 || err != nil || r.c.woken.CompareAndSwap(true, false) {
 			return err
 		}
 		if err := r.c.rest(r.ctx); err != nil {

@@ -131,16 +131,23 @@ func (c *Conn) wake() error {
 	if c.Buffered() == 0 {
 		return nil
 	}
-	return c.Wake()
+	return c.askForWake()
 }
 
-// Wake makes the descriptor readable until the next Receive or TryReceive that
-// reads the socket, for an event loop that polls it: the kernel is asked for an
-// answer, which nobody waits for. nflog calls it when a loop leaves packets.
+// Wake makes a Receive that waits return without an error and with nothing, and
+// the descriptor readable until the socket is read, for an event loop that polls it:
+// the kernel is asked for an answer, which nobody waits for. nflog calls it when a
+// loop leaves packets behind.
 func (c *Conn) Wake() error {
 	if c.isClosed() {
 		return net.ErrClosed
 	}
+	c.woken.Store(true)
+	return c.askForWake()
+}
+
+// askForWake makes the kernel answer.
+func (c *Conn) askForWake() error {
 	m := Message{Header: Header{Type: typeNoop, Flags: FlagRequest | FlagAck, Seq: c.nextSeq(), PortID: wakePort}}
 	return c.Send(m.Append(nil))
 }
