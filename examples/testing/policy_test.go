@@ -123,18 +123,10 @@ func TestSlowKernelFillsTheQueue(t *testing.T) {
 }
 
 func TestCaptureIsReplayed(t *testing.T) {
-	file, err := os.Open("testdata/session.pcap")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	packets, err := nfnltest.ReadCapture(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	packets := nfqueuetest.ReadCapture(t, "testdata/session.pcap")
 	dropped := 0
-	for _, b := range packets {
-		if v := Decide(&nfqueue.Packet{Payload: b}, nil); v.Equal(nfqueue.Drop()) {
+	for i := range packets {
+		if v := Decide(&packets[i], nil); v.Equal(nfqueue.Drop()) {
 			dropped++
 		}
 	}

@@ -110,7 +110,7 @@ func (r *router) traffic(t *testing.T) {
 func packets(t *testing.T, src, dst netip.Addr) (all [][]byte) {
 	t.Helper()
 	const fin, syn, rst, ack, ece, cwr = 0x01, 0x02, 0x04, 0x10, 0x40, 0x80
-	for _, ports := range [][2]uint16{{40000, 53}, {53, 40000}, {40000, 80}, {40000, 443}, {443, 40000}, {40000, 9999}, {22, 22}} {
+	for _, ports := range [][2]uint16{{40000, 53}, {53, 40000}, {40000, 80}, {40000, 443}, {443, 40000}, {40000, 8000}, {40000, 9999}, {22, 22}} {
 		l4 := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, ports[0]), ports[1])
 		all = append(all, packet(t, src, dst, unix.IPPROTO_UDP, append(l4, 0, 8, 0, 0)))
 		for _, flags := range []byte{0, syn, syn | ack, ack, fin | ack, rst, rst | ack, syn | ece | cwr, syn | fin, syn | rst, syn | 0x08} {
