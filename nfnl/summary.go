@@ -46,7 +46,7 @@ type Summary struct {
 
 // String returns the summary in words, as in
 // "ip input, in 2, tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes, mark 0x7".
-func (s *Summary) String() string {
+func (s Summary) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v %v", s.Family, s.Hook)
 	for _, d := range s.devices() {
