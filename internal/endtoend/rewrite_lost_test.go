@@ -266,6 +266,56 @@ func TestSegmentOnABridgeLosesFramesWithAVLANTag(t *testing.T) {
 	}
 }
 
+// With BIG TCP packets are longer than any CopyRange. They pass, and are not
+// rewritten; with Segment, or a smaller gso_max_size, they can be.
+func TestBIGTCPIsRewrittenWithSegment(t *testing.T) {
+	needRewriting(t)
+	for _, c := range []struct {
+		name    string
+		max     uint32
+		segment bool
+		changed bool
+	}{
+		{"BIG TCP", 200_000, false, false},
+		{"BIG TCP, Segment", 200_000, true, true},
+		{"a smaller gso_max_size", 60_000, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRoad(t)
+			if err := r.a.SetGSOMax("eth0", c.max); err != nil {
+				t.Skip(err)
+			}
+			var told collector
+			q := openQueue(t, r.a, nfqueue.Config{Segment: c.segment, Fallback: nfqueue.Accept(), OnError: told.add})
+			addRule(t, r.a, lab.IPv6, lab.Output, lab.TCP(9999), lab.Queue(0))
+			var longest atomic.Int64
+			var gso atomic.Int64
+			rewrite := addOne(&gso)
+			runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+				longest.Store(max(longest.Load(), int64(p.Len)))
+				if v := rewrite(p); c.changed || p.Truncated() {
+					return v
+				}
+				return nfqueue.Accept()
+			})
+			client, server := tcpPair(t, r.a, r.b, r.address(ipv6))
+			add := byte(0)
+			if c.changed {
+				add = 1
+			}
+			wantStream(t, client, server, randomBytes(4<<20), add)
+			switch {
+			case c.changed && (told.any() || longest.Load() > 65535):
+				t.Errorf("packets of up to %d bytes, errors %v", longest.Load(), told.errs)
+			case !c.changed && longest.Load() > 65535+40:
+				told.wantOnly(t, nfqueue.ErrTruncated)
+			case !c.changed:
+				t.Skip("the device sends no BIG TCP")
+			}
+		})
+	}
+}
+
 // A packet in PPPoE that a bridge hands to the IP hooks (br_netfilter) keeps the
 // length in its PPPoE header when it becomes longer: what is behind that gets lost.
 func TestPPPoEKeepsItsLengthWhenAPacketIsRewritten(t *testing.T) {

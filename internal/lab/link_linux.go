@@ -99,6 +99,17 @@ func (n *Net) SetMTU(name string, mtu int) error {
 	return wrap(err, "set the MTU of %s to %d", name, mtu)
 }
 
+// SetGSOMax sets how long the GSO packets of the device called name may be, in
+// bytes; above 65536 that is BIG TCP.
+func (n *Net) SetGSOMax(name string, bytes uint32) error {
+	const v6, v4 = 41, 63 // IFLA_GSO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE
+	err := n.onLink(unix.RTM_NEWLINK, name, 0, 0, func(ae *netlink.AttributeEncoder) {
+		ae.Uint32(v6, bytes)
+		ae.Uint32(v4, bytes)
+	})
+	return wrap(err, "let GSO packets of %s have %d bytes", name, bytes)
+}
+
 // SetMaster makes the device called port a port of bridge, or of no bridge when
 // bridge is empty.
 func (n *Net) SetMaster(port, bridge string) error {
