@@ -1,6 +1,7 @@
 package nfqueue_test
 
 import (
+	"context"
 	"errors"
 	"net"
 	"runtime"
@@ -149,6 +150,45 @@ func TestMessagesThatAreNoPacketsAreCounted(t *testing.T) {
 			if s := q.Stats(); s.Malformed != 1 || s.Packets != 1 || s.Fallbacks != 0 {
 				t.Errorf("stats %+v", s)
 			}
+		})
+	}
+}
+
+// A packet whose message has no ID to be read waits, until what is for all
+// packets.
+func TestPacketThatNobodyCanNameWaits(t *testing.T) {
+	for name, decide := range map[string]func(q *nfqueue.Queue) error{
+		"SetVerdictUpTo": func(q *nfqueue.Queue) error { return q.SetVerdictUpTo(1, fallback) },
+		"SetVerdictAll":  func(q *nfqueue.Queue) error { return q.SetVerdictAll(fallback) },
+		"Shutdown":       func(q *nfqueue.Queue) error { return q.Shutdown(context.Background()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			conn, k := nfqueuetest.New(t)
+			bind, err := nfqueue.Config{Queue: 7}.Bind()
+			if err == nil {
+				err = conn.Request(bind)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.Enqueue(packet("x"))
+			if err := conn.Receive(nfnl.NewBatch(1, 1<<16, func(nfnl.Message, error) {})); err != nil {
+				t.Fatal(err)
+			}
+			q, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 7, Fallback: fallback})
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.Deliver([]byte{1, 2, 3}) // in place of its message
+			start(t, q, accept)
+			wantVerdict(t, k, k.Enqueue(packet("y")), nfqueue.Accept())
+			if left := k.Waiting(); !slices.Equal(left, []uint32{1}) {
+				t.Errorf("waiting are %v", left)
+			}
+			if err := decide(q); err != nil {
+				t.Error(err)
+			}
+			wantVerdict(t, k, 1, fallback)
 		})
 	}
 }

@@ -245,6 +245,34 @@ func TestCloseEndsAWaitingRun(t *testing.T) {
 	}
 }
 
+// Close in the middle of a Send waits for nothing, and everything that comes later
+// is net.ErrClosed.
+func TestCloseDuringSend(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	for range 3 {
+		k.Enqueue(packet("x"))
+	}
+	k.Refuse(func(m nfnl.Message) error {
+		if m.Type == verdictType && m.Seq == 2 {
+			if err := q.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	})
+	b := q.NewBatch()
+	receive(t, q, b, 3)
+	if err := q.Send(b); err != nil && !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Send returned %v", err)
+	}
+	if err := q.Receive(b); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("afterwards Receive returned %v", err)
+	}
+	if err := q.SetVerdictAll(nfqueue.Drop()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("afterwards SetVerdictAll returned %v", err)
+	}
+}
+
 func TestCloseInAHandlerEndsRun(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	k.Enqueue(packet("x"))

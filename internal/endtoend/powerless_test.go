@@ -255,7 +255,8 @@ func TestVerdictsNeedThePrivilegeEachTime(t *testing.T) {
 		}
 		return nil
 	}))
-	must(t, l.queue.SetVerdictUpTo(5, nfqueue.Accept())) // with the privilege
+	must(t, l.queue.SetVerdictUpTo(2, nfqueue.Accept())) // with the privilege
+	must(t, l.queue.SetVerdictAll(nfqueue.Accept()))
 	wantReceived(t, l.to, "1", "2", "3", "4", "5")
 	openQueue(t, l.net, nfqueue.Config{Queue: 9}) // given back by Close
 }
