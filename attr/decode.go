@@ -43,7 +43,7 @@ func NewDecoder(b []byte) Decoder {
 }
 
 // Next advances to the next attribute. It returns false at the end of the
-// list and after the first error; Err tells which.
+// list and after the first error; Err says which.
 func (d *Decoder) Next() bool {
 	b := d.rest
 	if len(b) < HeaderLen {

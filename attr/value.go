@@ -47,7 +47,7 @@ const maxHardwareAddr = 8
 //	|  length   |  padding  | address and junk  |
 //
 // The address is a part of the Decoder's input. A length that goes beyond the
-// field is cut to what is there: link layers with longer addresses, such as
+// field is truncated to what is there: link layers with longer addresses, such as
 // InfiniBand, tell the length that didn't fit.
 func (d *Decoder) HardwareAddr() net.HardwareAddr {
 	if len(d.value) < 4 {

@@ -153,9 +153,9 @@ func (c *Conn) Send(msgs []byte) error {
 }
 
 // SendShort is Send for messages that the kernel is done with in some 100
-// microseconds, such as the verdicts on a few packets of usual size. Go's scheduler
-// is not told of the system call: to be told it may have to be woken. So the garbage
-// collector has to wait for it.
+// microseconds, such as the verdicts on a few packets of usual size. It uses a
+// raw system call, bypassing Go's scheduler, and so blocks the garbage collector
+// until it returns.
 func (c *Conn) SendShort(msgs []byte) error {
 	if c.isClosed() {
 		return net.ErrClosed

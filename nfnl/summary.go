@@ -12,13 +12,13 @@ import (
 	"github.com/nfpacket/nfpacket/internal/format"
 )
 
-// This file shows packets to people.
+// This file formats packets.
 
-// Names tells the name of the interface with an index, "" if there is none.
+// Names has the name of the interface with an index, "" if there is none.
 // Links does.
 type Names interface{ Name(index int) string }
 
-// A Summary is what people are shown of a packet. What the packets of nfqueue
+// A Summary is what is formatted of a packet. What the packets of nfqueue
 // and nflog show of themselves is made of it.
 type Summary struct {
 	Family Family
@@ -146,7 +146,7 @@ func address(key string, a netip.AddrPort) slog.Attr {
 type device struct {
 	key, indexKey string
 	index         int
-	name          string // as people are shown it; "" if it has none
+	name          string // as it is formatted; "" if it has none
 }
 
 // devices returns the interfaces of the packet.

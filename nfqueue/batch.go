@@ -25,7 +25,7 @@ type Batch struct {
 	raw  *nfnl.Batch
 	news news
 
-	problems problems // what OnError is yet to be told
+	problems problems // what is yet to be reported to OnError
 
 	used    atomic.Bool // by Receive, TryReceive or Send
 	counted bool        // among the queue's receivers

@@ -8,7 +8,7 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// This file tells the kernel what a Config says, at Open and later.
+// This file sends a Config to the kernel, at Open and later.
 
 // Configure changes an open queue to cfg, from anywhere: also in a handler,
 // beside a Run, or with nobody receiving. No packet is lost by it. Those that are
@@ -92,7 +92,7 @@ func (c Config) choices() []Config {
 // (nfqnl_recv_config), so a refusal leaves no trace.
 func (q *Queue) request(c Config, bind bool) error {
 	first := c
-	// With the flag the kernel tells whether it can change connections.
+	// The kernel accepts the flag if it can change connections.
 	first.Conntrack = c.Conntrack || c.ConntrackVerdicts
 	var err error
 	if bind {

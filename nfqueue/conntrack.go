@@ -40,7 +40,7 @@ type conntrackChange struct {
 // else the packet gets Config.Fallback, or with Config.BestEffort the rest of the
 // verdict, and ErrUntracked is reported to OnError. With
 // Conntrack a packet that is not tracked gets the same. With ConntrackVerdicts
-// alone it cannot be told, and the change is lost. The kernel does not say whether
+// alone it is not known, and the change is lost. The kernel does not say whether
 // it made one.
 func (v Verdict) WithConntrackMark(mark, mask uint32) Verdict {
 	v.conntrack.mark, v.conntrack.markMask, v.change = mark, mask, v.change|changeConntrackMark

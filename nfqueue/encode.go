@@ -82,7 +82,7 @@ func (v *Verdict) append(b []byte, t *Ticket, portID uint32) ([]byte, error) {
 }
 
 // begin appends all but a payload. The ID is the sequence number too, so that
-// the kernel's refusal tells the packet.
+// the kernel's refusal names the packet.
 //
 //	 0             4             8
 //	+-------------+-------------+

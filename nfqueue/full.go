@@ -10,7 +10,7 @@ import (
 )
 
 // This file counts the packets that find the queue full. They have no ID, so only
-// the kernel knows of them, and only who can read its list of queues is told.
+// the kernel knows of them, and only who can read its list of queues learns of them.
 
 // fullEvery is how often the kernel's count is read, while there is reason to.
 const fullEvery = time.Second

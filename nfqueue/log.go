@@ -9,7 +9,7 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// This file shows packets and verdicts to people.
+// This file formats packets and verdicts.
 
 // String describes p in a line, for example
 // "packet 12 of queue 7: ip input, in 2, tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes".

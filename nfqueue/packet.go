@@ -24,7 +24,7 @@ type Packet struct {
 	Family nfnl.Family // of the hook
 	Hook   nfnl.Hook
 
-	// Interface indexes; Queue.Links tells the names. InDev is known at the hooks
+	// Interface indexes; Queue.Links has the names. InDev is known at the hooks
 	// prerouting, input and forward, and at postrouting of packets that are forwarded
 	// or that a tunnel of this host sends: then it is the tunnel's device. OutDev is
 	// known at forward, output and postrouting. The physical ones are the ports
@@ -113,7 +113,7 @@ func (p *Packet) check() {
 	p.corrupt = p.ChecksumUnverified && !p.ChecksumPending && !p.Truncated() && !checksum.OK(p.Payload)
 }
 
-// setSkbInfo sets the fields that attrSkbInfo tells.
+// setSkbInfo sets the fields that are in attrSkbInfo.
 func (p *Packet) setSkbInfo(bits uint32) {
 	p.GSO = bits&skbGSO != 0
 	p.ChecksumPending = bits&skbChecksumPending != 0

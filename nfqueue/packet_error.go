@@ -12,7 +12,7 @@ import (
 type PacketError struct {
 	Queue uint16
 	ID    uint32 // of the packet
-	More  int    // packets of which OnError is told the same at the same time
+	More  int    // other packets that this happened to at the same time
 	Err   error  // the reason
 }
 
@@ -32,7 +32,7 @@ func (q *Queue) packetError(id uint32, err error) error {
 	return &PacketError{Queue: q.number, ID: id, Err: err}
 }
 
-// problems are what OnError is to be told, one of each kind: what goes wrong with
+// problems are what is to be reported to OnError, one of each kind: what goes wrong with
 // one packet goes wrong with the thousands behind it.
 type problems []problem
 

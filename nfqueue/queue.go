@@ -230,7 +230,7 @@ func (q *Queue) Close() error {
 	return q.conn.Close()
 }
 
-// report tells OnError. No lock may be held: it may call any method.
+// report calls OnError. No lock may be held: it may call any method.
 func (q *Queue) report(err error) {
 	if tell := q.cfg().OnError; tell != nil {
 		tell(q.wrap(err))

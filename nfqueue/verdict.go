@@ -111,7 +111,7 @@ func Hold() Verdict { return Verdict{plain: plain{action: ActionHold, then: Acti
 // HoldFor is Hold, but when d has passed without a verdict the packet gets
 // fallback: at once if d is 0 or below. fallback can have a mark and a priority,
 // but nothing that fits only this packet, and cannot be Hold: with such a one the
-// packet gets Config.Fallback, and OnError is told ErrHoldFallback.
+// packet gets Config.Fallback, and ErrHoldFallback is reported to OnError.
 func HoldFor(d time.Duration, fallback Verdict) Verdict {
 	v := Verdict{plain: fallback.plain, hold: max(d, 0)}
 	v.action, v.then = ActionHold, fallback.action
