@@ -59,11 +59,12 @@ func TestOtherZeroValuesOfNfnl(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Errorf("Links: %v", err)
 	}
-	c, _, err := Pipe(func([]byte) error { return nil })
+	c, peer, err := Pipe(func([]byte) error { return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	defer peer.Close()
 	for name, err := range map[string]error{"Receive": c.Receive(new(Batch)), "TryReceive": c.TryReceive(new(Batch))} {
 		if err == nil || errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s with the zero Batch: %v", name, err)
