@@ -33,7 +33,7 @@ func (t *Ticket) noteOriginal(p *Packet) {
 	t.transport, t.data = 0, 0
 	b := p.Payload
 	special := t.flags&(ticketGSO|ticketPending) != 0 || maybeFragment(p.Proto, b)
-	if !special || t.flags&ticketTruncated != 0 {
+	if !special || t.flags&ticketTruncated != 0 || p.Proto != etherIPv4 && p.Proto != etherIPv6 {
 		return
 	}
 	h, ok := ipheader.Parse(b)

@@ -61,6 +61,19 @@ func TestRewriteOfAGSOPacketIsRefusedWhereItWouldBeLost(t *testing.T) {
 	}
 }
 
+// What is behind a VLAN tag, or in PPPoE, is not looked into.
+func TestRewriteOfAGSOPacketThatIsNotIPIsRefused(t *testing.T) {
+	tagged := append(wire("4005 0800"), udpPacket("hello")...) // a tag that looks like IPv4
+	p := nfqueue.Packet{Payload: tagged, Proto: 0x8100, Family: nfnl.Bridge, GSO: true, ChecksumPending: true, Hook: nfnl.Forward}
+	verdict := given(t, p, anyRewrite)
+	if err := verdict(nfqueue.Accept().WithRawPayload(tagged)); !errors.Is(err, nfqueue.ErrGSO) {
+		t.Errorf("raw: got %v", err)
+	}
+	if err := verdict(nfqueue.Accept().WithPayload(tagged)); !errors.Is(err, nfqueue.ErrNotIP) {
+		t.Errorf("finished: got %v", err)
+	}
+}
+
 // The checksum that the kernel is to compute is the inner packet's if the outer
 // header's field is not prepared for it.
 func TestRewriteWithAPendingChecksumInsideOfATunnelIsRefused(t *testing.T) {
