@@ -1,0 +1,209 @@
+//go:build linux
+
+package endtoend
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nfqueue"
+	"golang.org/x/sys/unix"
+)
+
+// Where a tunnel of IP in IP ends, the kernel cannot cut what comes for Segment at
+// prerouting: it loses all segments, also those that are accepted as they are.
+// Without Segment they arrive.
+func TestSegmentLosesWhatATunnelOfIPBrings(t *testing.T) {
+	tunnel := ipip(ipv4)
+	for _, segment := range []bool{false, true} {
+		at := tunnel.around(insideUDPGSO)(t)
+		p := at(lab.Prerouting)
+		q := openQueue(t, p.net, nfqueue.Config{Segment: segment})
+		addRules(t, p.net, p.family, lab.Prerouting, 0, append(p.match, lab.Queue(0)))
+		runQueue(t, q, func(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Accept() })
+		receive := p.send(t, long[:2*gsoSize])
+		if segment {
+			receive = p.send(t, "a packet that is not cut")
+			if got := receive(1); string(got) != "a packet that is not cut" {
+				t.Errorf("with Segment: %q", got)
+			}
+		} else if got := receive(2 * gsoSize); string(got) != long[:2*gsoSize] {
+			t.Errorf("without Segment: %.20q", got)
+		}
+		if s := q.Stats(); s.Packets == 0 || s.Refused != 0 {
+			t.Errorf("Segment %v: stats %+v", segment, s)
+		}
+	}
+}
+
+// With Segment on a bridge the kernel forgets the Ethernet header of a frame with a
+// VLAN tag that it cuts. That is reported, and a frame that it does not cut passes.
+func TestSegmentOnABridgeLosesFramesWithAVLANTag(t *testing.T) {
+	for _, segment := range []bool{false, true} {
+		at := bridge(unix.ETH_P_8021Q)(t)
+		p := at(lab.Forward)
+		var told collector
+		q := openQueue(t, p.net, nfqueue.Config{Segment: segment, OnError: told.add, Fallback: nfqueue.Accept()})
+		c, err := p.net.Chain(lab.Bridge, lab.Forward, 10)
+		must(t, err)
+		_, err = c.Add(lab.Queue(0))
+		skipUnsupported(t, err)
+		var headless atomic.Int64
+		runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+			if len(p.LinkHeader) == 0 {
+				headless.Add(1)
+			}
+			return nfqueue.Accept()
+		})
+		receive := p.send(t, short)
+		if got := receive(len(short)); string(got) != short {
+			t.Errorf("Segment %v: %.20q", segment, got)
+		}
+		if !segment {
+			continue
+		}
+		p.sendLarge(t)
+		await(t, "for the segments", func() bool { return headless.Load() > 0 })
+		await(t, "for the report", func() bool { return told.count(nfqueue.ErrNoLinkHeader) > 0 })
+	}
+}
+
+// With BIG TCP packets are longer than any CopyRange. They pass, and are not
+// rewritten; with Segment, or a smaller gso_max_size, they can be.
+func TestBIGTCPIsRewrittenWithSegment(t *testing.T) {
+	needRewriting(t)
+	for _, c := range []struct {
+		name    string
+		max     uint32
+		segment bool
+		changed bool
+	}{
+		{"BIG TCP", 200_000, false, false},
+		{"BIG TCP, Segment", 200_000, true, true},
+		{"a smaller gso_max_size", 60_000, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRoad(t)
+			if err := r.a.SetGSOMax("eth0", c.max); err != nil {
+				t.Skip(err)
+			}
+			var told collector
+			q := openQueue(t, r.a, nfqueue.Config{Segment: c.segment, Fallback: nfqueue.Accept(), OnError: told.add})
+			addRule(t, r.a, lab.IPv6, lab.Output, lab.TCP(9999), lab.Queue(0))
+			var longest atomic.Int64
+			var gso atomic.Int64
+			rewrite := addOne(&gso)
+			runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+				longest.Store(max(longest.Load(), int64(p.Len)))
+				if v := rewrite(p); c.changed || p.Truncated() {
+					return v
+				}
+				return nfqueue.Accept()
+			})
+			client, server := tcpPair(t, r.a, r.b, r.address(ipv6))
+			add := byte(0)
+			if c.changed {
+				add = 1
+			}
+			wantStream(t, client, server, randomBytes(4<<20), add)
+			switch {
+			case c.changed && (told.any() || longest.Load() > 65535):
+				t.Errorf("packets of up to %d bytes, errors %v", longest.Load(), told.errs)
+			case !c.changed && longest.Load() > 65535+40:
+				told.wantOnly(t, nfqueue.ErrTruncated)
+			case !c.changed:
+				t.Skip("the device sends no BIG TCP")
+			}
+		})
+	}
+}
+
+// A packet in PPPoE that a bridge hands to the IP hooks (br_netfilter) keeps the
+// length in its PPPoE header when it becomes longer: what is behind that gets lost.
+func TestPPPoEKeepsItsLengthWhenAPacketIsRewritten(t *testing.T) {
+	needRewriting(t)
+	a, between, b := newBridge(t)
+	for _, key := range []string{"bridge-nf-call-iptables", "bridge-nf-filter-pppoe-tagged"} {
+		if err := between.Sysctl("net/bridge/"+key, "1"); err != nil {
+			t.Skip(err) // no br_netfilter
+		}
+	}
+	q := openQueue(t, between, nfqueue.Config{})
+	addRule(t, between, lab.IPv4, lab.Forward, lab.UDP(9999), lab.Queue(0))
+	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		return nfqueue.Accept().WithPayload(append(p.Payload, "more"...))
+	})
+	arrived := openLog(t, b, nflog.Config{Groups: []uint16{5}, Threshold: 1})
+	ingress, err := b.DeviceChain("eth0", lab.Ingress, 0)
+	must(t, err)
+	_, err = ingress.Add(lab.Log(5, "", 0, 0))
+	must(t, err)
+	packet := udpPacket(t, netip.MustParseAddr(innerA), netip.MustParseAddr(innerB), short)
+	session := binary.BigEndian.AppendUint16([]byte{0x11, 0, 0, 1}, uint16(2+len(packet))) // struct pppoe_hdr
+	sendFrame(t, a, "eth0", slices.Concat(hardwareAddr(t, b), hardwareAddr(t, a), []byte{0x88, 0x64}, session, []byte{0, 0x21}, packet))
+	for p, err := range arrived.Packets(t.Context()) {
+		must(t, err)
+		if p.Proto != unix.ETH_P_PPP_SES {
+			continue // what bridges tell each other
+		}
+		if says, has := int(binary.BigEndian.Uint16(p.Payload[4:])), len(p.Payload)-6; says != 2+len(packet) || has != says+4 {
+			t.Errorf("a session packet of %d bytes says that it has %d, and had %d", has, says, 2+len(packet))
+		}
+		return
+	}
+}
+
+// A longer payload and a change of the connection, which NAT changes and no helper
+// follows, would spoil the connection; it is refused, and the connection goes on.
+func TestNATWithoutAHelperKeepsItsConnection(t *testing.T) {
+	needRewriting(t)
+	a, b, _, addrB := wire(t, ipv4)
+	needConntrack(t, a, nfqueue.Config{Conntrack: true})
+	nat, err := a.NAT(lab.IPv4, lab.Output)
+	must(t, err)
+	_, err = nat.Add(lab.TCP(9998), lab.DNAT(netip.AddrPortFrom(addrB, 9999)))
+	must(t, err)
+	addRule(t, a, lab.IPv4, lab.Output, lab.TCP(9999), lab.Queue(0))
+	var told collector
+	q := openQueue(t, a, nfqueue.Config{Conntrack: true, Fallback: nfqueue.Accept(), OnError: told.add})
+	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if len(segmentOf(p.Payload).data()) == 0 {
+			return nfqueue.Accept()
+		}
+		return nfqueue.Accept().WithPayload(append(p.Payload, "more"...)).WithConntrackMark(1, 1)
+	})
+	l, err := b.Listen("tcp", netip.AddrPortFrom(addrB, 9999).String())
+	must(t, err)
+	defer l.Close()
+	client, err := a.Dial("tcp", netip.AddrPortFrom(addrB, 9998).String())
+	must(t, err)
+	defer client.Close()
+	server, err := l.Accept()
+	must(t, err)
+	defer server.Close()
+	must(t, server.SetDeadline(time.Now().Add(patience)))
+	for _, s := range []string{"hello", "goodbye"} {
+		send(t, client, s)
+		wantBytes(t, server, s)
+	}
+	told.wantOnly(t, nfqueue.ErrNoHelper)
+}
+
+// wantBytes reads what must come next.
+func wantBytes(t *testing.T, c net.Conn, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	_, err := io.ReadFull(c, got)
+	must(t, err)
+	if string(got) != want {
+		t.Errorf("received %q, want %q", got, want)
+	}
+}
