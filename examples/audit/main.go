@@ -56,7 +56,8 @@ func main() {
 	if err := program.Install(); err != nil {
 		log.Fatal(err)
 	}
-	context.AfterFunc(ctx, func() { q.SetReadDeadline(time.Now()) })
+	// When it is to end, what is queued is decided first.
+	context.AfterFunc(ctx, func() { report(q.Shutdown(context.Background())) })
 	if err := run(q, file); ctx.Err() == nil {
 		log.Fatal(err)
 	}
@@ -95,4 +96,10 @@ func write(file *os.File, packets []nfqueue.Packet) error {
 		return err
 	}
 	return file.Sync()
+}
+
+func report(err error) {
+	if err != nil {
+		log.Print(err)
+	}
 }

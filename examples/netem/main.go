@@ -44,7 +44,9 @@ func main() {
 		log.Fatal(err)
 	}
 
-	err = q.Run(ctx, func(*nfqueue.Packet) nfqueue.Verdict {
+	// When it is to end, what is held goes on its way first.
+	context.AfterFunc(ctx, func() { report(q.Shutdown(context.Background())) })
+	err = q.Run(context.Background(), func(*nfqueue.Packet) nfqueue.Verdict {
 		if rand.Float64() < *loss {
 			return nfqueue.Drop()
 		}
@@ -56,5 +58,11 @@ func main() {
 	})
 	if ctx.Err() == nil {
 		log.Fatal(err)
+	}
+}
+
+func report(err error) {
+	if err != nil {
+		log.Print(err)
 	}
 }

@@ -55,3 +55,16 @@ func TestLostPacketsDoNotCome(t *testing.T) {
 		t.Errorf("%d packets were queued, %v", met, err)
 	}
 }
+
+func TestHeldPacketsGoOnTheirWayWhenTheProgramEnds(t *testing.T) {
+	n := exampletest.Net(t)
+	p := exampletest.Start(t, n, "-delay", "300ms")
+	to, from := exampletest.UDP(t, n, "127.0.0.1:9999")
+	exampletest.Send(t, from, "first")
+	exampletest.Receive(t, to, 1) // so it is at work
+	exampletest.Send(t, from, "second")
+	p.Stop()
+	if got := exampletest.Receive(t, to, 1); !slices.Equal(got, []string{"second"}) {
+		t.Errorf("received %q", got)
+	}
+}
