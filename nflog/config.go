@@ -60,8 +60,8 @@ type Config struct {
 	// is not.
 	Conntrack bool
 
-	// BestEffort makes Open do without Conntrack where the kernel lacks it.
-	// Reader.Granted tells.
+	// BestEffort makes Open do without Conntrack where the kernel lacks it;
+	// see Reader.Granted.
 	BestEffort bool
 
 	// Flags are bits of NFULA_CFG_FLAGS that are newer than this package. Those

@@ -20,8 +20,11 @@ import (
 // the privilege that Open does, also after AdoptConn.
 //
 // cfg is the whole of it: a field that is zero, such as OnError, becomes the
-// default. To change one field keep your own Config, change that in it, and give
-// it all.
+// default. To change one field, change it in what Config returns:
+//
+//	cfg := r.Config()
+//	cfg.Threshold = 1
+//	err := r.Configure(cfg)
 func (r *Reader) Configure(cfg Config) error {
 	r = r.orClosed()
 	if err := cfg.check(); err != nil {
@@ -39,10 +42,13 @@ func (r *Reader) Configure(cfg Config) error {
 	if err := cfg.Socket.CheckUnchanged(old.Socket); err != nil {
 		return r.wrap(fmt.Errorf("Config.Socket.%w", err))
 	}
+	given := cfg
+	given.Groups, given.Socket = slices.Clone(cfg.Groups), r.Config().Socket
 	cfg.Groups, cfg.Socket = old.Groups, old.Socket
 	if err := r.configure(cfg, r.change); err != nil {
 		return r.wrap(format.Wrap("configure ", err))
 	}
+	r.given.Store(&given)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.idle = nil // they may have another size
@@ -59,19 +65,6 @@ func (r *Reader) sameGroups(groups []uint16) error {
 		return fmt.Errorf("Config.Groups is %d, not what is open: open those instead", groups)
 	}
 	return nil
-}
-
-// Granted returns the configuration in force: with the defaults filled in and,
-// if Config.BestEffort is set, without what the kernel lacks. After AdoptConn it
-// is what that was given, until Configure changes it. For the kernel's
-// default BufferSize it has the least that can be asked for. It is for looking
-// at: as the start of a Config for Configure it would keep defaults that depend
-// on other fields, such as CopyRange on MetadataOnly and Batch on Threshold.
-func (r *Reader) Granted() Config {
-	c := *r.orClosed().cfg()
-	c.Groups = slices.Clone(c.Groups)
-	c.BufferSize = max(c.BufferSize, minBufferSize())
-	return c
 }
 
 // configure makes the kernel take cfg, or as much of it as Config.BestEffort

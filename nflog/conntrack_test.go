@@ -155,7 +155,7 @@ func TestBestEffortDoesWithoutConntrack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if g := r.Granted(); g.Conntrack || !g.GlobalSequence || !k.Bound(5) || !k.Bound(6) {
+	if g, c := r.Granted(), r.Config(); g.Conntrack || !c.Conntrack || !c.GlobalSequence || !k.Bound(5) || !k.Bound(6) {
 		t.Errorf("granted %+v; bound: 5 %v, 6 %v", g, k.Bound(5), k.Bound(6))
 	}
 }
@@ -163,19 +163,19 @@ func TestBestEffortDoesWithoutConntrack(t *testing.T) {
 func TestGrantedTellsTheDefaults(t *testing.T) {
 	r, _ := open(t, nflog.Config{Groups: []uint16{5, 6}, Conntrack: true, BestEffort: true})
 	g := r.Granted()
-	if !g.Conntrack || g.Threshold != 100 || g.CopyRange != 65531 || g.Batch != 4 || !slices.Equal(g.Groups, []uint16{5, 6}) {
+	if !g.Conntrack || g.Threshold != 100 || g.CopyRange != 65531 || g.Batch != 4 || g.Collect != 10*time.Millisecond {
 		t.Errorf("granted %+v", g)
 	}
-	if err := r.Configure(g); err != nil || r.Granted().BufferSize != g.BufferSize {
+	if err := r.Configure(r.Config()); err != nil || r.Granted().BufferSize != g.BufferSize {
 		t.Errorf("%v; granted a buffer of %d, then of %d", err, g.BufferSize, r.Granted().BufferSize)
 	}
 	for collect, want := range map[time.Duration]time.Duration{1: 10 * time.Millisecond, 20 * time.Millisecond: 20 * time.Millisecond, 20*time.Millisecond + 1: 30 * time.Millisecond} {
-		if err := r.Configure(nflog.Config{Groups: g.Groups, Collect: collect}); err != nil || r.Granted().Collect != want {
+		if err := r.Configure(nflog.Config{Groups: []uint16{5, 6}, Collect: collect}); err != nil || r.Granted().Collect != want {
 			t.Errorf("%v; asked for %v, granted %v, want %v", err, collect, r.Granted().Collect, want)
 		}
 	}
-	g.Groups[0] = 7
-	if again := r.Granted(); again.Groups[0] != 5 {
-		t.Error("Granted gave the Reader's own slice away")
+	r.Config().Groups[0] = 7
+	if again := r.Config(); again.Groups[0] != 5 {
+		t.Error("Config gave the Reader's own slice away")
 	}
 }

@@ -19,6 +19,7 @@ import (
 type Reader struct {
 	conn        *nfnl.Conn
 	configuring sync.Mutex             // one request at a time, and none once Shutdown has begun
+	given       atomic.Pointer[Config] // by the program
 	config      atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
 	groups      []group
 	index       map[uint16]*group // of groups, by number
@@ -109,6 +110,7 @@ func openConn(conn *nfnl.Conn, cfg Config, open func(*Reader, Config) error) (*R
 	}
 	r := &Reader{conn: conn, groups: groups, index: index, last: &groups[0],
 		ended: make(chan struct{}), quiet: make(chan struct{}, 1)}
+	r.given.Store(&cfg)
 	if err := open(r, cfg); err != nil {
 		conn.Unclaim()
 		return nil, format.Wrap("nflog: open ", err)

@@ -54,7 +54,7 @@ func TestCloseAmidEverything(t *testing.T) {
 	for range 2 {
 		until(func() error {
 			r.Stats()
-			return r.Configure(r.Granted())
+			return r.Configure(r.Config())
 		})
 	}
 	for range 1000 {

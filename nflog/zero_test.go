@@ -57,7 +57,9 @@ func wantClosed(t *testing.T, r *nflog.Reader) {
 	if err := last(nilContext); err == nil || errors.Is(err, net.ErrClosed) {
 		t.Errorf("nil context: %v", err)
 	}
-	r.Granted()
+	if g, c := r.Granted(), r.Config(); g != (nflog.Granted{}) || c.Groups != nil {
+		t.Errorf("granted %+v, Config %+v", g, c)
+	}
 	for range 2 {
 		if err := r.Shutdown(context.Background()); err != nil {
 			t.Errorf("Shutdown: %v", err)

@@ -271,3 +271,23 @@ func TestQueueWhoseAnswerWasLostIsOpened(t *testing.T) {
 	start(t, q, accept)
 	wantVerdict(t, k, id, nfqueue.Accept())
 }
+
+// What bounds memory by default; internal/endtoend has what the kernel makes of it.
+func TestReadBufferGoesByCopyRangeAndQueues(t *testing.T) {
+	const kib = 1 << 10
+	for _, c := range []struct {
+		cfg  nfqueue.Config
+		want int
+	}{
+		{nfqueue.Config{}, 8192 * kib},
+		{nfqueue.Config{CopyRange: 65535}, 8192 * kib},
+		{nfqueue.Config{MetadataOnly: true}, 450 * kib},
+		{nfqueue.Config{CopyRange: 128}, 525 * kib},
+	} {
+		for n, share := range map[int]int{1: 1, 2: 2, 20: 8} {
+			if got := nfqueue.AskedReadBuffer(c.cfg, n); got != c.want/share {
+				t.Errorf("%+v, one of %d: %d bytes, want %d", c.cfg, n, got, c.want/share)
+			}
+		}
+	}
+}

@@ -18,8 +18,11 @@ import (
 // CopyRange. After an error everything is as it was.
 //
 // cfg is the whole of it: a field that is zero, such as OnError or Fallback,
-// becomes the default. To change one field keep your own Config, change that in
-// it, and give it all.
+// becomes the default. To change one field, change it in what Config returns:
+//
+//	cfg := q.Config()
+//	cfg.CopyRange = 128
+//	err := q.Configure(cfg)
 func (q *Queue) Configure(cfg Config) error {
 	q = q.orClosed()
 	if err := cfg.check(); err != nil {
@@ -37,15 +40,15 @@ func (q *Queue) Configure(cfg Config) error {
 	if err := cfg.Socket.CheckUnchanged(socket); err != nil {
 		return q.wrap(fmt.Errorf("Config.Socket.%w", err))
 	}
+	given := cfg
+	given.Socket = q.Config().Socket
 	cfg.Socket, cfg.queues = socket, q.cfg().queues
-	return q.wrap(q.configure(cfg, false))
+	if err := q.configure(cfg, false); err != nil {
+		return q.wrap(err)
+	}
+	q.given.Store(&given)
+	return nil
 }
-
-// Granted returns the configuration in force: with the defaults filled in and,
-// if Config.BestEffort is set, without what the kernel lacks. It is for looking
-// at: as the start of a Config for Configure it would keep defaults that depend
-// on other fields, such as CopyRange on MetadataOnly and MaxHeld on MaxLen.
-func (q *Queue) Granted() Config { return *q.orClosed().cfg() }
 
 // configure makes the kernel take cfg, or as much of it as Config.BestEffort
 // insists on. bind says that the queue is to be bound first.

@@ -272,7 +272,7 @@ func TestWrongConfigureChangesNothing(t *testing.T) {
 	if sent := r.take(); len(sent) > 0 {
 		t.Errorf("the kernel was sent %x", sent)
 	}
-	if g := q.Granted(); g.CopyRange != 100 || g.Queue != 7 {
+	if g, c := q.Granted(), q.Config(); g.CopyRange != 100 || c.CopyRange != 100 || c.Queue != 7 {
 		t.Errorf("granted is %+v", g)
 	}
 }
@@ -297,7 +297,7 @@ func TestConfigureThatTheKernelRefusesChangesNothing(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			k.Refuse(nil)
-			if g := q.Granted(); g.CopyRange != 28 || g.Conntrack {
+			if g, c := q.Granted(), q.Config(); g.CopyRange != 28 || g.Conntrack || c.CopyRange != 28 || c.Conntrack {
 				t.Errorf("granted is %+v", g)
 			}
 			start(t, q, always(nfqueue.Accept().WithRawPayload(nil)))
@@ -365,28 +365,31 @@ func TestConfigureFromManyGoroutines(t *testing.T) {
 func TestGrantedHasTheDefaults(t *testing.T) {
 	q, _ := open(t, nfqueue.Config{})
 	g := q.Granted()
-	if g.Queue != 7 || g.CopyRange != 65531 || g.MaxLen != 65536 || g.Batch != 64 || g.FlushAfter != 0 || g.MaxHeld != 8192 {
+	if want := (nfqueue.Granted{CopyRange: 65531, MaxLen: 65536, MaxHeld: 8192, MaxHeldBytes: 32 << 20, Batch: 64}); g != want {
 		t.Errorf("granted is %+v", g)
 	}
 }
 
 // One field changes if the rest of the Config is what it was.
-func TestOneFieldIsChangedInOnesOwnConfig(t *testing.T) {
+func TestOneFieldIsChangedInWhatConfigReturns(t *testing.T) {
 	told := newTold()
 	cfg := nfqueue.Config{Fallback: fallback, OnError: told.onError, Socket: nfnl.Config{ReadBuffer: 12345}}
 	q, k := open(t, cfg)
-	cfg.Queue = 7
-	for _, change := range []func(){
-		func() { cfg.MaxLen = 30000 },
-		func() { cfg.MetadataOnly = true },
+	for _, change := range []func(*nfqueue.Config){
+		func(c *nfqueue.Config) { c.MaxLen = 10000 },
+		func(c *nfqueue.Config) { c.MetadataOnly = true },
 	} {
-		change()
+		cfg := q.Config()
+		change(&cfg)
 		if err := q.Configure(cfg); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if g := q.Granted(); !g.MetadataOnly || g.CopyRange != 0 || g.MaxLen != 30000 || g.MaxHeld != 8192 {
+	if g := q.Granted(); g.CopyRange != 0 || g.MaxLen != 10000 || g.MaxHeld != 5000 {
 		t.Errorf("granted is %+v", g)
+	}
+	if c := q.Config(); !c.MetadataOnly || c.MaxLen != 10000 || c.CopyRange != 0 || c.MaxHeld != 0 || c.Batch != 0 || !reflect.DeepEqual(c.Socket, cfg.Socket) {
+		t.Errorf("the Config became %+v", c)
 	}
 	start(t, q, always(nfqueue.Accept().WithPayload(udpPacket("x")))) // refused
 	wantVerdict(t, k, k.Enqueue(packet("x")), fallback)
@@ -410,11 +413,11 @@ func TestConfigureCannotChangeTheSocket(t *testing.T) {
 	if sent := r.take(); len(sent) > 0 {
 		t.Errorf("the kernel was sent %x", sent)
 	}
-	for _, socket := range []nfnl.Config{{}, opened, {NetNS: 3}, q.Granted().Socket} {
+	for _, socket := range []nfnl.Config{{}, opened, {NetNS: 3}, q.Config().Socket} {
 		if err := q.Configure(nfqueue.Config{Queue: 7, Socket: socket}); err != nil {
 			t.Errorf("%+v: %v", socket, err)
 		}
-		if after := q.Granted().Socket; !reflect.DeepEqual(after, opened) {
+		if after := q.Config().Socket; !reflect.DeepEqual(after, opened) {
 			t.Errorf("the socket became %+v, was %+v", after, opened)
 		}
 	}
@@ -465,9 +468,9 @@ func TestBestEffortDoesWithoutWhatTheKernelLacks(t *testing.T) {
 	} {
 		for _, text := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, text %v", name, text), func(t *testing.T) {
-				check := func(g nfqueue.Config) {
+				check := func(g nfqueue.Granted) {
 					t.Helper()
-					if g.Conntrack != c.conntrack || g.ConntrackVerdicts != c.verdicts || g.SecurityContext != c.context || !g.Owner || !g.FailOpen {
+					if g.Conntrack != c.conntrack || g.ConntrackVerdicts != c.verdicts || g.SecurityContext != c.context {
 						t.Errorf("granted is %+v", g)
 					}
 				}
@@ -477,10 +480,14 @@ func TestBestEffortDoesWithoutWhatTheKernelLacks(t *testing.T) {
 				}
 				defer q.Close()
 				check(q.Granted())
+				wished := q.Config()
+				if !reflect.DeepEqual(wished, wish) {
+					t.Errorf("the Config became %+v", wished)
+				}
 				if err := q.Configure(nfqueue.Config{Queue: 7}); err != nil {
 					t.Fatal(err)
 				}
-				if err := q.Configure(wish); err != nil {
+				if err := q.Configure(wished); err != nil {
 					t.Fatal(err)
 				}
 				check(q.Granted())

@@ -4,6 +4,13 @@ package nfqueue
 // for those of fake kernels.
 func QueuesOf(queues ...*Queue) *Queues { return &Queues{queues: queues} }
 
+// AskedReadBuffer returns the size of the receive buffer that one of n queues asks
+// for with c, in bytes.
+func AskedReadBuffer(c Config, n int) int {
+	c.queues = n
+	return c.withDefaults().Socket.ReadBuffer
+}
+
 // What a kernel lets a payload change, for tests that must not depend on the
 // one they run on.
 const (

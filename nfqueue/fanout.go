@@ -169,7 +169,7 @@ func (qs *Queues) Configure(cfg Config) error {
 	var before []Config
 	for i, q := range qs.queues {
 		cfg.Queue = q.number
-		before = append(before, q.Granted())
+		before = append(before, q.Config())
 		if err := q.Configure(cfg); err != nil {
 			for j, old := range before[:i] {
 				err = errors.Join(err, qs.queues[j].Configure(old))

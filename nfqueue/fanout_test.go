@@ -162,7 +162,7 @@ func TestSeveralQueuesAreConfigured(t *testing.T) {
 		if n := wait(t, got); n != 28 {
 			t.Errorf("queue %d delivers %d bytes", 7+i, n)
 		}
-		if c := qs.Queue(i).Granted(); c.Queue != uint16(7+i) || c.CopyRange != 28 {
+		if c := qs.Queue(i).Config(); c.Queue != uint16(7+i) || c.CopyRange != 28 {
 			t.Errorf("queue %d has number %d and range %d", 7+i, c.Queue, c.CopyRange)
 		}
 	}
@@ -179,7 +179,7 @@ func TestSeveralQueuesAreConfiguredBackIfOneRefuses(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	for i := range k {
-		if c := qs.Queue(i).Granted(); c.CopyRange != 100 || !c.Owner || c.Queue != uint16(7+i) {
+		if c := qs.Queue(i).Config(); c.CopyRange != 100 || !c.Owner || c.Queue != uint16(7+i) {
 			t.Errorf("queue %d has number %d, range %d, owner %v", 7+i, c.Queue, c.CopyRange, c.Owner)
 		}
 	}

@@ -19,6 +19,7 @@ type Queue struct {
 	conn        *nfnl.Conn
 	number      uint16
 	configuring sync.Mutex             // one at a time
+	given       atomic.Pointer[Config] // by the program
 	config      atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
 	waiting     waiting
 	restriction restriction // never changed
@@ -108,6 +109,7 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 		return nil, fmt.Errorf("nfqueue: open queue %d: %w", cfg.Queue, err)
 	}
 	q := &Queue{conn: conn, number: cfg.Queue, counted: true, restriction: restrictionOf(conn)}
+	q.given.Store(&cfg)
 	q.waiting.init(q.expire)
 	q.buffers.New = func() any { return new([]byte) }
 	q.stopping = make(chan struct{}, 1)

@@ -108,7 +108,7 @@ func TestNoPacketIsHandedOutTwice(t *testing.T) {
 	for i := range 2 {
 		others.Go(func() {
 			for n := range 100 {
-				cfg := q.Granted()
+				cfg := q.Config()
 				cfg.CopyRange, cfg.Owner = uint32(1000+n), i == 0
 				if err := q.Configure(cfg); err != nil {
 					t.Error(err)

@@ -39,8 +39,8 @@ func wantClosed(t *testing.T, q *nfqueue.Queue) {
 	if s := q.Stats(); s != (nfqueue.Stats{}) {
 		t.Errorf("stats %+v", s)
 	}
-	if c := q.Granted(); c.CopyRange != 0 || c.MaxLen != 0 {
-		t.Errorf("granted %+v", c)
+	if g, c := q.Granted(), q.Config(); g != (nfqueue.Granted{}) || c.CopyRange != 0 || c.MaxLen != 0 {
+		t.Errorf("granted %+v, Config %+v", g, c)
 	}
 	if err := q.Send(q.NewBatch()); err != nil { // nothing
 		t.Errorf("Send: %v", err)

@@ -37,7 +37,7 @@ func openTrackingLog(t *testing.T, n *lab.Net) *nflog.Reader {
 	must(t, r.Configure(cfg))
 	must(t, r.Close())
 	r = openLog(t, n, cfg)
-	if g := r.Granted(); g.Conntrack || !g.GlobalSequence {
+	if g, c := r.Granted(), r.Config(); g.Conntrack || !c.Conntrack || !c.GlobalSequence {
 		t.Errorf("granted %+v", g)
 	}
 	must(t, r.Close())
@@ -75,7 +75,7 @@ func TestLogTellsOfConnections(t *testing.T) {
 		}
 
 		// The flag can be taken back, which leaves the numbers as they are.
-		cfg := r.Granted()
+		cfg := r.Config()
 		cfg.Conntrack = false
 		must(t, r.Configure(cfg))
 		send(t, from, "2")

@@ -133,7 +133,7 @@ func useWithoutPrivilege() error {
 		return nil
 	})
 	tell("Reader.Granted", func() error {
-		if g := r.Granted(); len(g.Groups) != 2 || g.CopyRange == 0 {
+		if g, c := r.Granted(), r.Config(); len(c.Groups) != 2 || g.CopyRange == 0 {
 			return fmt.Errorf("granted %+v", g)
 		}
 		return nil

@@ -149,7 +149,7 @@ func TestBestEffortIsGrantedWhatThereIs(t *testing.T) {
 	l := newLane(t, ipv4, lab.Output, wish)
 	check := func() {
 		t.Helper()
-		if g := l.queue.Granted(); g.Conntrack != conntrack || g.ConntrackVerdicts != conntrack || g.SecurityContext != context || !g.Owner {
+		if g := l.queue.Granted(); g.Conntrack != conntrack || g.ConntrackVerdicts != conntrack || g.SecurityContext != context {
 			t.Errorf("granted is %+v", g)
 		}
 	}
@@ -181,7 +181,7 @@ func TestUnknownFlagIsNamed(t *testing.T) {
 
 	q := openQueue(t, n, nfqueue.Config{CopyRange: 99})
 	wantSays(t, q.Configure(nfqueue.Config{Flags: 1 << 30}), "queue 0", "Flags")
-	if g := q.Granted(); g.CopyRange != 99 || g.Flags != 0 {
+	if g, c := q.Granted(), q.Config(); g.CopyRange != 99 || c.Flags != 0 {
 		t.Errorf("granted is %+v", g)
 	}
 	if k, ok := kernelStats(t, q); ok && k.CopyRange != 99 {

@@ -117,7 +117,7 @@ func (c *checker) decide() {
 func (c *checker) besides(q *nfqueue.Queue, others *crowd) {
 	for i := range 2 {
 		others.join(func() {
-			cfg := q.Granted()
+			cfg := q.Config()
 			cfg.MaxLen, cfg.Owner = uint32(1000+i), i == 0
 			unless(c.t, "Configure", q.Configure(cfg), net.ErrClosed)
 		})
@@ -242,7 +242,7 @@ func TestEverythingAtOnceOnALog(t *testing.T) {
 	var others crowd
 	for i := range 2 {
 		others.join(func() {
-			cfg := l.reader.Granted()
+			cfg := l.reader.Config()
 			cfg.Threshold, cfg.GlobalSequence = uint32(5+i), i == 0
 			unless(t, "Configure", l.reader.Configure(cfg))
 		})
