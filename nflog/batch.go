@@ -131,7 +131,9 @@ func (b *buffer) room() *Packet {
 	if n == cap(b.packets) {
 		b.packets = append(b.packets, Packet{})[:n]
 	}
-	return &b.packets[:n+1][n]
+	p := &b.packets[:n+1][n]
+	p.from = b.raw
+	return p
 }
 
 // add adds the packet in the place that room returned.

@@ -49,8 +49,9 @@ func (p *Packet) Decode(m nfnl.Message) error {
 
 // clear makes p a packet of which nothing else is known.
 func (p *Packet) clear(group uint16, family nfnl.Family) {
+	from := p.from
 	*p = Packet{} // a literal with values would be made elsewhere and copied
-	p.Group, p.Family, p.ConntrackInfo = group, family, attr.InfoUntracked
+	p.from, p.Group, p.Family, p.ConntrackInfo = from, group, family, attr.InfoUntracked
 }
 
 // decode is Decode of a cleared packet's attributes; it also says what could be

@@ -39,8 +39,9 @@
 // # Lifetime
 //
 // A [Packet] and the slices in it are valid until the next iteration, or until
-// the next Receive with the same [Batch]; their memory is then used again.
-// [Packet.Clone] keeps one longer. In builds with -race the old memory is
+// the next Receive with the same [Batch]; their memory is then used again. On Linux
+// it is not the garbage collector's: a slice alone does not keep it, the Packet or
+// the Batch does. [Packet.Clone] keeps one longer. In builds with -race the old memory is
 // overwritten, so that a slice kept too long shows up as garbage at once.
 //
 // # Latency

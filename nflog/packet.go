@@ -87,6 +87,7 @@ type Packet struct {
 	ConntrackInfo attr.ConntrackInfo
 
 	conntrack []byte
+	from      *nfnl.Batch // keeps the memory that the Packet refers to
 }
 
 // Clone returns a copy that shares no memory with p.
@@ -98,6 +99,7 @@ func (p *Packet) Clone() *Packet {
 	c.LinkHeader = slices.Clone(p.LinkHeader)
 	c.Payload = slices.Clone(p.Payload)
 	c.conntrack = slices.Clone(p.conntrack)
+	c.from = nil
 	return &c
 }
 

@@ -15,8 +15,10 @@ type Batch struct {
 	runs  func(msgs []byte) (rest []byte, taken int) // before take, if set
 	size  int                                        // of a slot's buffer, in bytes
 	slots []slot
-	n     int // datagrams that the last receive brought
-	sys   system
+
+	memory *region // of the buffers
+	n      int     // datagrams that the last receive brought
+	sys    system
 
 	waiter *Receiver     // of this receive
 	busy   time.Duration // for which it polls
@@ -55,7 +57,9 @@ func (b *Batch) use() bool { return b.used.CompareAndSwap(false, true) }
 func (b *Batch) unuse()    { b.used.Store(false) }
 
 // NewBatch returns a Batch for n datagrams of up to size bytes each, at least
-// one. Memory is touched only as packets need it.
+// one. Memory is touched only as packets need it. On Linux it is outside of the Go
+// heap, and used again once the Batch is gone: keep the Batch as long as what it
+// brought.
 //
 // Every message that is not the answer to a Request goes to take, unless the
 // function of TakeRuns has it, in the order in which the kernel sent it; across
@@ -80,11 +84,27 @@ func NewBatch(n, size int, take func(m Message, err error)) *Batch {
 // of take holds for f too. Call TakeRuns before the first Receive.
 func (b *Batch) TakeRuns(f func(msgs []byte) (rest []byte, taken int)) { b.runs = f }
 
+// Release lets other Batches use b's memory, without waiting until b is garbage.
+// What b brought is no longer valid, and b can receive nothing more.
+func (b *Batch) Release() {
+	if b.memory == nil {
+		return
+	}
+	b.reset()
+	b.take = nil
+	for i := range b.slots {
+		b.slots[i] = slot{}
+	}
+	b.sys = system{}
+	b.memory.release()
+}
+
 // resize makes new buffers. What the last receive brought stays where it is.
 func (b *Batch) resize(size int) {
 	b.size = size
 	stride := (size+63)&^63 + stagger
-	room := make([]byte, len(b.slots)*stride)
+	b.memory = newRegion(len(b.slots) * stride)
+	room := b.memory.bytes
 	for i := range b.slots {
 		at := i * stride
 		b.slots[i].buf = room[at : at+size : at+size]

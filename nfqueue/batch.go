@@ -293,4 +293,5 @@ func (b *Batch) abandon() {
 	b.mu.Unlock()
 	b.end() // what it says, Run's error or a panic has said already
 	b.count(-1)
+	b.raw.Release() // nothing that a handler was given is valid any more
 }

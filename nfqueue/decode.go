@@ -33,9 +33,9 @@ var lengths = attr.Lengths{
 // decode sets p to the packet with the attributes; found says whether p.ID could
 // be read. What queue p is of it leaves alone.
 func (p *Packet) decode(family nfnl.Family, attrs []byte) (found bool, err error) {
-	q, n := p.q, p.Queue
+	q, from, n := p.q, p.from, p.Queue
 	*p = Packet{} // a literal with values would be made elsewhere and copied
-	p.q, p.Queue, p.Family, p.ConntrackInfo = q, n, family, attr.InfoUntracked
+	p.q, p.from, p.Queue, p.Family, p.ConntrackInfo = q, from, n, family, attr.InfoUntracked
 	found, err = p.read(attrs)
 	p.Hook = hooks.Of(family, uint8(p.Hook))
 	p.Len = max(p.Len, len(p.Payload))

@@ -75,8 +75,9 @@
 // # Lifetime
 //
 // A [Packet] and the slices in it are valid until the handler returns, or until
-// the next Receive with the same [Batch]; their memory is then used again.
-// [Packet.Clone] keeps one longer; a [Ticket] is a value and can be kept as it
+// the next Receive with the same [Batch]; their memory is then used again. On Linux
+// it is not the garbage collector's: a slice alone does not keep it, the Packet or
+// the Batch does. [Packet.Clone] keeps one longer; a [Ticket] is a value and can be kept as it
 // is. A payload or link header given to a verdict is copied when the handler
 // returns, or in Send or SetVerdict, so one buffer serves for all. It may also
 // be p.Payload, edited in place. In builds with -race the old memory is

@@ -89,8 +89,9 @@ type Packet struct {
 
 	conntrack []byte
 	q         *Queue
-	ticket    Ticket // as the packet came, before anybody edited it
-	corrupt   bool   // its checksum was wrong before anybody touched it
+	from      *nfnl.Batch // keeps the memory that p refers to
+	ticket    Ticket      // as the packet came, before anybody edited it
+	corrupt   bool        // its checksum was wrong before anybody touched it
 }
 
 // Decode sets p to the packet in m, whose bytes it aliases. The error wraps
@@ -131,5 +132,6 @@ func (p *Packet) Clone() *Packet {
 	c.Payload = slices.Clone(p.Payload)
 	c.SecurityContext = slices.Clone(p.SecurityContext)
 	c.conntrack = slices.Clone(p.conntrack)
+	c.from = nil
 	return &c
 }

@@ -124,7 +124,7 @@ func (b *Batch) room() *Packet {
 		b.Packets = append(b.Packets, Packet{})[:n]
 	}
 	p := &b.Packets[:n+1][n]
-	p.q, p.Queue = b.q, b.q.number
+	p.q, p.from, p.Queue = b.q, b.raw, b.q.number
 	return p
 }
 

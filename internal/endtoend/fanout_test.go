@@ -19,7 +19,7 @@ import (
 )
 
 // openRange opens queues in n, which are closed with the test.
-func openRange(t *testing.T, n *lab.Net, cfg nfqueue.Config, queues int) *nfqueue.Queues {
+func openRange(t testing.TB, n *lab.Net, cfg nfqueue.Config, queues int) *nfqueue.Queues {
 	t.Helper()
 	cfg.Socket.NetNS = n.FD()
 	qs, err := nfqueue.OpenRange(cfg, queues)
