@@ -95,7 +95,8 @@
 //
 // Verdicts of packets that came together are returned together. They do not
 // wait for a handler that takes its time (see Config.FlushAfter), but the
-// packets behind it do.
+// packets behind it do. They go out in the order in which they were given: that of
+// a ticket, or of a deadline, behind all that handlers had returned.
 //
 // # Stopping
 //

@@ -97,8 +97,10 @@ func (t Ticket) ID() uint32 { return t.id }
 // SetVerdict decides on the packet, from any goroutine, at any time until the
 // queue is closed. It may come before the handler has returned; the handler's
 // own verdict is then ignored. It is sent behind what handlers have returned
-// before; what a Receive loop has put in Batch.Verdicts is given with Send. It returns ErrDecided if the packet has its
-// verdict, and net.ErrClosed once the queue is closed. Where v is refused (see
+// before; what a Receive loop has put in Batch.Verdicts is given with Send.
+//
+// It returns ErrDecided if the packet has its verdict, and net.ErrClosed once the
+// queue is closed. Where v is refused (see
 // Verdict.WithPayload) the packet gets Config.Fallback and SetVerdict returns
 // why. With Config.BestEffort a change of the connection that cannot be made is left
 // out, and OnError gets the reason. After any other error the packet still waits.

@@ -111,7 +111,10 @@ func file(conn *nfnl.Conn) (*os.File, error) {
 			syscall.CloseOnExec(fd) // a worker has it as its descriptor 3 only
 		}
 	})
-	return os.NewFile(uintptr(fd), "queue"), cmp.Or(cerr, err)
+	if err := cmp.Or(cerr, err); err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "queue"), nil
 }
 
 // work decides until ctx is done. The queue stays open, for the keeper has it too.
