@@ -22,8 +22,8 @@ type Config struct {
 	Groups []uint16
 
 	// CopyRange is how many bytes of a packet to deliver, from the network
-	// header on, at most 65531 (at the hook egress, from the link header on). 0
-	// delivers as much. A rule can only lower it, with "snaplen". A small range is
+	// header on (at the hook egress, from the link header on). 0, and what is above
+	// 65531, means all that there is, which is cut at 65531. A rule can only lower it, with "snaplen". A small range is
 	// the strongest lever on speed and on how many packets the receive buffer
 	// holds.
 	CopyRange uint32
@@ -149,6 +149,7 @@ func (c Config) withDefaults() Config {
 	if c.CopyRange == 0 && !c.MetadataOnly {
 		c.CopyRange = maxCopyRange
 	}
+	c.CopyRange = min(c.CopyRange, maxCopyRange)
 	if c.BufferSize == 0 && c.Threshold > manyPackets {
 		c.BufferSize = raisedBufferSize
 	}
@@ -188,8 +189,6 @@ func (c Config) check() error {
 // checkParams is check for what is sent to the kernel.
 func (c Config) checkParams() error {
 	switch {
-	case c.CopyRange > maxCopyRange:
-		return fmt.Errorf("nflog: Config.CopyRange is %d, above %d", c.CopyRange, maxCopyRange)
 	case c.MetadataOnly && c.CopyRange > 0:
 		return fmt.Errorf("nflog: Config.CopyRange is %d, but Config.MetadataOnly asks for no bytes", c.CopyRange)
 	case c.Collect < 0 || c.Collect > maxCollect:

@@ -87,7 +87,7 @@ func TestConfigureRefusesWrongFieldsByName(t *testing.T) {
 		{"Groups", nflog.Config{Groups: []uint16{5}}},
 		{"Groups", nflog.Config{Groups: []uint16{5, 7}}},
 		{"Groups", nflog.Config{Groups: []uint16{5, 6, 7}}},
-		{"CopyRange", nflog.Config{Groups: groups, CopyRange: 65532}},
+		{"CopyRange", nflog.Config{Groups: groups, CopyRange: 1, MetadataOnly: true}},
 		{"Collect", nflog.Config{Groups: groups, Collect: -1}},
 		{"BufferSize", nflog.Config{Groups: groups, BufferSize: 100}},
 		{"BufferSize", nflog.Config{Groups: groups, BufferSize: 131073}},
