@@ -34,8 +34,8 @@ var values = []reflect.Type{
 	reflect.TypeFor[nfnl.Flow](), reflect.TypeFor[nfnl.TCPFlags](), reflect.TypeFor[nfnl.Hook](), reflect.TypeFor[nfnl.Message](), reflect.TypeFor[nfnl.OverrunError](),
 	reflect.TypeFor[nfnl.Receiver](), reflect.TypeFor[nfnl.Reply](), reflect.TypeFor[nfnl.SendError](), reflect.TypeFor[nfnl.Summary](), reflect.TypeFor[nfnl.Type](),
 	reflect.TypeFor[nfqueue.Action](), reflect.TypeFor[nfqueue.Config](), reflect.TypeFor[nfqueue.Named](), reflect.TypeFor[nfqueue.Packet](),
-	reflect.TypeFor[nfqueue.PacketError](), reflect.TypeFor[nfqueue.PanicError](), reflect.TypeFor[nfqueue.Ticket](), reflect.TypeFor[nfqueue.Verdict](),
-	reflect.TypeFor[nflog.Config](), reflect.TypeFor[nflog.Named](), reflect.TypeFor[nflog.Packet](),
+	reflect.TypeFor[nfqueue.PacketError](), reflect.TypeFor[nfqueue.PanicError](), reflect.TypeFor[nfqueue.Stats](), reflect.TypeFor[nfqueue.Ticket](), reflect.TypeFor[nfqueue.Verdict](),
+	reflect.TypeFor[nflog.Config](), reflect.TypeFor[nflog.Stats](), reflect.TypeFor[nflog.GroupStats](), reflect.TypeFor[nflog.Named](), reflect.TypeFor[nflog.Packet](),
 }
 
 // No method of a zero value panics, whatever it is for.

@@ -139,6 +139,7 @@ func (b *buffer) room() *Packet {
 // add adds the packet in the place that room returned.
 func (b *buffer) add(p *Packet) {
 	b.packets = b.packets[:len(b.packets)+1]
+	b.news.bytes += uint64(len(p.Payload))
 	if p.Time.IsZero() {
 		p.Time, p.TimeOfReceipt = b.clock(), true
 	}

@@ -24,6 +24,7 @@ type Reader struct {
 	groups      []group
 	index       map[uint16]*group // of groups, by number
 	list        kernellist.List   // of the kernel, for KernelStats
+	bytes       atomic.Uint64
 	malformed   atomic.Uint64
 	discarded   atomic.Uint64
 	handedOver  bool // the groups belong to who gave the connection to AdoptConn

@@ -10,6 +10,7 @@ import (
 
 // news is what a receive learned besides packets.
 type news struct {
+	bytes     uint64 // of the packets
 	lost      []loss
 	malformed []error // what was wrong with messages
 }

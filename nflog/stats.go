@@ -2,6 +2,7 @@ package nflog
 
 import (
 	"fmt"
+	"log/slog"
 
 	"github.com/nfpacket/nfpacket/nfnl"
 )
@@ -12,6 +13,7 @@ import (
 // the group showed that they are missing.
 type Stats struct {
 	Packets   uint64 // received
+	Bytes     uint64 // of those, as many as were delivered: see Packet.Payload
 	Lost      uint64 // found no room on the socket
 	Malformed uint64 // messages that could not be parsed
 	Discarded uint64 // received, but Close came before a loop or Receive handed them out
@@ -30,6 +32,7 @@ type GroupStats struct {
 func (r *Reader) Stats() Stats {
 	r = r.orClosed()
 	s := Stats{
+		Bytes:       r.bytes.Load(),
 		Malformed:   r.malformed.Load(),
 		Discarded:   r.discarded.Load(),
 		ReadBuffer:  r.conn.ReadBuffer(),
@@ -52,8 +55,24 @@ func (r *Reader) GroupStats(group uint16) GroupStats {
 	return GroupStats{Packets: g.packets.Load(), Lost: g.lost.Load()}
 }
 
+// LogValue implements slog.LogValuer with a group of all counts, named in lower
+// case: packets, bytes, lost, and so on to read_buffer and socket_drops.
+func (s Stats) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.Uint64("packets", s.Packets), slog.Uint64("bytes", s.Bytes), slog.Uint64("lost", s.Lost),
+		slog.Uint64("malformed", s.Malformed), slog.Uint64("discarded", s.Discarded),
+		slog.Int("read_buffer", s.ReadBuffer), slog.Uint64("socket_drops", uint64(s.SocketDrops)),
+	)
+}
+
+// LogValue implements slog.LogValuer with a group of packets and lost.
+func (s GroupStats) LogValue() slog.Value {
+	return slog.GroupValue(slog.Uint64("packets", s.Packets), slog.Uint64("lost", s.Lost))
+}
+
 // settle does what a receive has left to do once others may receive: it reports.
 func (r *Reader) settle(n *news) {
+	r.bytes.Add(n.bytes)
 	r.malformed.Add(uint64(len(n.malformed)))
 	for _, l := range n.lost {
 		r.report(fmt.Errorf("nflog %d: %w", l.group, &nfnl.OverrunError{Group: l.group, Lost: l.packets}))

@@ -155,7 +155,7 @@ func (q *Queue) expireSome() ([]heldPacket, error) {
 	}
 	n := uint64(len(expired))
 	q.stats.expired.Add(n) // before anybody can see the packets go on
-	if err := q.conn.Send(msgs); err != nil {
+	if err := q.stats.counting(msgs, q.conn.Send); err != nil {
 		q.stats.expired.Add(-n)
 		q.waiting.retry(expired)
 		return expired, err

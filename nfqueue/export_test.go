@@ -1,8 +1,16 @@
 package nfqueue
 
+import "errors"
+
 // QueuesOf returns queues that were opened one by one as OpenRange returns them,
 // for those of fake kernels.
 func QueuesOf(queues ...*Queue) *Queues { return &Queues{queues: queues} }
+
+// AddStats returns the counts of two queues together.
+func AddStats(a, b Stats) Stats {
+	a.add(b)
+	return a
+}
 
 // AskedReadBuffer returns the size of the receive buffer that one of n queues asks
 // for with c, in bytes.
@@ -53,7 +61,8 @@ func (b *Batch) Replay(msgs [][]byte, h Handler) error {
 	}
 	b.mu.Lock()
 	b.endRun()
+	err := b.q.stats.counting(b.out, func([]byte) error { return nil })
 	b.out = b.out[:0]
 	b.mu.Unlock()
-	return b.end()
+	return errors.Join(err, b.end())
 }

@@ -15,7 +15,7 @@ func (q *Queue) fallBack(ids []uint32) error {
 	for _, id := range ids {
 		msgs = q.appendFallback(msgs, id)
 	}
-	if err := q.conn.Send(msgs); err != nil {
+	if err := q.stats.counting(msgs, q.conn.Send); err != nil {
 		return fmt.Errorf("verdict: %w", err)
 	}
 	q.ranges.answered(len(ids))

@@ -7,10 +7,12 @@ import (
 	"net"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 )
 
-// Queues are several queues with one handler, for a rule that spreads packets:
+// Queues are several queues with one handler, made by OpenRange or OpenQueues, for
+// several rules, or a rule that spreads packets:
 // "queue flags fanout to 0-3" by processor, or "queue to 0-3" by a hash of the two
 // addresses, which keeps both directions of a connection in one queue. With IPv4
 // the protocol is hashed too: the TCP and the UDP between two addresses may be in
@@ -26,31 +28,59 @@ type Queues struct {
 // closed.
 var errNoQueues = fmt.Errorf("nfqueue: use of zero Queues: %w", net.ErrClosed)
 
-// OpenRange opens n queues, the first of which is cfg.Queue. If one of them
-// cannot be opened, none is. The defaults of Socket.ReadBuffer, MaxHeld and
-// MaxHeldBytes are shared out between them; each has at least an eighth.
+// OpenRange is OpenQueues for the n queues of which cfg.Queue is the first.
 func OpenRange(cfg Config, n int) (*Queues, error) {
 	if n < 1 || int(cfg.Queue)+n > 1<<16 {
 		return nil, fmt.Errorf("nfqueue: open %d queues from Config.Queue %d on: there must be at least one, and none above 65535", n, cfg.Queue)
 	}
-	cfg.queues = n
+	numbers := make([]uint16, n)
+	for i := range numbers {
+		numbers[i] = cfg.Queue + uint16(i)
+	}
+	return OpenQueues(cfg, numbers...)
+}
+
+// OpenQueues opens the queues with these numbers; cfg.Queue is the first of them,
+// or 0. If one of them cannot be opened, none is. The defaults of
+// Socket.ReadBuffer, MaxHeld and MaxHeldBytes are shared out between them; each has
+// at least an eighth.
+func OpenQueues(cfg Config, numbers ...uint16) (*Queues, error) {
+	if err := checkNumbers(cfg, numbers); err != nil {
+		return nil, err
+	}
+	cfg.queues = len(numbers)
 	qs := &Queues{}
-	for range n {
+	for _, cfg.Queue = range numbers {
 		q, err := Open(cfg)
 		if err != nil {
 			qs.Close()
 			return nil, err
 		}
 		qs.queues = append(qs.queues, q)
-		cfg.Queue++
 	}
 	return qs, nil
+}
+
+// checkNumbers refuses numbers that OpenQueues cannot open with cfg.
+func checkNumbers(cfg Config, numbers []uint16) error {
+	if len(numbers) == 0 {
+		return errors.New("nfqueue: open no queues: there must be at least one number")
+	}
+	if cfg.Queue != 0 && cfg.Queue != numbers[0] {
+		return fmt.Errorf("nfqueue: Config.Queue is %d, but the first of the numbers is %d", cfg.Queue, numbers[0])
+	}
+	for i, n := range numbers {
+		if slices.Contains(numbers[:i], n) {
+			return fmt.Errorf("nfqueue: open queue %d twice", n)
+		}
+	}
+	return nil
 }
 
 // Len returns how many queues there are.
 func (qs *Queues) Len() int { return len(qs.all()) }
 
-// Queue returns the i-th queue, the first of which is number 0. If there is none
+// Queue returns the i-th queue, counted from 0 in the order of OpenQueues. If there is none
 // it returns nil, whose methods return net.ErrClosed.
 func (qs *Queues) Queue(i int) *Queue {
 	if i < 0 || i >= qs.Len() {
@@ -62,7 +92,7 @@ func (qs *Queues) Queue(i int) *Queue {
 // all returns the queues.
 func (qs *Queues) all() []*Queue {
 	if qs == nil {
-		return nil // as after an OpenRange that failed
+		return nil // as after an OpenQueues that failed
 	}
 	return qs.queues
 }
@@ -225,23 +255,4 @@ func (qs *Queues) Close() error {
 		errs = append(errs, q.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// add adds t to s.
-func (s *Stats) add(t Stats) {
-	s.Packets += t.Packets
-	s.Lost += t.Lost
-	s.Bypassed += t.Bypassed
-	s.Full += t.Full
-	s.Malformed += t.Malformed
-	s.Refused += t.Refused
-	s.Gone += t.Gone
-	s.Fallbacks += t.Fallbacks
-	s.Omitted += t.Omitted
-	s.Expired += t.Expired
-	s.Undecided += t.Undecided
-	s.Held += t.Held
-	s.HeldBytes += t.HeldBytes
-	s.ReadBuffer += t.ReadBuffer
-	s.SocketDrops += t.SocketDrops
 }

@@ -28,6 +28,23 @@ func TestRangeOfQueuesMustBeOfNumbers(t *testing.T) {
 	}
 }
 
+func TestNumbersOfQueuesMustBeDifferent(t *testing.T) {
+	for says, c := range map[string]struct {
+		first   uint16
+		numbers []uint16
+	}{
+		"no queues":             {},
+		"queue 9 twice":         {0, []uint16{9, 7, 9}},
+		"Config.Queue is 7":     {7, []uint16{9, 7}},
+		"the first of the numb": {7, []uint16{9}},
+	} {
+		qs, err := nfqueue.OpenQueues(nfqueue.Config{Queue: c.first}, c.numbers...)
+		if err == nil || qs != nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%d: got %v, want an error with %q", c.numbers, err, says)
+		}
+	}
+}
+
 func TestRangeOfQueuesIsRefusedLikeOneQueue(t *testing.T) {
 	for says, cfg := range wrong {
 		if qs, err := nfqueue.OpenRange(cfg, 2); err == nil || qs != nil || !strings.Contains(err.Error(), says) {
@@ -179,6 +196,9 @@ func TestSeveralQueuesAreConfiguredBackIfOneRefuses(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	for i := range k {
+		if g := qs.Queue(i).Granted(); g.CopyRange != 100 {
+			t.Errorf("queue %d has range %d", 7+i, g.CopyRange)
+		}
 		if c := qs.Queue(i).Config(); c.CopyRange != 100 || !c.Owner || c.Queue != uint16(7+i) {
 			t.Errorf("queue %d has number %d, range %d, owner %v", 7+i, c.Queue, c.CopyRange, c.Owner)
 		}

@@ -36,3 +36,20 @@ func (q *Queue) Granted() Granted {
 		Conntrack: c.Conntrack, ConntrackVerdicts: c.ConntrackVerdicts, SecurityContext: c.SecurityContext,
 	}
 }
+
+// Config returns what the queues were given, with the number of the first in Queue;
+// see Queue.Config. Of no queues it is zero.
+func (qs *Queues) Config() Config { return qs.Queue(0).Config() }
+
+// Granted returns what each of the queues has. With Config.BestEffort a field that
+// says what the kernel can do is only true if it is of all of them.
+func (qs *Queues) Granted() Granted {
+	g := qs.Queue(0).Granted()
+	for _, q := range qs.all() {
+		other := q.Granted()
+		g.Conntrack = g.Conntrack && other.Conntrack
+		g.ConntrackVerdicts = g.ConntrackVerdicts && other.ConntrackVerdicts
+		g.SecurityContext = g.SecurityContext && other.SecurityContext
+	}
+	return g
+}

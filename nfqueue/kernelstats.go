@@ -47,6 +47,22 @@ func (q *Queue) KernelStats() (KernelStats, error) {
 	return KernelStats{}, q.wrap(fmt.Errorf("the kernel lists no such queue in /proc/net/%s", kernelQueues))
 }
 
+// KernelStats returns what the kernel knows of the queues, in their order; see
+// Queue.KernelStats. The error is that of the first queue that has one.
+func (qs *Queues) KernelStats() ([]KernelStats, error) {
+	if qs.Len() == 0 {
+		return nil, errNoQueues
+	}
+	stats := make([]KernelStats, qs.Len())
+	for i, q := range qs.queues {
+		var err error
+		if stats[i], err = q.KernelStats(); err != nil {
+			return nil, err
+		}
+	}
+	return stats, nil
+}
+
 // ReadKernelStats reads a file like /proc/net/netfilter/nfnetlink_queue, a line
 // for each queue of a network namespace.
 func ReadKernelStats(r io.Reader) ([]KernelStats, error) {

@@ -10,3 +10,11 @@ func (q *Queue) Links() (*nfnl.Links, error) {
 	l, err := q.conn.Links()
 	return l, q.wrap(err)
 }
+
+// Links is Queue.Links: all queues are in one network namespace.
+func (qs *Queues) Links() (*nfnl.Links, error) {
+	if qs.Len() == 0 {
+		return nil, errNoQueues
+	}
+	return qs.queues[0].Links()
+}

@@ -202,7 +202,10 @@ func (q *Queue) settle(b *Batch) error {
 	b.begin()
 	n := &b.news
 	err := errors.Join(n.fatal, q.fallBack(n.answer))
-	q.stats.packets.Add(uint64(len(b.Packets)))
+	if n := len(b.Packets); n > 0 {
+		q.stats.packets.Add(uint64(n))
+		q.stats.bytes.Add(b.load.bytes)
+	}
 	q.stats.malformed.Add(uint64(n.malformed))
 	q.stats.refused.Add(uint64(n.refused))
 	q.stats.gone.Add(uint64(n.gone))

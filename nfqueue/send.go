@@ -12,9 +12,9 @@ import (
 func (q *Queue) send(msgs []byte, l *load, refused *problems) error {
 	var err error
 	if held, _ := q.waiting.count(); l.short(msgs, held) {
-		err = q.conn.SendShort(msgs)
+		err = q.stats.counting(msgs, q.conn.SendShort)
 	} else {
-		err = q.conn.Send(msgs)
+		err = q.stats.counting(msgs, q.conn.Send)
 	}
 	for errors.Is(err, syscall.EMSGSIZE) {
 		if at := (*nfnl.SendError)(nil); errors.As(err, &at) {
@@ -25,19 +25,19 @@ func (q *Queue) send(msgs []byte, l *load, refused *problems) error {
 			return err
 		}
 		msgs = rest
-		err = q.conn.Send(msgs)
+		err = q.stats.counting(msgs, q.conn.Send)
 	}
 	return err
 }
 
 // sendOne sends one verdict, or the fallback if it is too long.
 func (q *Queue) sendOne(m *nfnl.Message, msg []byte, refused *problems) error {
-	tooLong := q.conn.Send(msg)
+	tooLong := q.stats.counting(msg, q.conn.Send)
 	if !errors.Is(tooLong, syscall.EMSGSIZE) {
 		return tooLong
 	}
 	refused.addRefused(m.Seq, tooLong)
-	err := q.conn.Send(q.appendRefused(nil, m.Seq))
+	err := q.stats.counting(q.appendRefused(nil, m.Seq), q.conn.Send)
 	if err == nil && m.PortID == ackedPort {
 		q.ranges.answered(1)
 	}

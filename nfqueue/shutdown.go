@@ -129,7 +129,9 @@ func (q *Queue) endWith(why error) error {
 	if errors.Is(err, errKeepComing) {
 		err = nil
 	}
-	n += q.discard()
+	left := q.discard()
+	q.stats.verdicts[q.cfg().Fallback.action].Add(uint64(left))
+	n += left
 	q.stats.fallbacks.Add(uint64(n))
 	if why != nil {
 		why = fmt.Errorf("shutdown: %d packets without a verdict got the fallback: %w", n, why)

@@ -1,15 +1,29 @@
 package nfqueue
 
-import "sync/atomic"
+import (
+	"encoding/binary"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/nfpacket/nfpacket/nfnl"
+)
 
 // Stats are counts since Open. Every packet that the kernel queued is in
 // Packets, Malformed or Lost, or still on the socket.
 type Stats struct {
 	Packets   uint64 // received and parsed
+	Bytes     uint64 // of those, also of what CopyRange truncates; with Config.MetadataOnly they are not known
 	Lost      uint64 // the receive buffer was full: dropped or bypassed
 	Bypassed  uint64 // of Lost: let through uninspected, since Config.FailOpen was set when they came
 	Full      uint64 // dropped because Config.MaxLen packets waited; 0 where Queue.KernelStats returns an error
 	Malformed uint64 // messages that could not be parsed
+
+	// Verdicts sent, by action, those that are a fallback too. One that the kernel
+	// refused is also in Refused, and one that came too late in Gone. SetVerdictUpTo
+	// and SetVerdictAll count for the packets that had been received.
+	Accepted, Dropped, Stopped, Repeated, Requeued uint64
+
 	Refused   uint64 // verdicts refused, by this package or by the kernel
 	Gone      uint64 // verdicts for packets the kernel no longer had; with Config.RangeVerdicts, of a range only if none reached a packet
 	Fallbacks uint64 // packets that got Config.Fallback
@@ -25,7 +39,9 @@ type Stats struct {
 
 // counters are what Stats is made of.
 type counters struct {
-	packets, lost, bypassed, malformed, refused, gone, fallbacks, omitted, expired atomic.Uint64
+	packets, bytes, lost, bypassed, malformed, refused, gone, fallbacks, omitted, expired atomic.Uint64
+
+	verdicts [ActionHold]atomic.Uint64 // sent, by action
 }
 
 // Stats returns counts since Open.
@@ -35,10 +51,16 @@ func (q *Queue) Stats() Stats {
 	held, bytes := q.waiting.count()
 	return Stats{
 		Packets:     c.packets.Load(),
+		Bytes:       c.bytes.Load(),
 		Lost:        c.lost.Load(),
 		Bypassed:    c.bypassed.Load(),
 		Full:        q.fullNow(),
 		Malformed:   c.malformed.Load(),
+		Accepted:    c.verdicts[ActionAccept].Load(),
+		Dropped:     c.verdicts[ActionDrop].Load(),
+		Stopped:     c.verdicts[ActionStop].Load(),
+		Repeated:    c.verdicts[ActionRepeat].Load(),
+		Requeued:    c.verdicts[ActionRequeue].Load(),
 		Refused:     c.refused.Load(),
 		Gone:        c.gone.Load(),
 		Fallbacks:   c.fallbacks.Load(),
@@ -51,3 +73,96 @@ func (q *Queue) Stats() Stats {
 		SocketDrops: q.conn.Drops(),
 	}
 }
+
+// LogValue implements slog.LogValuer with a group of all counts, named in lower
+// case: packets, bytes, lost, and so on to read_buffer and socket_drops.
+func (s Stats) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.Uint64("packets", s.Packets), slog.Uint64("bytes", s.Bytes), slog.Uint64("lost", s.Lost),
+		slog.Uint64("bypassed", s.Bypassed), slog.Uint64("full", s.Full), slog.Uint64("malformed", s.Malformed),
+		slog.Uint64("accepted", s.Accepted), slog.Uint64("dropped", s.Dropped), slog.Uint64("stopped", s.Stopped),
+		slog.Uint64("repeated", s.Repeated), slog.Uint64("requeued", s.Requeued), slog.Uint64("refused", s.Refused),
+		slog.Uint64("gone", s.Gone), slog.Uint64("fallbacks", s.Fallbacks), slog.Uint64("omitted", s.Omitted),
+		slog.Uint64("expired", s.Expired), slog.Int("undecided", s.Undecided), slog.Int("held", s.Held),
+		slog.Int("held_bytes", s.HeldBytes), slog.Int("read_buffer", s.ReadBuffer), slog.Uint64("socket_drops", uint64(s.SocketDrops)),
+	)
+}
+
+// add adds t to s.
+func (s *Stats) add(t Stats) {
+	s.Packets += t.Packets
+	s.Bytes += t.Bytes
+	s.Lost += t.Lost
+	s.Bypassed += t.Bypassed
+	s.Full += t.Full
+	s.Malformed += t.Malformed
+	s.Accepted += t.Accepted
+	s.Dropped += t.Dropped
+	s.Stopped += t.Stopped
+	s.Repeated += t.Repeated
+	s.Requeued += t.Requeued
+	s.Refused += t.Refused
+	s.Gone += t.Gone
+	s.Fallbacks += t.Fallbacks
+	s.Omitted += t.Omitted
+	s.Expired += t.Expired
+	s.Undecided += t.Undecided
+	s.Held += t.Held
+	s.HeldBytes += t.HeldBytes
+	s.ReadBuffer += t.ReadBuffer
+	s.SocketDrops += t.SocketDrops
+}
+
+// counting sends verdicts with send, which is one of the Conn's, and counts them:
+// before, since after it anybody can see the packets go on.
+func (c *counters) counting(msgs []byte, send func([]byte) error) error {
+	sent := countVerdicts(msgs)
+	for action, n := range sent {
+		if n > 0 {
+			c.verdicts[action].Add(n)
+		}
+	}
+	err := send(msgs)
+	if err == nil {
+		return nil
+	}
+	if at := (*nfnl.SendError)(nil); errors.As(err, &at) {
+		msgs = msgs[at.Sent:]
+	}
+	for action, n := range countVerdicts(msgs) {
+		c.verdicts[action].Add(-n)
+	}
+	return err
+}
+
+// countVerdicts counts the packets that messages of our own answer, by action. A
+// range verdict has their number in place of a port ID, see appendUpTo.
+//
+//	 0        4      6       8          12        16        20          24      28
+//	+--------+------+-------+----------+---------+---------+-----------+-------+----
+//	| length | type | flags | sequence | port ID | generic | attribute | word  | ID
+//	+--------+------+-------+----------+---------+---------+-----------+-------+----
+//
+// Messages that are alike are passed over together: a processor need not wait for
+// the length of one to find the next.
+func countVerdicts(msgs []byte) (n [ActionHold]uint64) {
+	for i := 0; i+verdictLen <= len(msgs); {
+		first, start, word := i, binary.NativeEndian.Uint64(msgs[i:]), msgs[i+27]
+		m := msgs[i : i+verdictLen]
+		length := max(int(binary.NativeEndian.Uint32(m)+3)&^3, verdictLen)
+		for i += length; i+verdictLen <= len(msgs) && binary.NativeEndian.Uint64(msgs[i:]) == start && msgs[i+27] == word; i += length {
+		}
+		packets := uint64((i - first) / length)
+		if nfnl.Type(binary.NativeEndian.Uint16(m[4:])) == typeVerdictBatch {
+			packets, i = uint64(binary.NativeEndian.Uint32(m[12:])), first+length // one at a time
+		}
+		n[wordActions[word&7]] += packets
+	}
+	return n
+}
+
+// verdictLen is how much of a verdict says how long it is and what: up to the ID.
+const verdictLen = 28
+
+// wordActions are the actions of the kernel's verdicts.
+var wordActions = [8]Action{wordDrop: ActionDrop, wordAccept: ActionAccept, wordQueue: ActionRequeue, wordRepeat: ActionRepeat, wordStop: ActionStop}

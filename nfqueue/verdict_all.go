@@ -55,6 +55,7 @@ func (q *Queue) decideAll(v *Verdict, patience time.Duration) (n int, err error)
 			q.waiting.restore(claimed...)
 			return n, err
 		}
+		q.stats.verdicts[v.action].Add(uint64(len(claimed)))
 		q.ranges.answered(len(claimed))
 		n += len(claimed)
 		if !found && len(claimed) == 0 {

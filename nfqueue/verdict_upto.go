@@ -54,7 +54,8 @@ func (q *Queue) decideUpTo(r *reach, v *Verdict, again bool) error {
 	if again {
 		n = 0
 	}
-	if err := q.conn.Send(v.appendUpTo(nil, &Ticket{id: r.last, queue: q.number}, n)); err != nil {
+	msg := v.appendUpTo(nil, &Ticket{id: r.last, queue: q.number}, n)
+	if err := q.stats.counting(msg, q.conn.Send); err != nil {
 		q.waiting.restore(claimed...)
 		return fmt.Errorf("packets up to %d: %w", r.last, err)
 	}

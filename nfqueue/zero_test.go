@@ -57,6 +57,9 @@ func TestZeroQueuesAreNone(t *testing.T) {
 	t.Run("nil", func(t *testing.T) { wantNone(t, nil) })
 }
 
+// second returns the error of a call with two results.
+func second[T any](_ T, err error) error { return err }
+
 // wantNone fails the test unless qs are no queues.
 func wantNone(t *testing.T, qs *nfqueue.Queues) {
 	t.Helper()
@@ -64,10 +67,15 @@ func wantNone(t *testing.T, qs *nfqueue.Queues) {
 		"Run":           qs.Run(context.Background(), accept),
 		"Configure":     qs.Configure(nfqueue.Config{}),
 		"SetVerdictAll": qs.SetVerdictAll(nfqueue.Accept()),
+		"Links":         second(qs.Links()),
+		"KernelStats":   second(qs.KernelStats()),
 	} {
 		if !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if g, c := qs.Granted(), qs.Config(); g != (nfqueue.Granted{}) || c.MaxLen != 0 {
+		t.Errorf("granted %+v, Config %+v", g, c)
 	}
 	if n, s := qs.Len(), qs.Stats(); n != 0 || s != (nfqueue.Stats{}) {
 		t.Errorf("%d of them, stats %+v", n, s)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -83,6 +84,58 @@ func TestFanoutChoosesTheQueueByTheProcessor(t *testing.T) {
 			t.Errorf("a packet of processor %d came to queue number %d", number, got)
 		}
 		wantReceived(t, to, "x")
+	}
+	cancel()
+	wantError(t, "Run", next(t, done), context.Canceled)
+}
+
+// Queues of several rules, that are not in a row, have one handler: with what the
+// kernel says of each, the names of interfaces, and the sum of the counts.
+func TestQueuesNotInARow(t *testing.T) {
+	n := newNet(t)
+	numbers := []uint16{41, 7, 65535}
+	qs, err := nfqueue.OpenQueues(nfqueue.Config{CopyRange: 99, Socket: nfnl.Config{NetNS: n.FD()}}, numbers...)
+	must(t, err)
+	defer qs.Close()
+	if g, c := qs.Granted(), qs.Config(); g.CopyRange != 99 || g.MaxHeld != 8192/len(numbers) || c.Queue != 41 || c.MaxHeld != 0 {
+		t.Errorf("granted %+v, Config %+v", g, c)
+	}
+	links, err := qs.Links()
+	must(t, err)
+	defer links.Close()
+	for i, number := range numbers {
+		addRule(t, n, lab.IPv4, lab.Output, lab.UDP(9000+uint16(i)), lab.Queue(number))
+	}
+	seen := make(chan string, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := background(func() error {
+		return qs.Run(ctx, func(p *nfqueue.Packet) nfqueue.Verdict {
+			seen <- fmt.Sprintf("queue %d, to %s", p.Queue, links.Name(p.OutDev))
+			return nfqueue.Accept()
+		})
+	})
+	for i, number := range numbers {
+		to, from := udpPair(t, n, "udp", fmt.Sprintf("127.0.0.1:%d", 9000+i))
+		send(t, from, "x")
+		if got, want := next(t, seen), fmt.Sprintf("queue %d, to lo", number); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		wantReceived(t, to, "x")
+	}
+	if s := qs.Stats(); s.Packets != 3 || s.Accepted != 3 || s.Bytes != 3*29 {
+		t.Errorf("stats %+v", s)
+	}
+	if stats, err := qs.KernelStats(); !errors.Is(err, os.ErrPermission) {
+		must(t, err)
+		for i, s := range stats {
+			if s.Queue != numbers[i] || s.LastID != 1 || s.CopyRange != 99 {
+				t.Errorf("the kernel says of queue %d: %+v", numbers[i], s)
+			}
+		}
+	}
+	must(t, qs.Configure(nfqueue.Config{Queue: 41, CopyRange: 100, Socket: qs.Config().Socket}))
+	if g := qs.Queue(2).Granted(); g.CopyRange != 100 {
+		t.Errorf("the last queue was granted %+v", g)
 	}
 	cancel()
 	wantError(t, "Run", next(t, done), context.Canceled)
