@@ -3,6 +3,7 @@ package nfnl
 import (
 	"errors"
 	"testing"
+	"time"
 )
 
 // keepFew is a receive buffer for some ten small packets.
@@ -54,6 +55,34 @@ func TestRequestWaitsForRoomThatAReceiveMakes(t *testing.T) {
 		requested := k.background(func() error { return k.conn.Request(config(5)) })
 		var s seen
 		for b := s.batch(1); len(s.ids) < 40; {
+			if err := k.conn.Receive(b); err != nil {
+				k.Fatal(err)
+			}
+		}
+		s.want(k, 1, 40)
+		if err := requested(); err != nil {
+			k.Error(err)
+		}
+	})
+}
+
+// Somebody who receives slowly is not nobody.
+func TestRequestWaitsWhileSomebodyReceives(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		k.conn.pipeBuffer = keepFew
+		k.packets(1, 40)
+		if err := k.conn.Buffer(); err != nil {
+			k.Fatal(err)
+		}
+		if n := k.conn.keptBytes(); n < keepFew*3/2 {
+			k.Fatalf("%d bytes are kept, which leaves room", n)
+		}
+		requested := k.background(func() error { return k.conn.Request(config(5)) })
+		var s seen
+		for b := s.batch(1); len(s.ids) < 40; {
+			if len(s.ids) < 3 {
+				time.Sleep(requestPatience * 3 / 5)
+			}
 			if err := k.conn.Receive(b); err != nil {
 				k.Fatal(err)
 			}

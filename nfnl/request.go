@@ -41,7 +41,7 @@ func (r *request) answered() bool { return r != nil && len(r.answer) > 0 }
 //
 // What is kept, with what is on the socket, is bounded by one and a half times the
 // size of the receive buffer. Beyond that packets stay on the socket, and Request
-// waits a second for somebody to receive. Then it returns an error, without having
+// waits for somebody to receive, for a second if nobody does. Then it returns an error, without having
 // sent m unless packets came faster than it read them.
 //
 // When the answer is lost Request sends m again, so m must be idempotent.
@@ -143,39 +143,55 @@ func (c *Conn) mark(r *request) {
 // await waits for the answer to r, or for the right to look for it. It returns
 // false if the answer was lost.
 func (c *Conn) await(r *request) (error, bool) {
-	patience := time.NewTimer(requestPatience)
-	defer patience.Stop()
-	select {
-	case err := <-r.answer:
-		return err, true
-	case <-c.closed:
-		return net.ErrClosed, true
-	case <-patience.C:
-		return nil, false
-	case <-c.token:
-	}
-	err := c.look(r)
-	if err == nil {
-		err = c.wake()
-	}
-	c.putBack()
-	if err == errUnread {
-		// The answer is behind what is still on the socket. Somebody may receive it.
+	for {
 		select {
 		case err := <-r.answer:
 			return err, true
 		case <-c.closed:
 			return net.ErrClosed, true
-		case <-patience.C:
-			return err, true
+		case <-time.After(requestPatience):
+			return nil, false
+		case <-c.token:
+		}
+		err := c.look(r)
+		if err == nil {
+			err = c.wake()
+		}
+		c.putBack()
+		switch {
+		case r.answered():
+		case err == errUnread: // the answer is behind what is still on the socket
+			if err := c.awaitReceived(r); err != nil {
+				return err, true
+			}
+		default:
+			return err, err != nil
 		}
 	}
-	select {
-	case err := <-r.answer:
-		return err, true
-	default:
-		return err, err != nil
+}
+
+// awaitReceived waits until somebody has received what leaves no room to look for
+// the answer to r, or has received the answer.
+func (c *Conn) awaitReceived(r *request) error {
+	most := c.mostKept()
+	return c.whileReceived(func() bool { return r.answered() || c.keptBytes() < most })
+}
+
+// whileReceived waits until done is true. It gives up if nobody receives.
+func (c *Conn) whileReceived(done func() bool) error {
+	end, turns := time.Now().Add(requestPatience), c.turns.Load()
+	for ; !done(); time.Sleep(time.Millisecond) {
+		if now := c.turns.Load(); now != turns {
+			end, turns = time.Now().Add(requestPatience), now
+		}
+		switch {
+		case c.isClosed():
+			return net.ErrClosed
+		case time.Now().After(end):
+			return errUnread
+		}
 	}
+	return nil
 }
 
 // look reads what is on the socket, without waiting, until it finds the answer
@@ -187,8 +203,7 @@ func (c *Conn) look(r *request) error {
 	a := asides.Get().(*aside)
 	defer asides.Put(a)
 	b := a.batch
-	size := c.keepSize()
-	most := size*3/2 + size/8 // more than awaitRoom lets be: for what comes between two tries
+	most := c.mostKept()
 	for start := time.Now(); !r.answered() && time.Since(start) < requestPatience; {
 		b.reset()
 		if c.keptBytes() >= most && c.sealed.Load() == open {
@@ -252,6 +267,13 @@ func (c *Conn) keepSize() int {
 	return c.pipeBuffer
 }
 
+// mostKept returns how much is kept at most: more than awaitRoom lets be, for what
+// comes between two tries.
+func (c *Conn) mostKept() int {
+	size := c.keepSize()
+	return size*3/2 + size/8
+}
+
 // keptBytes returns how much is kept.
 func (c *Conn) keptBytes() int {
 	c.mu.Lock()
@@ -262,15 +284,8 @@ func (c *Conn) keptBytes() int {
 // awaitRoom waits until a Request may keep what is on the socket. What is there when
 // the Conn is sealed comes once, and all of it is kept.
 func (c *Conn) awaitRoom() error {
-	for end := time.Now().Add(requestPatience); c.keptBytes() > 0 && c.keptBytes()+queued(c.t) > c.keepSize()*3/2; time.Sleep(time.Millisecond) {
-		switch {
-		case c.sealed.Load() != open:
-			return nil
-		case c.isClosed():
-			return net.ErrClosed
-		case time.Now().After(end):
-			return errUnread
-		}
-	}
-	return nil
+	return c.whileReceived(func() bool {
+		kept := c.keptBytes()
+		return kept == 0 || kept+queued(c.t) <= c.keepSize()*3/2 || c.sealed.Load() != open
+	})
 }
