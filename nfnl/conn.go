@@ -84,6 +84,8 @@ type Conn struct {
 	room  atomic.Int64 // that a Batch must have for a datagram, at least
 	turns atomic.Int64 // how often the token was given back
 
+	receives atomic.Int64 // how often it was, by who receives
+
 	mu       sync.Mutex // guards what follows
 	deadline time.Time  // the user's, apart from those that interrupt
 	asked    []*request // requests that have no answer yet

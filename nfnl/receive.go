@@ -135,6 +135,7 @@ func (c *Conn) putBack() {
 // a receiver to wait for. It returns how many messages take saw.
 func (c *Conn) receive(r *Receiver, b *Batch) (int, error) {
 	defer c.putBack()
+	defer c.receives.Add(1)
 	if b.take == nil {
 		return 0, errNoBatch
 	}

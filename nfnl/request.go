@@ -41,8 +41,9 @@ func (r *request) answered() bool { return r != nil && len(r.answer) > 0 }
 //
 // What is kept, with what is on the socket, is bounded by one and a half times the
 // size of the receive buffer. Beyond that packets stay on the socket, and Request
-// waits for somebody to receive, for a second if nobody does. Then it returns an error, without having
-// sent m unless packets came faster than it read them.
+// waits for somebody to receive: five seconds for who has received before, else one.
+// Then it returns an error, without having sent m unless packets came faster than it
+// read them.
 //
 // When the answer is lost Request sends m again, so m must be idempotent.
 func (c *Conn) Request(m Message) error { return c.RequestInOrder(m, nil) }
@@ -177,17 +178,23 @@ func (c *Conn) awaitReceived(r *request) error {
 	return c.whileReceived(func() bool { return r.answered() || c.keptBytes() < most })
 }
 
+// readerPatience is how long a Request waits for the next receive of somebody who
+// has received before, and may be busy with what that brought.
+const readerPatience = 5 * time.Second
+
 // whileReceived waits until done is true. It gives up if nobody receives.
 func (c *Conn) whileReceived(done func() bool) error {
-	end, turns := time.Now().Add(requestPatience), c.turns.Load()
-	for ; !done(); time.Sleep(time.Millisecond) {
-		if now := c.turns.Load(); now != turns {
-			end, turns = time.Now().Add(requestPatience), now
+	for since, last := time.Now(), c.receives.Load(); !done(); time.Sleep(time.Millisecond) {
+		patience := requestPatience
+		if last > 0 {
+			patience = readerPatience
 		}
-		switch {
+		switch now := c.receives.Load(); {
 		case c.isClosed():
 			return net.ErrClosed
-		case time.Now().After(end):
+		case now != last:
+			since, last = time.Now(), now
+		case time.Since(since) > patience:
 			return errUnread
 		}
 	}
