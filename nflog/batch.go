@@ -141,7 +141,7 @@ func (b *buffer) add(p *Packet) {
 	b.packets = b.packets[:len(b.packets)+1]
 	b.news.bytes += uint64(len(p.Payload))
 	if p.Time.IsZero() {
-		p.Time, p.TimeOfReceipt = b.clock(), true
+		p.Time, p.ReceiptTime = b.clock(), true
 	}
 }
 

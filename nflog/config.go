@@ -32,7 +32,7 @@ type Config struct {
 	MetadataOnly bool
 
 	// The kernel collects packets of a group and delivers them together: once
-	// Threshold of them are there, or Collect has passed since the first, or
+	// Threshold of them are there, or FlushTimeout has passed since the first, or
 	// the next does not fit into BufferSize.
 	//
 	// Threshold 1 delivers each packet at once, at the price of a wakeup for
@@ -40,10 +40,10 @@ type Config struct {
 	// ones. A rule can only lower it, with "queue-threshold".
 	Threshold uint32
 
-	// Collect is how long a packet may wait for others, rounded up to a
+	// FlushTimeout is how long a packet may wait for others, rounded up to a
 	// multiple of 10 ms, to which the kernel may add a timer tick. 0 means
 	// 10 ms; the kernel's own default is a second.
-	Collect time.Duration
+	FlushTimeout time.Duration
 
 	// BufferSize is how many bytes the kernel collects at least, between a
 	// page (at most 8192) and 131072. 0 means the kernel's default, about a
@@ -88,15 +88,15 @@ type Config struct {
 
 // The defaults.
 const (
-	defaultThreshold = 100 // the kernel's own, NFULNL_QTHRESH_DEFAULT
-	defaultCollect   = collectUnit
+	defaultThreshold    = 100 // the kernel's own, NFULNL_QTHRESH_DEFAULT
+	defaultFlushTimeout = timeoutUnit
 )
 
-// collectUnit is the kernel's unit of NFULA_CFG_TIMEOUT, and maxCollect the
+// timeoutUnit is the kernel's unit of NFULA_CFG_TIMEOUT, and maxFlushTimeout the
 // longest time that its 32 bits hold.
 const (
-	collectUnit = 10 * time.Millisecond
-	maxCollect  = (1<<32 - 1) * collectUnit
+	timeoutUnit     = 10 * time.Millisecond
+	maxFlushTimeout = (1<<32 - 1) * timeoutUnit
 )
 
 // raisedBufferSize is BufferSize for a Threshold above manyPackets, more small
@@ -156,10 +156,10 @@ func (c Config) withDefaults() Config {
 	if c.Threshold == 0 {
 		c.Threshold = defaultThreshold
 	}
-	if c.Collect == 0 {
-		c.Collect = defaultCollect
+	if c.FlushTimeout == 0 {
+		c.FlushTimeout = defaultFlushTimeout
 	}
-	c.Collect = (c.Collect + collectUnit - 1) / collectUnit * collectUnit
+	c.FlushTimeout = (c.FlushTimeout + timeoutUnit - 1) / timeoutUnit * timeoutUnit
 	if c.Batch == 0 {
 		c.Batch = max(packetsAtOnce/int(min(c.Threshold, packetsAtOnce)), minBatch)
 	}
@@ -191,8 +191,8 @@ func (c Config) checkParams() error {
 	switch {
 	case c.MetadataOnly && c.CopyRange > 0:
 		return fmt.Errorf("nflog: Config.CopyRange is %d, but Config.MetadataOnly asks for no bytes", c.CopyRange)
-	case c.Collect < 0 || c.Collect > maxCollect:
-		return fmt.Errorf("nflog: Config.Collect is %v, not between 0 and %v", c.Collect, maxCollect)
+	case c.FlushTimeout < 0 || c.FlushTimeout > maxFlushTimeout:
+		return fmt.Errorf("nflog: Config.FlushTimeout is %v, not between 0 and %v", c.FlushTimeout, maxFlushTimeout)
 	case c.BufferSize != 0 && (c.BufferSize < minBufferSize() || c.BufferSize > maxBufferSize):
 		return fmt.Errorf("nflog: Config.BufferSize is %d, not between %d and %d", c.BufferSize, minBufferSize(), maxBufferSize)
 	case c.Flags&knownFlags != 0:

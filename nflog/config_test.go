@@ -24,8 +24,8 @@ func TestWrongFieldsAreRefusedByName(t *testing.T) {
 		{"Groups", nflog.Config{}},
 		{"Groups", nflog.Config{Groups: []uint16{5, 6, 5}}},
 		{"CopyRange", nflog.Config{Groups: groups, CopyRange: 1, MetadataOnly: true}},
-		{"Collect", nflog.Config{Groups: groups, Collect: -1}},
-		{"Collect", nflog.Config{Groups: groups, Collect: 1<<32*10*time.Millisecond - 1}},
+		{"FlushTimeout", nflog.Config{Groups: groups, FlushTimeout: -1}},
+		{"FlushTimeout", nflog.Config{Groups: groups, FlushTimeout: 1<<32*10*time.Millisecond - 1}},
 		{"BufferSize", nflog.Config{Groups: groups, BufferSize: page - 1}},
 		{"BufferSize", nflog.Config{Groups: groups, BufferSize: 131073}},
 		{"Flags", nflog.Config{Groups: groups, Flags: 1}},
@@ -74,20 +74,20 @@ func TestConfigurationMessages(t *testing.T) {
 			command(1), mode(0, 0, 0xff, 0xfb, 2, 0), tlv(4, 0, 0, 0, 1), tlv(5, 0, 0, 0, 100), tlv(6, 0, 1),
 		}},
 		{"everything", nflog.Config{
-			Groups: []uint16{1}, CopyRange: 128, Threshold: 1000, Collect: 2500 * time.Millisecond,
+			Groups: []uint16{1}, CopyRange: 128, Threshold: 1000, FlushTimeout: 2500 * time.Millisecond,
 			BufferSize: 65536, GlobalSequence: true, Conntrack: true, Flags: 0x8000,
 		}, [][]byte{
 			command(1), mode(0, 0, 0, 128, 2, 0), tlv(4, 0, 0, 0, 250), tlv(3, 0, 1, 0, 0), tlv(5, 0, 0, 3, 0xe8), tlv(6, 0x80, 7),
 		}},
 		{"metadata, threshold 32, a time between two steps", nflog.Config{
-			MetadataOnly: true, Threshold: 32, Collect: 10*time.Millisecond + 1,
+			MetadataOnly: true, Threshold: 32, FlushTimeout: 10*time.Millisecond + 1,
 		}, [][]byte{
 			command(1), mode(0, 0, 0, 0, 1, 0), tlv(4, 0, 0, 0, 2), tlv(5, 0, 0, 0, 32), tlv(6, 0, 1),
 		}},
 		{"threshold that raises the buffer", nflog.Config{Threshold: 33}, [][]byte{
 			command(1), mode(0, 0, 0xff, 0xfb, 2, 0), tlv(4, 0, 0, 0, 1), tlv(3, 0, 0, 0x80, 0), tlv(5, 0, 0, 0, 33), tlv(6, 0, 1),
 		}},
-		{"the longest time", nflog.Config{Collect: (1<<32 - 1) * 10 * time.Millisecond}, [][]byte{
+		{"the longest time", nflog.Config{FlushTimeout: (1<<32 - 1) * 10 * time.Millisecond}, [][]byte{
 			command(1), mode(0, 0, 0xff, 0xfb, 2, 0), tlv(4, 0xff, 0xff, 0xff, 0xff), tlv(5, 0, 0, 0, 100), tlv(6, 0, 1),
 		}},
 	} {

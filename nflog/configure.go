@@ -14,7 +14,7 @@ import (
 // Configure changes the open groups to cfg, from anywhere: also in the body of
 // a loop, beside one, or with nobody receiving. No packet is lost by it. Those
 // that the kernel has collected already keep their copy range and fields, and
-// may wait as long as the Collect of before has it. Batch applies to loops and
+// may wait as long as the FlushTimeout of before has it. Batch applies to loops and
 // Batches that begin later. Groups cannot change, nor Socket, whose fields must be
 // zero or what they were at Open. After an error everything is as it was. It needs
 // the privilege that Open does, also after AdoptConn.

@@ -42,7 +42,7 @@ func TestConfigureSaysAllOfIt(t *testing.T) {
 			tlv(2, 0, 0, 0xff, 0xfb, 2, 0), tlv(4, 0, 0, 0, 1), size, tlv(5, 0, 0, 0, 100), tlv(6, 0, 1),
 		}},
 		{"everything", nflog.Config{
-			CopyRange: 64, Threshold: 300, Collect: time.Second, BufferSize: 65536, GlobalSequence: true, Conntrack: true,
+			CopyRange: 64, Threshold: 300, FlushTimeout: time.Second, BufferSize: 65536, GlobalSequence: true, Conntrack: true,
 		}, [][]byte{
 			tlv(2, 0, 0, 0, 64, 2, 0), tlv(4, 0, 0, 0, 100), tlv(3, 0, 1, 0, 0), tlv(5, 0, 0, 1, 0x2c), tlv(6, 0, 7),
 		}},
@@ -88,7 +88,7 @@ func TestConfigureRefusesWrongFieldsByName(t *testing.T) {
 		{"Groups", nflog.Config{Groups: []uint16{5, 7}}},
 		{"Groups", nflog.Config{Groups: []uint16{5, 6, 7}}},
 		{"CopyRange", nflog.Config{Groups: groups, CopyRange: 1, MetadataOnly: true}},
-		{"Collect", nflog.Config{Groups: groups, Collect: -1}},
+		{"FlushTimeout", nflog.Config{Groups: groups, FlushTimeout: -1}},
 		{"BufferSize", nflog.Config{Groups: groups, BufferSize: 100}},
 		{"BufferSize", nflog.Config{Groups: groups, BufferSize: 131073}},
 		{"Conntrack", nflog.Config{Groups: groups, Flags: 4}},

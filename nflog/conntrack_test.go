@@ -163,15 +163,15 @@ func TestBestEffortDoesWithoutConntrack(t *testing.T) {
 func TestGrantedTellsTheDefaults(t *testing.T) {
 	r, _ := open(t, nflog.Config{Groups: []uint16{5, 6}, Conntrack: true, BestEffort: true})
 	g := r.Granted()
-	if !g.Conntrack || g.Threshold != 100 || g.CopyRange != 65531 || g.Batch != 4 || g.Collect != 10*time.Millisecond {
+	if !g.Conntrack || g.Threshold != 100 || g.CopyRange != 65531 || g.Batch != 4 || g.FlushTimeout != 10*time.Millisecond {
 		t.Errorf("granted %+v", g)
 	}
 	if err := r.Configure(r.Config()); err != nil || r.Granted().BufferSize != g.BufferSize {
 		t.Errorf("%v; granted a buffer of %d, then of %d", err, g.BufferSize, r.Granted().BufferSize)
 	}
 	for collect, want := range map[time.Duration]time.Duration{1: 10 * time.Millisecond, 20 * time.Millisecond: 20 * time.Millisecond, 20*time.Millisecond + 1: 30 * time.Millisecond} {
-		if err := r.Configure(nflog.Config{Groups: []uint16{5, 6}, Collect: collect}); err != nil || r.Granted().Collect != want {
-			t.Errorf("%v; asked for %v, granted %v, want %v", err, collect, r.Granted().Collect, want)
+		if err := r.Configure(nflog.Config{Groups: []uint16{5, 6}, FlushTimeout: collect}); err != nil || r.Granted().FlushTimeout != want {
+			t.Errorf("%v; asked for %v, granted %v, want %v", err, collect, r.Granted().FlushTimeout, want)
 		}
 	}
 	r.Config().Groups[0] = 7

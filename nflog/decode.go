@@ -57,7 +57,7 @@ func (p *Packet) clear(group uint16, family nfnl.Family) {
 // decode is Decode of a cleared packet's attributes; it also says what could be
 // read, whatever the error.
 func (p *Packet) decode(b []byte) (has found, err error) {
-	has, rest := p.usual(b)
+	has, rest := p.decodeFast(b)
 	if len(rest) > 0 {
 		has, err = p.walk(b, len(b)-len(rest), has)
 	}

@@ -47,9 +47,9 @@
 // # Latency
 //
 // The kernel collects packets of a group and delivers them together. Left alone
-// it may take a second over that; here it takes 10 ms, see Config.Collect.
+// it may take a second over that; here it takes 10 ms, see Config.FlushTimeout.
 // Config.Threshold 1 delivers each packet at once, for a wakeup each. A large
-// Threshold with a long Collect is the way to log a lot cheaply.
+// Threshold with a long FlushTimeout is the way to log a lot cheaply.
 //
 // # Loss
 //

@@ -64,7 +64,7 @@ func (c Config) appendParams(b []byte) []byte {
 	}
 	binary.BigEndian.PutUint32(mode[:], c.CopyRange)
 	b = attr.AppendBytes(b, attrConfigMode, mode[:])
-	b = attr.AppendUint32(b, attrConfigTimeout, uint32(c.Collect/collectUnit))
+	b = attr.AppendUint32(b, attrConfigTimeout, uint32(c.FlushTimeout/timeoutUnit))
 	if c.BufferSize != 0 {
 		b = attr.AppendUint32(b, attrConfigBufferSize, c.BufferSize)
 	}

@@ -63,7 +63,7 @@ func TestGoldenDatagram(t *testing.T) {
 		if p.Group != 3 || p.Proto != 0x0800 || p.Family != nfnl.IPv4 || p.Hook != nfnl.Output ||
 			string(p.Prefix) != "ab" || p.InDev != 0 || p.OutDev != 1 || p.Mark != 0xbeef ||
 			!p.HasOwner || p.UID != 1000 || p.GID != 100 || p.Seq != uint32(i) || p.GlobalSeq != uint32(i+1) ||
-			len(p.Payload) != 31 || p.Payload[0] != 0x45 || p.Payload[30] != byte(i) || !p.TimeOfReceipt {
+			len(p.Payload) != 31 || p.Payload[0] != 0x45 || p.Payload[30] != byte(i) || !p.ReceiptTime {
 			t.Errorf("packet %d: %+v", i, p)
 		}
 	}

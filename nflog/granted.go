@@ -9,9 +9,9 @@ import (
 // defaults filled in and, if Config.BestEffort is set, without what the kernel
 // lacks. The size of the receive buffer is in Stats.
 type Granted struct {
-	CopyRange uint32        // bytes of a packet that are delivered at most; 0 with Config.MetadataOnly
-	Threshold uint32        // packets that are collected before they are delivered
-	Collect   time.Duration // after which they are in any case, in whole units of 10 ms
+	CopyRange    uint32        // bytes of a packet that are delivered at most; 0 with Config.MetadataOnly
+	Threshold    uint32        // packets that are collected before they are delivered
+	FlushTimeout time.Duration // after which they are in any case, in whole units of 10 ms
 
 	// BufferSize is how many bytes the kernel collects at least: for its own
 	// default, the least that Config.BufferSize can ask for.
@@ -44,7 +44,7 @@ func (r *Reader) Granted() Granted {
 		return Granted{}
 	}
 	return Granted{
-		CopyRange: c.CopyRange, Threshold: c.Threshold, Collect: c.Collect,
+		CopyRange: c.CopyRange, Threshold: c.Threshold, FlushTimeout: c.FlushTimeout,
 		BufferSize: max(c.BufferSize, minBufferSize()), Batch: c.Batch, Conntrack: c.Conntrack,
 	}
 }

@@ -18,7 +18,7 @@ type KernelStats struct {
 	Collected uint32        // packets that wait for others, see Config.Threshold
 	CopyMode  uint8         // 0 and 1: no packet bytes, as Config.MetadataOnly asks for; 2: up to CopyRange
 	CopyRange uint32        // bytes
-	Timeout   time.Duration // for which a packet may wait, Config.Collect
+	Timeout   time.Duration // for which a packet may wait, Config.FlushTimeout
 }
 
 // kernelGroups is the file that KernelStats come from, below /proc/net.
@@ -62,6 +62,6 @@ func parseKernelStats(line []byte) (s KernelStats, err error) {
 	if err != nil {
 		return s, fmt.Errorf("nflog: line %q of the kernel's list of groups: %w", line, err)
 	}
-	s.Timeout = time.Duration(timeout) * collectUnit
+	s.Timeout = time.Duration(timeout) * timeoutUnit
 	return s, nil
 }

@@ -61,10 +61,10 @@ type Packet struct {
 	// Time is when the packet arrived, if the kernel took the time: at the hooks
 	// prerouting, input, forward, ingress and egress, from kernel 6.6 on of every
 	// packet and before of some. Else it is when the packet was received from the
-	// kernel, and TimeOfReceipt is set: the two are of different moments, so order
+	// kernel, and ReceiptTime is set: the two are of different moments, so order
 	// packets by Seq or GlobalSeq and not by Time.
-	Time          time.Time
-	TimeOfReceipt bool
+	Time        time.Time
+	ReceiptTime bool
 
 	Mark uint32
 

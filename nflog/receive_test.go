@@ -188,19 +188,19 @@ func TestTimeIsTheKernelsOrThatOfReceipt(t *testing.T) {
 	k.Log(
 		nflog.Packet{Time: kernels, Payload: []byte("a")},
 		nflog.Packet{Payload: []byte("b")},
-		nflog.Packet{Time: kernels, TimeOfReceipt: true, Payload: []byte("c")},
+		nflog.Packet{Time: kernels, ReceiptTime: true, Payload: []byte("c")},
 	)
 	k.Log(packets("d")...)
 	b := r.NewBatch()
 	before := time.Now().Round(0)
 	receive(t, r, b)
 	after := time.Now().Round(0)
-	if p := b.Packets[0]; !p.Time.Equal(kernels) || p.TimeOfReceipt {
-		t.Errorf("the kernel's: %v, of receipt %v", p.Time, p.TimeOfReceipt)
+	if p := b.Packets[0]; !p.Time.Equal(kernels) || p.ReceiptTime {
+		t.Errorf("the kernel's: %v, of receipt %v", p.Time, p.ReceiptTime)
 	}
 	for _, p := range b.Packets[1:] {
-		if p.Time.Before(before) || p.Time.After(after) || !p.TimeOfReceipt {
-			t.Errorf("received between %v and %v: %v, of receipt %v", before, after, p.Time, p.TimeOfReceipt)
+		if p.Time.Before(before) || p.Time.After(after) || !p.ReceiptTime {
+			t.Errorf("received between %v and %v: %v, of receipt %v", before, after, p.Time, p.ReceiptTime)
 		}
 	}
 	if b.Packets[1].Time != b.Packets[2].Time {

@@ -24,7 +24,7 @@ import (
 // that a loop has received and not yielded. Where nobody has ever received by
 // these, it does not wait, and returns an error with the number.
 //
-// Without CAP_NET_ADMIN it cannot unbind the groups. It waits for Config.Collect
+// Without CAP_NET_ADMIN it cannot unbind the groups. It waits for Config.FlushTimeout
 // then, in which the kernel delivers what it had collected. After AdoptConn the
 // groups belong to somebody else: they stay bound, and Shutdown hands out what is
 // on the socket. After Close it returns nil; a Close that comes before it is through
@@ -88,7 +88,7 @@ const collectSlack = 20 * time.Millisecond
 
 // waitForCollected waits until the kernel has delivered what it has collected.
 func (r *Reader) waitForCollected(ctx context.Context) error {
-	t := time.NewTimer(r.cfg().Collect + collectSlack)
+	t := time.NewTimer(r.cfg().FlushTimeout + collectSlack)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -259,7 +259,7 @@ func TestShutdownWithoutPrivilege(t *testing.T) {
 	})
 	parked(t, 1)
 	down := shutdown(t, r)
-	k.Flush(5) // as the kernel does after Config.Collect
+	k.Flush(5) // as the kernel does after Config.FlushTimeout
 	if err := ended(); !errors.Is(err, net.ErrClosed) || got != "a" {
 		t.Errorf("got %q and %v", got, err)
 	}

@@ -562,7 +562,7 @@ func TestCaptureLog(t *testing.T) {
 func logOwner(t *testing.T) *tape {
 	n := newNet(t)
 	tp := newTape(t, n)
-	tp.configure(nflog.Config{Threshold: 3, Collect: time.Hour, GlobalSequence: true}.Bind(5))
+	tp.configure(nflog.Config{Threshold: 3, FlushTimeout: time.Hour, GlobalSequence: true}.Bind(5))
 	addRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.SetMark(0xfeed), lab.Log(5, "sent: ", 0, 0))
 	pc, err := n.ListenPacket("udp", ipv4.address())
 	must(t, err)

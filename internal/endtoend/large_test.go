@@ -115,7 +115,7 @@ func TestTCPOnLoopbackSurvivesRefusedRewrites(t *testing.T) {
 // that is far longer than either.
 func TestLogOfPacketsBehindALargeOne(t *testing.T) {
 	sizes := []int{65507, 60000, 10}
-	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: uint32(len(sizes)), Collect: time.Minute})
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: uint32(len(sizes)), FlushTimeout: time.Minute})
 	for _, n := range sizes {
 		send(t, l.from, string(make([]byte, n)))
 	}

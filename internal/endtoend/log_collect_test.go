@@ -17,7 +17,7 @@ import (
 )
 
 func TestThresholdIsTheNumberOfPacketsInADatagram(t *testing.T) {
-	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 40, Collect: time.Hour, Batch: 1})
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 40, FlushTimeout: time.Hour, Batch: 1})
 	l.send(t, 0, 119)
 	b := l.reader.NewBatch()
 	for range 2 {
@@ -37,7 +37,7 @@ func TestThresholdIsTheNumberOfPacketsInADatagram(t *testing.T) {
 
 func TestThresholdOfTheRuleIsLower(t *testing.T) {
 	n := newNet(t)
-	r := openLog(t, n, nflog.Config{Groups: []uint16{5}, Collect: time.Hour, Batch: 1})
+	r := openLog(t, n, nflog.Config{Groups: []uint16{5}, FlushTimeout: time.Hour, Batch: 1})
 	addRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Log(5, "", 0, 3))
 	_, from := udpPair(t, n, "udp", ipv4.address())
 	send(t, from, "a", "b", "c", "d")
@@ -53,12 +53,12 @@ func TestCollectBoundsTheWait(t *testing.T) {
 		{0, 0, 900 * time.Millisecond}, // the kernel's own default is a second
 		{300 * time.Millisecond, 250 * time.Millisecond, patience},
 	} {
-		l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1000, Collect: c.collect})
+		l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1000, FlushTimeout: c.collect})
 		start := time.Now()
 		l.send(t, 0, 1)
 		logged(t, l.reader, 1)
 		if took := time.Since(start); took < c.least || took > c.most {
-			t.Errorf("Collect %v: %v, not between %v and %v", c.collect, took, c.least, c.most)
+			t.Errorf("FlushTimeout %v: %v, not between %v and %v", c.collect, took, c.least, c.most)
 		}
 	}
 }
@@ -66,8 +66,8 @@ func TestCollectBoundsTheWait(t *testing.T) {
 func TestParametersReachTheKernel(t *testing.T) {
 	n := newNet(t)
 	openLog(t, n, nflog.Config{Groups: []uint16{5}})
-	openLog(t, n, nflog.Config{Groups: []uint16{6}, CopyRange: 99, Collect: 2 * time.Second})
-	openLog(t, n, nflog.Config{Groups: []uint16{7}, MetadataOnly: true, Collect: 11 * time.Millisecond})
+	openLog(t, n, nflog.Config{Groups: []uint16{6}, CopyRange: 99, FlushTimeout: 2 * time.Second})
+	openLog(t, n, nflog.Config{Groups: []uint16{7}, MetadataOnly: true, FlushTimeout: 11 * time.Millisecond})
 	if got, want := logGroups(t, n), "5 2 65531 1, 6 2 99 200, 7 1 0 2"; got != want {
 		t.Errorf("groups %q, want %q", got, want)
 	}
@@ -80,7 +80,7 @@ func TestDatagramsOfEverySizeAreWhole(t *testing.T) {
 			if size != 0 && int(size) < os.Getpagesize() {
 				t.Skip("smaller than a page")
 			}
-			l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 10000, Collect: time.Hour, BufferSize: size})
+			l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 10000, FlushTimeout: time.Hour, BufferSize: size})
 			var lengths []int
 			b := l.reader.NewBatch()
 			// receive keeps room on the socket: without privilege over the
@@ -129,7 +129,7 @@ func TestLogOverflowIsCountedToThePacket(t *testing.T) {
 			const sent = 2000
 			var told collector
 			l := newLogLane(t, ipv4, lab.Output, nflog.Config{
-				Threshold: threshold, Collect: time.Hour, OnError: told.add,
+				Threshold: threshold, FlushTimeout: time.Hour, OnError: told.add,
 				Socket: nfnl.Config{ReadBuffer: 32 << 10},
 			})
 			l.send(t, 0, sent)

@@ -40,7 +40,7 @@ func TestConfigureReachesTheKernel(t *testing.T) {
 		cfg  nflog.Config
 		want string
 	}{
-		{nflog.Config{CopyRange: 99, Collect: 2 * time.Second}, "5 2 99 200, 6 2 99 200"},
+		{nflog.Config{CopyRange: 99, FlushTimeout: 2 * time.Second}, "5 2 99 200, 6 2 99 200"},
 		{nflog.Config{MetadataOnly: true}, "5 1 0 1, 6 1 0 1"},
 		{nflog.Config{BufferSize: 131072}, "5 2 65531 1, 6 2 65531 1"},
 	} {
@@ -76,7 +76,7 @@ func TestConfigureSetsAndClearsFlags(t *testing.T) {
 }
 
 func TestConfigureChangesTheThreshold(t *testing.T) {
-	cfg := nflog.Config{Groups: []uint16{5}, Threshold: 1000, Collect: time.Hour}
+	cfg := nflog.Config{Groups: []uint16{5}, Threshold: 1000, FlushTimeout: time.Hour}
 	l := newLogLane(t, ipv4, lab.Output, cfg)
 	l.send(t, 0, 3)
 	cfg.Threshold = 4

@@ -15,7 +15,7 @@ import (
 // What the kernel has collected for a log are copies: they come although their
 // device went down and all chains were deleted, which drops queued packets.
 func TestCollectedPacketsOutliveTheirDevice(t *testing.T) {
-	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1000, Collect: time.Hour})
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1000, FlushTimeout: time.Hour})
 	l.send(t, 0, 10)
 	must(t, l.net.Down("lo"))
 	must(t, l.net.Up("lo"))
@@ -30,7 +30,7 @@ func TestCollectedPacketsOutliveADeletedDevice(t *testing.T) {
 	const sent = 10
 	a, b, _, addr := wire(t, ipv4)
 	rule := addRule(t, b, lab.IPv4, lab.Input, lab.UDP(9999), lab.Log(5, "", 0, 0))
-	r := openLog(t, b, nflog.Config{Groups: []uint16{5}, Threshold: 1000, Collect: time.Hour})
+	r := openLog(t, b, nflog.Config{Groups: []uint16{5}, Threshold: 1000, FlushTimeout: time.Hour})
 	to, err := b.ListenPacket("udp", netip.AddrPortFrom(addr, 9999).String()) // or a is told of an error
 	must(t, err)
 	defer to.Close()

@@ -17,7 +17,7 @@ import (
 // TestKernelStatsFollowTheLog checks them against what was done, with another
 // Reader in the namespace whose groups are not shown.
 func TestKernelStatsFollowTheLog(t *testing.T) {
-	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Groups: []uint16{5, 6}, Threshold: 1000, Collect: time.Hour, CopyRange: 99})
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Groups: []uint16{5, 6}, Threshold: 1000, FlushTimeout: time.Hour, CopyRange: 99})
 	openLog(t, l.net, nflog.Config{Groups: []uint16{7}})
 	want := []nflog.KernelStats{
 		{Group: 5, CopyMode: 2, CopyRange: 99, Timeout: time.Hour},

@@ -61,8 +61,8 @@ func TestLogTellsOfASentPacket(t *testing.T) {
 		if got := v.bodies([]*nflog.Packet{p})[0]; got != "hello" {
 			t.Errorf("payload %q", got)
 		}
-		if !p.TimeOfReceipt || p.Time.Before(before.Round(0)) || p.Time.After(time.Now()) {
-			t.Errorf("time %v, of receipt %v", p.Time, p.TimeOfReceipt)
+		if !p.ReceiptTime || p.Time.Before(before.Round(0)) || p.Time.After(time.Now()) {
+			t.Errorf("time %v, of receipt %v", p.Time, p.ReceiptTime)
 		}
 	})
 }
@@ -83,7 +83,7 @@ func TestLogTellsOfAReceivedPacket(t *testing.T) {
 		await(t, "the kernel to take times", func() bool {
 			send(t, c, "hello")
 			p = logged(t, r, 1)[0]
-			return !p.TimeOfReceipt
+			return !p.ReceiptTime
 		})
 		if p.Family != v.packets || p.Hook != nfnl.Prerouting || len(p.Prefix) != 0 || p.InDev != eth0 ||
 			p.OutDev != 0 || p.Mark != 0 || p.HasOwner || p.HardwareType != 1 || p.HardwareLen != 14 {

@@ -19,7 +19,7 @@ import (
 
 func TestLoopLeftInTheMiddleGoesOn(t *testing.T) {
 	eachVersion(t, func(t *testing.T, v ipVersion) {
-		l := newLogLane(t, v, lab.Output, nflog.Config{Threshold: 10, Collect: time.Hour})
+		l := newLogLane(t, v, lab.Output, nflog.Config{Threshold: 10, FlushTimeout: time.Hour})
 		l.send(t, 0, 20)
 		v.wantNumbers(t, logged(t, l.reader, 3), 0, 3)
 		v.wantNumbers(t, logged(t, l.reader, 4), 3, 4)
@@ -96,7 +96,7 @@ func TestLogDeadlineEndsReceiving(t *testing.T) {
 // then ends; nothing that is logged before is missing.
 func TestShutdownHandsOutWhatWasCollected(t *testing.T) {
 	const sent = 300
-	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Groups: []uint16{5, 6}, Threshold: 1000, Collect: 5 * time.Second})
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Groups: []uint16{5, 6}, Threshold: 1000, FlushTimeout: 5 * time.Second})
 	addRule(t, l.net, lab.IPv4, lab.Postrouting, lab.UDP(9999), lab.Log(6, "", 0, 0))
 	l.send(t, 0, sent)
 	start := time.Now()
@@ -252,7 +252,7 @@ func TestCancelUnderFlood(t *testing.T) {
 func TestShutdownMakesRoomForWhatWasCollected(t *testing.T) {
 	const threshold, collected = 10, 5
 	l := newLogLane(t, ipv4, lab.Output, nflog.Config{
-		Threshold: threshold, Collect: time.Hour, Socket: nfnl.Config{ReadBuffer: 32 << 10},
+		Threshold: threshold, FlushTimeout: time.Hour, Socket: nfnl.Config{ReadBuffer: 32 << 10},
 	})
 	l.send(t, 0, 100*threshold)
 	b := l.reader.NewBatch()
@@ -281,7 +281,7 @@ func TestShutdownMakesRoomForWhatWasCollected(t *testing.T) {
 // An event loop, which looks at the descriptor and not at the Reader, sees what
 // Shutdown has made the kernel deliver.
 func TestEventLoopSeesWhatShutdownBrings(t *testing.T) {
-	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1000, Collect: time.Hour})
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 1000, FlushTimeout: time.Hour})
 	b := l.reader.NewBatch()
 	must(t, l.reader.TryReceive(b))
 	l.send(t, 0, 10)

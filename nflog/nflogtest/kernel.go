@@ -102,7 +102,7 @@ func (k *Kernel) Logger(f nfnl.Family) bool {
 
 // Log delivers the packets, in one datagram if they are of one group. It sets
 // their sequence numbers and cuts them to the copy range. Without a Time, or
-// with TimeOfReceipt, they come without the kernel's. A Packet without a Group
+// with ReceiptTime, they come without the kernel's. A Packet without a Group
 // goes to the one that was bound first, and one of a group that is not bound
 // nowhere.
 func (k *Kernel) Log(packets ...nflog.Packet) {

@@ -78,7 +78,7 @@ func appendPacket(b []byte, p *nflog.Packet, c *connection) []byte {
 	b = appendNonzero(b, attrPhysOutDev, uint32(p.PhysOutDev))
 	b = appendNonzero(b, attrMark, p.Mark)
 	b = appendHardware(b, p)
-	if !p.Time.IsZero() && !p.TimeOfReceipt {
+	if !p.Time.IsZero() && !p.ReceiptTime {
 		b = attr.AppendTime(b, attrTimestamp, p.Time)
 	}
 	if p.HasOwner {

@@ -39,7 +39,7 @@ var shown = []struct {
 		"p.group=5 p.seq=3 p.received=2009-02-13T23:31:30.123Z p.family=ip p.hook=output p.proto=tcp p.src=192.0.2.1:40000 p.dst=192.0.2.2:23 p.len=40",
 		`{"group":5,"seq":3,"received":"2009-02-13T23:31:30.123456Z","family":"ip","hook":"output",` +
 			`"proto":"tcp","src":"192.0.2.1:40000","dst":"192.0.2.2:23","len":40}`,
-		nflog.Packet{Group: 5, Seq: 3, Time: time.Unix(1234567890, 123456000).UTC(), TimeOfReceipt: true, Family: nfnl.IPv4, Hook: nfnl.Output, Payload: syn}},
+		nflog.Packet{Group: 5, Seq: 3, Time: time.Unix(1234567890, 123456000).UTC(), ReceiptTime: true, Family: nfnl.IPv4, Hook: nfnl.Output, Payload: syn}},
 	{"cut", "packet 0 of group 5: ip forward, in 2, out 3, tcp 192.0.2.1 > 192.0.2.2, 40 bytes",
 		"p.group=5 p.seq=0 p.family=ip p.hook=forward p.in_index=2 p.out_index=3 p.proto=tcp p.src=192.0.2.1 p.dst=192.0.2.2 p.len=40",
 		`{"group":5,"seq":0,"family":"ip","hook":"forward","in_index":2,"out_index":3,"proto":"tcp","src":"192.0.2.1","dst":"192.0.2.2","len":40}`,

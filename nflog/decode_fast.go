@@ -7,7 +7,7 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// usual reads attributes of the usual length in the order in which the kernel
+// decodeFast reads attributes of the usual length in the order in which the kernel
 // writes them (__build_packet_message of net/netfilter/nfnetlink_log.c), as far
 // as that goes. It returns what it has not read, for walk, which reads any.
 //
@@ -15,8 +15,8 @@ import (
 // these branches. It need not wait for a length, which is a constant here, to
 // find the next attribute. Of an attribute that is b's last, walk takes care: that
 // something follows spares each slice below the case that nothing does.
-func (p *Packet) usual(b []byte) (has found, rest []byte) {
-	if len(b) > 8 && is(b, usualPacketHeader) {
+func (p *Packet) decodeFast(b []byte) (has found, rest []byte) {
+	if len(b) > 8 && is(b, fastPacketHeader) {
 		p.Proto, p.Hook = attr.Uint16At(b, 0), nfnl.Hook(b[6])
 		has |= foundHeader
 		b = b[8:]
@@ -25,35 +25,35 @@ func (p *Packet) usual(b []byte) (has found, rest []byte) {
 		p.Prefix = text(attr.ValueAt(b, 0, n))
 		b = b[align(n):]
 	}
-	if len(b) > 8 && is(b, usualInDev) {
+	if len(b) > 8 && is(b, fastInDev) {
 		p.InDev = int(attr.Uint32At(b, 0))
 		b = b[8:]
 	}
-	if len(b) > 8 && is(b, usualPhysInDev) {
+	if len(b) > 8 && is(b, fastPhysInDev) {
 		p.PhysInDev = int(attr.Uint32At(b, 0))
 		b = b[8:]
 	}
-	if len(b) > 8 && is(b, usualOutDev) {
+	if len(b) > 8 && is(b, fastOutDev) {
 		p.OutDev = int(attr.Uint32At(b, 0))
 		b = b[8:]
 	}
-	if len(b) > 8 && is(b, usualPhysOutDev) {
+	if len(b) > 8 && is(b, fastPhysOutDev) {
 		p.PhysOutDev = int(attr.Uint32At(b, 0))
 		b = b[8:]
 	}
-	if len(b) > 8 && is(b, usualMark) {
+	if len(b) > 8 && is(b, fastMark) {
 		p.Mark = attr.Uint32At(b, 0)
 		b = b[8:]
 	}
-	if len(b) > 16 && is(b, usualHardwareAddr) {
+	if len(b) > 16 && is(b, fastHardwareAddr) {
 		p.HardwareAddr = attr.HardwareAddr(attr.ValueAt(b, 0, 16))
 		b = b[16:]
 	}
-	if len(b) > 8 && is(b, usualHardwareType) {
+	if len(b) > 8 && is(b, fastHardwareType) {
 		p.HardwareType = attr.Uint16At(b, 0)
 		b = b[8:]
 	}
-	if len(b) > 8 && is(b, usualHardwareLen) {
+	if len(b) > 8 && is(b, fastHardwareLen) {
 		p.HardwareLen = attr.Uint16At(b, 0)
 		b = b[8:]
 	}
@@ -61,24 +61,24 @@ func (p *Packet) usual(b []byte) (has found, rest []byte) {
 		p.HardwareHeader = attr.ValueAt(b, 0, n)
 		b = b[align(n):]
 	}
-	if len(b) > 20 && is(b, usualTimestamp) {
+	if len(b) > 20 && is(b, fastTimestamp) {
 		p.Time = attr.Time(attr.ValueAt(b, 0, 20))
 		b = b[20:]
 	}
-	if len(b) > 8 && is(b, usualUID) {
+	if len(b) > 8 && is(b, fastUID) {
 		p.UID, p.HasOwner = attr.Uint32At(b, 0), true
 		b = b[8:]
 	}
-	if len(b) > 8 && is(b, usualGID) {
+	if len(b) > 8 && is(b, fastGID) {
 		p.GID = attr.Uint32At(b, 0)
 		b = b[8:]
 	}
-	if len(b) > 8 && is(b, usualSeq) {
+	if len(b) > 8 && is(b, fastSeq) {
 		p.Seq = attr.Uint32At(b, 0)
 		has |= foundSeq
 		b = b[8:]
 	}
-	if len(b) > 8 && is(b, usualGlobalSeq) {
+	if len(b) > 8 && is(b, fastGlobalSeq) {
 		p.GlobalSeq = attr.Uint32At(b, 0)
 		b = b[8:]
 	}
@@ -91,20 +91,20 @@ func (p *Packet) usual(b []byte) (has found, rest []byte) {
 
 // The headers of attributes of the usual length, of type and length at once.
 var (
-	usualPacketHeader = header(attrPacketHeader, 8)
-	usualInDev        = header(attrInDev, 8)
-	usualPhysInDev    = header(attrPhysInDev, 8)
-	usualOutDev       = header(attrOutDev, 8)
-	usualPhysOutDev   = header(attrPhysOutDev, 8)
-	usualMark         = header(attrMark, 8)
-	usualHardwareAddr = header(attrHardwareAddr, 16)
-	usualHardwareType = header(attrHardwareType, 6)
-	usualHardwareLen  = header(attrHardwareLen, 6)
-	usualTimestamp    = header(attrTimestamp, 20)
-	usualUID          = header(attrUID, 8)
-	usualGID          = header(attrGID, 8)
-	usualSeq          = header(attrSeq, 8)
-	usualGlobalSeq    = header(attrGlobalSeq, 8)
+	fastPacketHeader = header(attrPacketHeader, 8)
+	fastInDev        = header(attrInDev, 8)
+	fastPhysInDev    = header(attrPhysInDev, 8)
+	fastOutDev       = header(attrOutDev, 8)
+	fastPhysOutDev   = header(attrPhysOutDev, 8)
+	fastMark         = header(attrMark, 8)
+	fastHardwareAddr = header(attrHardwareAddr, 16)
+	fastHardwareType = header(attrHardwareType, 6)
+	fastHardwareLen  = header(attrHardwareLen, 6)
+	fastTimestamp    = header(attrTimestamp, 20)
+	fastUID          = header(attrUID, 8)
+	fastGID          = header(attrGID, 8)
+	fastSeq          = header(attrSeq, 8)
+	fastGlobalSeq    = header(attrGlobalSeq, 8)
 )
 
 // header returns the first four bytes of an attribute in host byte order.

@@ -17,7 +17,7 @@ func (p Packet) String() string { return p.Named(nil).String() }
 // took it and else received, prefix if there is one, and what nfnl.Summary.Append
 // says. It does not have the payload, but the packet's length. Order packets of a
 // group by seq, or those of several by Packet.GlobalSeq: the two times are of
-// different moments, and a packet is received up to Config.Collect after it was
+// different moments, and a packet is received up to Config.FlushTimeout after it was
 // logged.
 func (p Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
 
@@ -62,7 +62,7 @@ func (n Named) LogValue() slog.Value {
 	attrs = append(attrs, slog.Int("group", int(p.Group)), slog.Uint64("seq", uint64(p.Seq)))
 	switch {
 	case p.Time.IsZero():
-	case p.TimeOfReceipt:
+	case p.ReceiptTime:
 		attrs = append(attrs, slog.Time("received", p.Time))
 	default:
 		attrs = append(attrs, slog.Time("time", p.Time))
