@@ -189,6 +189,9 @@ func TestSecurityIsShownByTests(t *testing.T) {
 
 // The tests that documents name exist, and so do the files that they link to.
 func TestDocumentsNameWhatThereIs(t *testing.T) {
+	if _, err := os.Stat(".ci"); err != nil {
+		t.Skip("only a part of the module is here: ", err)
+	}
 	tests, links := allTests(t), regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
 	names, err := fs.Glob(os.DirFS("."), "docs/*.md")
 	if err != nil || len(names) == 0 {
