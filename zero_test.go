@@ -32,7 +32,7 @@ var values = []reflect.Type{
 	reflect.TypeFor[attr.TCPFlags](), reflect.TypeFor[attr.TCPState](), reflect.TypeFor[attr.Tuple](), reflect.TypeFor[attr.VLAN](),
 	reflect.TypeFor[nfnl.Batch](), reflect.TypeFor[nfnl.Config](), reflect.TypeFor[nfnl.Error](), reflect.TypeFor[nfnl.Family](),
 	reflect.TypeFor[nfnl.Flow](), reflect.TypeFor[nfnl.TCPFlags](), reflect.TypeFor[nfnl.Hook](), reflect.TypeFor[nfnl.Message](), reflect.TypeFor[nfnl.OverrunError](),
-	reflect.TypeFor[nfnl.Receiver](), reflect.TypeFor[nfnl.Reply](), reflect.TypeFor[nfnl.SendError](), reflect.TypeFor[nfnl.Summary](), reflect.TypeFor[nfnl.Type](),
+	reflect.TypeFor[nfnl.Receiver](), reflect.TypeFor[nfnl.Reply](), reflect.TypeFor[nfnl.SendError](), reflect.TypeFor[nfnl.Type](),
 	reflect.TypeFor[nfqueue.Action](), reflect.TypeFor[nfqueue.Config](), reflect.TypeFor[nfqueue.Named](), reflect.TypeFor[nfqueue.Packet](),
 	reflect.TypeFor[nfqueue.PacketError](), reflect.TypeFor[nfqueue.PanicError](), reflect.TypeFor[nfqueue.Stats](), reflect.TypeFor[nfqueue.Ticket](), reflect.TypeFor[nfqueue.Verdict](),
 	reflect.TypeFor[nflog.Config](), reflect.TypeFor[nflog.Stats](), reflect.TypeFor[nflog.GroupStats](), reflect.TypeFor[nflog.Named](), reflect.TypeFor[nflog.Packet](),

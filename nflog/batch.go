@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/nlhead"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -100,13 +101,13 @@ func (b *buffer) takePacket(g *group, m *nfnl.Message, err error) {
 func (b *buffer) takeRun(msgs []byte) (rest []byte, taken int) {
 	g := b.r.last
 	for {
-		n := nfnl.LenOf(msgs, typePacket, g.number)
+		n := nlhead.MessageLen(msgs, typePacket, g.number)
 		if n == 0 {
 			break
 		}
 		p := b.room()
-		p.clear(g.number, nfnl.FamilyOf(msgs))
-		has, err := p.decode(msgs[nfnl.HeadLen:n:n])
+		p.clear(g.number, nlhead.Family(msgs))
+		has, err := p.decode(msgs[nlhead.Len:n:n])
 		if err != nil {
 			break
 		}

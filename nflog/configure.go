@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/nfpacket/nfpacket/internal/format"
+	"github.com/nfpacket/nfpacket/internal/refusal"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -39,7 +40,7 @@ func (r *Reader) Configure(cfg Config) error {
 		return r.wrap(net.ErrClosed)
 	}
 	old := r.cfg()
-	if err := cfg.Socket.CheckUnchanged(old.Socket); err != nil {
+	if err := refusal.Socket(cfg.Socket, old.Socket); err != nil {
 		return r.wrap(fmt.Errorf("Config.Socket.%w", err))
 	}
 	given := cfg
@@ -82,7 +83,7 @@ func (r *Reader) configure(cfg Config, apply func(Config) (*group, error)) (err 
 			r.config.Store(&c)
 			return nil
 		}
-		if !nfnl.RefusesFlag(err) {
+		if !refusal.OfFlag(err) {
 			break
 		}
 	}
@@ -115,8 +116,8 @@ func (r *Reader) change(c Config) (refused *group, err error) {
 
 // explain adds to the kernel's refusal of c for a group what to do about it.
 func (r *Reader) explain(g *group, c Config, err error) error {
-	if nfnl.RefusesFlag(err) {
-		err = nfnl.ExplainFlag(err, c.optional())
+	if refusal.OfFlag(err) {
+		err = refusal.ExplainFlag(err, c.optional())
 	} else {
 		err = r.conn.Explain(err, nfnl.SubsystemLog, g.number)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/nfpacket/nfpacket/internal/format"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -14,9 +15,11 @@ import (
 func (p Packet) String() string { return p.Named(nil).String() }
 
 // LogValue implements slog.LogValuer with a group: group, seq, time if the kernel
-// took it and else received, prefix if there is one, and what nfnl.Summary.Append
-// says. It does not have the payload, but the packet's length. Order packets of a
-// group by seq, or those of several by Packet.GlobalSeq: the two times are of
+// took it and else received, prefix if there is one, family, hook, the names of
+// interfaces that are known (in, out, physin, physout), their indexes (in_index and
+// so on), vlan, proto, src and dst, or ethertype in their place, len, mark, uid and
+// gid. A key is left out if its value is not known. The payload is not in it. Order
+// packets of a group by seq, or those of several by Packet.GlobalSeq: the two times are of
 // different moments, and a packet is received up to Config.FlushTimeout after it was
 // logged.
 func (p Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
@@ -28,13 +31,13 @@ func (p Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON(
 // Reader.Links returns.
 //
 //	slog.Info("logged", "packet", p.Named(links))
-func (p *Packet) Named(names nfnl.Names) Named { return Named{p, names} }
+func (p *Packet) Named(names interface{ Name(index int) string }) Named { return Named{p, names} }
 
 // A Named is a Packet with names for its interfaces. It is shown as the Packet
 // is, and valid as long as that. The zero Named is shown as the zero Packet.
 type Named struct {
 	p     *Packet
-	names nfnl.Names
+	names format.Names
 }
 
 // packet returns the packet, the zero one if there is none.
@@ -74,12 +77,12 @@ func (n Named) LogValue() slog.Value {
 }
 
 // MarshalJSON is Packet.MarshalJSON with names.
-func (n Named) MarshalJSON() ([]byte, error) { return nfnl.MarshalGroup(n.LogValue()) }
+func (n Named) MarshalJSON() ([]byte, error) { return format.MarshalGroup(n.LogValue()) }
 
 // summary returns what a logged packet has in common with a queued one.
-func (n Named) summary() *nfnl.Summary {
+func (n Named) summary() *format.Summary {
 	p := n.packet()
-	return &nfnl.Summary{
+	return &format.Summary{
 		Family: p.Family, Hook: p.Hook, Names: n.names,
 		InDev: p.InDev, OutDev: p.OutDev, PhysInDev: p.PhysInDev, PhysOutDev: p.PhysOutDev,
 		Proto: p.Proto, Payload: p.network(), VLAN: p.VLAN, Mark: p.Mark,

@@ -33,5 +33,3 @@ func openProc(transport, string) (*os.File, error) { return nil, errors.ErrUnsup
 func watchLinks(transport) (watch, linkNews, error) { return nil, linkNews{}, errors.ErrUnsupported }
 
 func fileSocket(*os.File) (transport, uint32, error) { return nil, 0, errors.ErrUnsupported }
-
-func release() (major, minor int) { return 0, 0 }

@@ -81,33 +81,6 @@ func (m *Message) parse(b []byte) (rest []byte, err error) {
 	return rest, nil
 }
 
-// HeadLen is how many bytes of a message stand before its attributes.
-//
-//	 0        4      6       8     12        16       17        18         20
-//	+--------+------+-------+-----+---------+--------+---------+----------+
-//	| length | type | flags | seq | port ID | family | version | resource |
-//	+--------+------+-------+-----+---------+--------+---------+----------+
-//	 struct nlmsghdr, linux/netlink.h        struct nfgenmsg, linux/netfilter/nfnetlink.h
-const HeadLen = headerLen + genericLen
-
-// LenOf returns the length of the message that msgs begins with, if that has the
-// type and resource and is all there, and otherwise 0. With FamilyOf it is what a
-// function for Batch.TakeRuns needs of a header, and takes less time than Next.
-func LenOf(msgs []byte, t Type, resource uint16) int {
-	if len(msgs) < HeadLen || Type(binary.NativeEndian.Uint16(msgs[4:])) != t || binary.BigEndian.Uint16(msgs[18:]) != resource {
-		return 0
-	}
-	n := binary.NativeEndian.Uint32(msgs)
-	if n < HeadLen || uint64(n) > uint64(len(msgs)) {
-		return 0
-	}
-	return int(n)
-}
-
-// FamilyOf returns the family of the message that msgs begins with, of which
-// LenOf has said that it is there.
-func FamilyOf(msgs []byte) Family { return Family(msgs[16]) }
-
 // Begin appends h to b. Append the attributes next, then call End with the
 // length that b had before.
 func Begin(b []byte, h Header) []byte {

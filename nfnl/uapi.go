@@ -35,12 +35,6 @@ const (
 	alignTo    = 4 // NLMSG_ALIGNTO
 )
 
-// EtherTypes, of linux/if_ether.h.
-const (
-	etherIPv4 = 0x0800 // ETH_P_IP
-	etherIPv6 = 0x86dd // ETH_P_IPV6
-)
-
 // errNotSupp is the kernel's ENOTSUPP, which is not EOPNOTSUPP and has no name
 // outside include/linux/errno.h. nfnetlink answers it to messages that only
 // the kernel sends.

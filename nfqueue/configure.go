@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"github.com/nfpacket/nfpacket/internal/refusal"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -37,7 +38,7 @@ func (q *Queue) Configure(cfg Config) error {
 		return fmt.Errorf("nfqueue %d: Config.RangeVerdicts is %t, but the queue was opened with %t: open it again", q.number, cfg.RangeVerdicts, old)
 	}
 	socket := q.cfg().Socket
-	if err := cfg.Socket.CheckUnchanged(socket); err != nil {
+	if err := refusal.Socket(cfg.Socket, socket); err != nil {
 		return q.wrap(fmt.Errorf("Config.Socket.%w", err))
 	}
 	given := cfg
@@ -70,7 +71,7 @@ func (q *Queue) configure(cfg Config, bind bool) (err error) {
 			}
 			return nil
 		}
-		if !nfnl.RefusesFlag(err) {
+		if !refusal.OfFlag(err) {
 			break
 		}
 	}
@@ -125,8 +126,8 @@ func (q *Queue) ask(m nfnl.Message, c Config) error {
 
 // explain adds to the kernel's refusal of c what to do about it.
 func (q *Queue) explain(c Config, err error) error {
-	if nfnl.RefusesFlag(err) {
-		return nfnl.ExplainFlag(err, c.optional())
+	if refusal.OfFlag(err) {
+		return refusal.ExplainFlag(err, c.optional())
 	}
 	return q.conn.Explain(err, nfnl.SubsystemQueue, q.number)
 }

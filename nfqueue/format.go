@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/nfpacket/nfpacket/attr"
-	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/internal/format"
 )
 
 // This file formats packets and verdicts.
@@ -16,7 +16,8 @@ import (
 func (p Packet) String() string { return p.Named(nil).String() }
 
 // LogValue implements slog.LogValuer with a group: id, queue, time if the kernel
-// took it, family, hook, in, out, physin, physout, vlan, proto, src and dst, or
+// took it, family, hook, the names of interfaces that are known (in, out, physin,
+// physout), their indexes (in_index and so on), vlan, proto, src and dst, or
 // ethertype in their place, len, mark, uid and gid. A key is left out if its value
 // is not known. The payload is not in it.
 func (p Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
@@ -28,13 +29,13 @@ func (p Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON(
 // Queue.Links returns.
 //
 //	slog.Info("dropped", "packet", p.Named(links))
-func (p *Packet) Named(names nfnl.Names) Named { return Named{p, names} }
+func (p *Packet) Named(names interface{ Name(index int) string }) Named { return Named{p, names} }
 
 // A Named is a Packet with names for its interfaces. It formats like
 // the Packet, and is valid as long as that. The zero Named is shown as the zero Packet.
 type Named struct {
 	p     *Packet
-	names nfnl.Names
+	names format.Names
 }
 
 // packet returns the packet, the zero one if there is none.
@@ -63,12 +64,12 @@ func (n Named) LogValue() slog.Value {
 }
 
 // MarshalJSON is Packet.MarshalJSON with names.
-func (n Named) MarshalJSON() ([]byte, error) { return nfnl.MarshalGroup(n.LogValue()) }
+func (n Named) MarshalJSON() ([]byte, error) { return format.MarshalGroup(n.LogValue()) }
 
 // summary returns what a queued packet has in common with a logged one.
-func (n Named) summary() *nfnl.Summary {
+func (n Named) summary() *format.Summary {
 	p := n.packet()
-	return &nfnl.Summary{
+	return &format.Summary{
 		Family: p.Family, Hook: p.Hook, Names: n.names,
 		InDev: p.InDev, OutDev: p.OutDev, PhysInDev: p.PhysInDev, PhysOutDev: p.PhysOutDev,
 		Proto: p.Proto, Payload: p.Payload, Len: p.Len, VLAN: p.VLAN, Mark: p.Mark,
@@ -152,7 +153,7 @@ func (v *Verdict) expires() bool {
 func (v Verdict) LogValue() slog.Value { return slog.GroupValue(v.attrs()...) }
 
 // MarshalJSON implements json.Marshaler with an object of what LogValue has.
-func (v Verdict) MarshalJSON() ([]byte, error) { return nfnl.MarshalGroup(v.LogValue()) }
+func (v Verdict) MarshalJSON() ([]byte, error) { return format.MarshalGroup(v.LogValue()) }
 
 // attrs returns v in its parts.
 func (v *Verdict) attrs() []slog.Attr {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"github.com/nfpacket/nfpacket/internal/nlhead"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -75,12 +76,12 @@ func (b *Batch) take(m nfnl.Message, err error) {
 // takeRun takes the packet that msgs, a datagram, begins with, unless anything is
 // wrong with it: take deals with that. It is there for speed.
 func (b *Batch) takeRun(msgs []byte) (rest []byte, taken int) {
-	n := nfnl.LenOf(msgs, typePacket, b.q.number)
+	n := nlhead.MessageLen(msgs, typePacket, b.q.number)
 	if n == 0 {
 		return msgs, 0
 	}
 	p := b.room()
-	found, err := p.decode(nfnl.FamilyOf(msgs), msgs[nfnl.HeadLen:n:n])
+	found, err := p.decode(nlhead.Family(msgs), msgs[nlhead.Len:n:n])
 	if !found || err != nil {
 		return msgs, 0
 	}

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 
 	"github.com/nfpacket/nfpacket/internal/ipheader"
+	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -26,7 +27,7 @@ const (
 // conn. A kernel that is a fake takes everything, whatever the real one is.
 func restrictionOf(conn *nfnl.Conn) restriction {
 	switch {
-	case conn.PortID() == 0 || !nfnl.KernelAtLeast(7, 2):
+	case conn.PortID() == 0 || !kernelversion.AtLeast(7, 2):
 		return anyRewrite
 	case conn.InUserNamespace():
 		return noRewrite

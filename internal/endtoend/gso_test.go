@@ -13,8 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
-	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"golang.org/x/sys/unix"
 )
@@ -189,7 +189,7 @@ func TestUDPPassesEveryHookAsGSO(t *testing.T) {
 		lab.Prerouting:  {unchanged},
 		lab.Input:       {unchanged},
 	}
-	if !nfnl.KernelAtLeast(6, 12) { // older ones lose the datagrams, or panic
+	if !kernelversion.AtLeast(6, 12) { // older ones lose the datagrams, or panic
 		for hook := range allowed {
 			allowed[hook] = []rewrite{unchanged}
 		}
@@ -197,7 +197,7 @@ func TestUDPPassesEveryHookAsGSO(t *testing.T) {
 	rewritable := !confined(t)
 	eachVersion(t, func(t *testing.T, v ipVersion) {
 		r := newRoad(t)
-		uncut := nfnl.KernelAtLeast(6, 1)
+		uncut := kernelversion.AtLeast(6, 1)
 		if !uncut { // the devices of 5.10 cut UDP
 			t.Run("devices", func(t *testing.T) { uncut = passUDP(t, r, v, lab.Forward, unchanged, false, nil) })
 		}
@@ -349,7 +349,7 @@ func trapKernel() int {
 	fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "6.%d.%d", &minor, &patch)
 	mended := map[int]int{12: 75, 18: 14, 19: 4}
 	switch first, ok := mended[minor]; {
-	case nfnl.KernelAtLeast(7, 0), ok && patch >= first:
+	case kernelversion.AtLeast(7, 0), ok && patch >= first:
 		return untrapped
 	case debian >= 176:
 		return trapped

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -19,7 +20,7 @@ import (
 )
 
 // restricts says whether the kernel has the rules of Linux 7.2 for rewrites.
-func restricts() bool { return nfnl.KernelAtLeast(7, 2) }
+func restricts() bool { return kernelversion.AtLeast(7, 2) }
 
 // inUserNamespace says whether that is where the tests are. It is where they make
 // their network namespaces.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -155,7 +156,7 @@ func TestRewriteToAnAddressWithoutARouteIsLost(t *testing.T) {
 // they arrive.
 func TestUDPGSOInFrontOfUnknownNATIsLost(t *testing.T) {
 	needRewriting(t)
-	if !nfnl.KernelAtLeast(6, 12) {
+	if !kernelversion.AtLeast(6, 12) {
 		t.Log("this kernel cuts no UDP that was rewritten, which is refused")
 		return
 	}

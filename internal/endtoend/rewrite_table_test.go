@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -249,7 +250,7 @@ func (k *traffic) onThisKernel(want error) error {
 	switch {
 	case k.frame && restricts() && !errors.Is(want, nfqueue.ErrNotIP):
 		return nfqueue.ErrRewriteForbidden
-	case k.udpGSO && want == nil && !nfnl.KernelAtLeast(6, 12):
+	case k.udpGSO && want == nil && !kernelversion.AtLeast(6, 12):
 		return nfqueue.ErrGSO
 	}
 	return want

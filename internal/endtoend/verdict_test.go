@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -127,7 +128,7 @@ func TestMarkAndPriorityReachLaterQueues(t *testing.T) {
 		send(t, l.from, "x")
 		wantReceived(t, l.to, "x")
 		want := seen{0x01020304, 0x05060708}
-		if !nfnl.KernelAtLeast(5, 18) {
+		if !kernelversion.AtLeast(5, 18) {
 			want.priority = 0
 		}
 		if got := next(t, got); got != want {

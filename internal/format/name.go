@@ -1,4 +1,5 @@
-// Package format writes what strangers have chosen so that people can read it.
+// Package format writes packets, names and errors as nfqueue and nflog show them, so
+// that people can read also what strangers have chosen.
 package format
 
 import (

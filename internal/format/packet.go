@@ -1,28 +1,24 @@
-package nfnl
+package format
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
 
 	"github.com/nfpacket/nfpacket/attr"
-	"github.com/nfpacket/nfpacket/internal/format"
+	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// This file formats packets.
-
 // Names has the name of the interface with an index, "" if there is none.
-// Links does.
+// nfnl.Links does.
 type Names interface{ Name(index int) string }
 
 // A Summary is what is formatted of a packet. What the packets of nfqueue
 // and nflog show of themselves is made of it.
 type Summary struct {
-	Family Family
-	Hook   Hook
+	Family nfnl.Family
+	Hook   nfnl.Hook
 
 	// The indexes of interfaces are shown with what Names says, and alone if it is
 	// nil, or there is no such name. A name that could be taken for something else is
@@ -115,16 +111,16 @@ func (s *Summary) Append(attrs []slog.Attr) []slog.Attr {
 
 // flow returns the flow in Payload, if Proto has nothing against it: what is no
 // IP can look as if it were.
-func (s *Summary) flow() (Flow, bool) {
+func (s *Summary) flow() (nfnl.Flow, bool) {
 	switch s.Proto {
 	case 0, etherIPv4, etherIPv6:
-		return ParseFlow(s.Payload)
+		return nfnl.ParseFlow(s.Payload)
 	}
-	return Flow{}, false
+	return nfnl.Flow{}, false
 }
 
 // length returns the packet's length.
-func (s *Summary) length(f Flow) int {
+func (s *Summary) length(f nfnl.Flow) int {
 	switch {
 	case s.Len > 0:
 		return s.Len
@@ -159,29 +155,14 @@ func (s *Summary) devices() [4]device {
 	}
 	for i := range all {
 		if s.Names != nil && all[i].index != 0 {
-			all[i].name = format.Name(s.Names.Name(all[i].index))
+			all[i].name = Name(s.Names.Name(all[i].index))
 		}
 	}
 	return all
 }
 
-// MarshalGroup returns a slog group as a JSON object, in the order of its
-// attributes and as slog.JSONHandler writes it.
-func MarshalGroup(group slog.Value) ([]byte, error) {
-	var b bytes.Buffer
-	h := slog.NewJSONHandler(&b, &slog.HandlerOptions{ReplaceAttr: withoutMessage})
-	var r slog.Record
-	r.AddAttrs(group.Group()...)
-	err := h.Handle(context.Background(), r)
-	return bytes.TrimSpace(b.Bytes()), err
-}
-
-// withoutMessage leaves out what a log record has and a group has not. The time
-// of a zero Record is left out anyway.
-func withoutMessage(groups []string, a slog.Attr) slog.Attr {
-	_, level := a.Value.Any().(slog.Level)
-	if len(groups) == 0 && (a.Key == slog.LevelKey && level || a.Key == slog.MessageKey && a.Value.String() == "") {
-		return slog.Attr{}
-	}
-	return a
-}
+// EtherTypes, as in linux/if_ether.h.
+const (
+	etherIPv4 = 0x0800 // ETH_P_IP
+	etherIPv6 = 0x86dd // ETH_P_IPV6
+)

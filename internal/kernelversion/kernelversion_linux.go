@@ -1,4 +1,4 @@
-package nfnl
+package kernelversion
 
 import (
 	"fmt"
@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// release returns the version of the running kernel, or 0, 0.
-func release() (major, minor int) {
+// running returns the version of the running kernel, or 0, 0.
+func running() (major, minor int) {
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)

@@ -1,19 +1,19 @@
-package nfnl_test
+package format_test
 
 import (
 	"log/slog"
 	"testing"
 	"time"
 
-	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/internal/format"
 )
 
 func TestSummaryOfNothing(t *testing.T) {
-	var s nfnl.Summary
+	var s format.Summary
 	if got, want := s.String(), "unspec prerouting, EtherType 0x0000"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	b, err := nfnl.MarshalGroup(slog.GroupValue(s.Append(nil)...))
+	b, err := format.MarshalGroup(slog.GroupValue(s.Append(nil)...))
 	if got, want := string(b), `{"family":"unspec","hook":"prerouting","ethertype":"0x0000"}`; got != want || err != nil {
 		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
@@ -26,13 +26,13 @@ func TestLengthOfASummary(t *testing.T) {
 	huge := append([]byte(nil), long...)
 	huge[2], huge[3] = 0, 0 // above 64 KiB
 	for _, c := range []struct {
-		s    nfnl.Summary
+		s    format.Summary
 		want string
 	}{
-		{nfnl.Summary{Payload: long}, "1500"},
-		{nfnl.Summary{Payload: long, Len: 1600}, "1600"},
-		{nfnl.Summary{Payload: huge}, "20"},
-		{nfnl.Summary{Payload: []byte{0, 1, 8}}, "3"},
+		{format.Summary{Payload: long}, "1500"},
+		{format.Summary{Payload: long, Len: 1600}, "1600"},
+		{format.Summary{Payload: huge}, "20"},
+		{format.Summary{Payload: []byte{0, 1, 8}}, "3"},
 	} {
 		for _, a := range c.s.Append(nil) {
 			if a.Key == "len" && a.Value.String() != c.want {
@@ -54,7 +54,7 @@ func TestMarshalGroup(t *testing.T) {
 		{[]slog.Attr{slog.Time("time", time.Unix(0, 0).UTC()), slog.String("level", "low"), slog.String("msg", "hi")},
 			`{"time":"1970-01-01T00:00:00Z","level":"low","msg":"hi"}`},
 	} {
-		b, err := nfnl.MarshalGroup(slog.GroupValue(c.attrs...))
+		b, err := format.MarshalGroup(slog.GroupValue(c.attrs...))
 		if string(b) != c.want || err != nil {
 			t.Errorf("got %s, %v, want %s", b, err, c.want)
 		}

@@ -1,4 +1,4 @@
-package nfnl
+package kernelversion
 
 import (
 	"runtime"
@@ -6,13 +6,13 @@ import (
 )
 
 func TestKernelIsAtLeastWhatTheLibraryNeeds(t *testing.T) {
-	if got := KernelAtLeast(5, 10); got != (runtime.GOOS == "linux") {
+	if got := AtLeast(5, 10); got != (runtime.GOOS == "linux") {
 		t.Errorf("at least 5.10: %v", got)
 	}
-	if KernelAtLeast(1000, 0) {
+	if AtLeast(1000, 0) {
 		t.Error("at least 1000.0")
 	}
-	if ma, mi := release(); !KernelAtLeast(ma, mi) || KernelAtLeast(ma, mi+1) || KernelAtLeast(ma+1, 0) {
+	if ma, mi := running(); !AtLeast(ma, mi) || AtLeast(ma, mi+1) || AtLeast(ma+1, 0) {
 		t.Errorf("the order of versions around %d.%d is wrong", ma, mi)
 	}
 }

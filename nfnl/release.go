@@ -1,8 +1,0 @@
-package nfnl
-
-// KernelAtLeast reports whether the running kernel is of a version or newer, for
-// what it does wrong without saying so. Off Linux it is false.
-func KernelAtLeast(major, minor int) bool {
-	ma, mi := release()
-	return ma > major || ma == major && mi >= minor
-}
