@@ -276,16 +276,16 @@ func (c *Conn) keepSize() int {
 
 // mostKept returns how much is kept at most: more than awaitRoom lets be, for what
 // comes between two tries.
-func (c *Conn) mostKept() int {
-	size := c.keepSize()
+func (c *Conn) mostKept() int64 {
+	size := int64(c.keepSize())
 	return size*3/2 + size/8
 }
 
 // keptBytes returns how much is kept.
-func (c *Conn) keptBytes() int {
+func (c *Conn) keptBytes() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.keeps
+	return int64(c.keeps)
 }
 
 // awaitRoom waits until a Request may keep what is on the socket. What is there when
@@ -293,6 +293,6 @@ func (c *Conn) keptBytes() int {
 func (c *Conn) awaitRoom() error {
 	return c.whileReceived(func() bool {
 		kept := c.keptBytes()
-		return kept == 0 || kept+queued(c.t) <= c.keepSize()*3/2 || c.sealed.Load() != open
+		return kept == 0 || kept+int64(queued(c.t)) <= int64(c.keepSize())*3/2 || c.sealed.Load() != open
 	})
 }
