@@ -321,12 +321,11 @@ func TestConfigureBesideEverything(t *testing.T) {
 }
 
 func ExampleReader_Configure() {
-	cfg := nflog.Config{
+	r, err := nflog.Open(nflog.Config{
 		Groups:    []uint16{5},
 		CopyRange: 128,
 		OnError:   func(err error) { fmt.Println(err) },
-	}
-	r, err := nflog.Open(cfg)
+	})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -339,6 +338,7 @@ func ExampleReader_Configure() {
 		if string(p.Prefix) != "attack " {
 			continue
 		}
+		cfg := r.Config()
 		cfg.CopyRange, cfg.Threshold = 65531, 1 // look closely from now on; OnError stays
 		if err := r.Configure(cfg); err != nil {
 			fmt.Println(err)

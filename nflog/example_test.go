@@ -34,7 +34,26 @@ func ExampleOpen() {
 	}
 }
 
-// Lost packets end nothing, but a program may want to say so.
+// Several groups share one Reader, and one receive buffer; Packet.Group tells them
+// apart, GlobalSeq the order of their packets.
+func ExampleReader_Packets() {
+	const accepted, dropped = 5, 6
+	r, err := nflog.Open(nflog.Config{Groups: []uint16{accepted, dropped}, GlobalSequence: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer r.Close()
+	for p, err := range r.Packets(context.Background()) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if p.Group == dropped {
+			fmt.Println(p.GlobalSeq, p)
+		}
+	}
+}
+
+// Lost packets are not fatal, but a program may want to report them.
 func ExampleConfig_onError() {
 	r, err := nflog.Open(nflog.Config{
 		Groups:  []uint16{5},

@@ -113,15 +113,14 @@ func ExampleRepeat() {
 	}))
 }
 
-// To change one field, keep the Config that the queue was opened with. It may be
-// done in the handler, as here.
+// To change one field, change what Config returns. It may be done in the handler,
+// as here.
 func ExampleQueue_Configure() {
-	cfg := nfqueue.Config{
+	q, err := nfqueue.Open(nfqueue.Config{
 		Queue:    7,
 		OnError:  func(err error) { slog.Warn("nfqueue", "error", err) },
 		Fallback: nfqueue.Accept(),
-	}
-	q, err := nfqueue.Open(cfg)
+	})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -130,6 +129,7 @@ func ExampleQueue_Configure() {
 	packets := 0
 	log.Fatal(q.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
 		if packets++; packets == 1000 {
+			cfg := q.Config()
 			cfg.MetadataOnly = true // seen enough; OnError and Fallback stay
 			if err := q.Configure(cfg); err != nil {
 				slog.Warn("configure", "error", err)
