@@ -30,113 +30,85 @@
 //		}
 //	}
 //
-// [Reader.Packets] is what most programs want; [Reader.Receive] is for programs
-// with a loop of their own. What a program does with packets can be tested
-// without privileges: see package nflogtest. Logging never touches the packet
-// itself: it goes on its way whether anybody reads the group or not. To decide
-// on packets use package nfqueue.
+// Most programs need only [Reader.Packets]. A program with its own loop calls
+// [Reader.Receive]. Package nflogtest runs programs against a fake kernel, without
+// privileges. Logging does not affect the packet, whether or not a program reads the
+// group. Package nfqueue decides on packets.
 //
 // # Lifetime
 //
-// A [Packet] and the slices in it are valid until the next iteration, or until
-// the next Receive with the same [Batch]; their memory is then used again. On Linux
-// it is not the garbage collector's: a slice alone does not keep it, the Packet or
-// the Batch does. [Packet.Clone] keeps one longer. In builds with -race the old memory is
-// overwritten, so that a slice kept too long shows up as garbage at once.
+// A [Packet] and its slices are valid until the next iteration or, with Receive,
+// until the next Receive with the same [Batch]. Their memory is then reused. On
+// Linux it is not part of the Go heap: retaining a slice does not keep the memory
+// mapped, retaining the Packet or the Batch does. [Packet.Clone] copies a packet.
+// With -race the old memory is overwritten, so that use after the end of the
+// lifetime is noticed.
 //
 // # Latency
 //
-// The kernel collects packets of a group and delivers them together. Left alone
-// it may take a second over that; here it takes 10 ms, see Config.FlushTimeout.
-// Config.Threshold 1 delivers each packet at once, for a wakeup each. A large
-// Threshold with a long FlushTimeout is the way to log a lot cheaply.
+// The kernel collects the packets of a group and delivers several in one datagram.
+// Its own default is to wait up to one second; this package sets 10 ms
+// (Config.FlushTimeout). With Config.Threshold 1 each packet is delivered at once,
+// at the cost of one wakeup per packet.
 //
 // # Loss
 //
-// A program that reads too slowly loses packets, whole datagrams of them, and
-// the kernel reports nothing. Sequence numbers show it: Config.OnError gets an
-// *nfnl.OverrunError with the group, once for each receive that finds packets
-// missing, and [Stats] and [Reader.GroupStats] count the packets exactly. A gap
-// shows when the next packet of the group comes, so for the last packets
-// Stats.SocketDrops is the only hint. [Reader.KernelStats] shows who has a group
-// and what is collected in it. Loss never ends a loop. Raise
-// Config.Socket.ReadBuffer, or lower Config.CopyRange.
+// A program that reads too slowly loses whole datagrams of packets, and the kernel
+// does not report it. The package detects loss from gaps in the sequence numbers.
+// Config.OnError gets an *nfnl.OverrunError with the group, once for each receive
+// that finds a gap, and [Stats] and [Reader.GroupStats] count the packets exactly.
+// A gap is detected when the next packet of the group is received; until then only
+// Stats.SocketDrops shows the loss. Loss does not end a loop. To avoid it, raise
+// Config.Socket.ReadBuffer or lower Config.CopyRange.
 //
-// The groups of one Reader share its receive buffer, so a flood of one loses
-// packets of the others. Open a Reader of its own for a group that must not be
-// disturbed.
+// The groups of one Reader share its receive buffer: a flood of packets in one
+// group causes loss in the others. Open a separate Reader for a group that must not
+// be affected.
 //
 // # Groups
 //
 // A group has one reader in a network namespace; a second Open fails with
-// [ErrTaken]. Group 0 is special: iptables rules that name no group, and the
-// kernel's own messages about invalid packets, end up there. A packet does not
-// tell which rule logged it; give rules a prefix of their own.
+// [ErrTaken]. iptables rules that name no group log to group 0, and so does the
+// kernel for some of its own messages. A packet does not identify the rule that
+// logged it, so give each rule its own prefix.
 //
-// Other libraries bind to a protocol family first (PF_BIND). That makes NFLOG
-// the namespace's logger for the kernel's own messages, stays in force after the
-// program has ended, and is not needed for rules. This package does it only in
-// [Reader.SetNamespaceLogger].
-//
-// # Logs and records
-//
-// A Packet is a slog.LogValuer and a json.Marshaler: who sends what to whom, by
-// which interface, without its payload. [Packet.Named] shows interfaces by the
-// names that [Reader.Links] knows.
-//
-// # Changes
-//
-// [Reader.Configure] changes open groups, at any time, and loses nothing.
+// Rules do not need the command PF_BIND, which other libraries send when they open
+// a group. This package sends it only in [Reader.SetNamespaceLogger].
 //
 // # Concurrency
 //
-// Any method may be called from any goroutine at any time, also from the body of
-// a loop and from OnError; concurrent calls of Receive each need a Batch of
-// their own. No lock is held while the body or OnError runs. A Reader has no
-// goroutine.
+// All methods are safe for concurrent use, also from the body of a loop and from
+// OnError, except that concurrent calls of Receive need a Batch each. No lock is
+// held while the body or OnError runs. A Reader starts no goroutine for packets.
+// [Reader.Configure] changes open groups without losing packets.
 //
 // # Stopping
 //
-// When its context is done a loop over Packets yields what it has received, and
-// ends with context.Cause. The groups stay bound, however a loop ends: what is
-// logged then waits in the receive buffer for the next loop. To end without losing
-// a packet call [Reader.Shutdown] beside the loop: it unbinds the groups, the loop
-// yields what the kernel had collected, and ends with net.ErrClosed.
-// [Reader.Close] makes everything that waits return net.ErrClosed at once, and no
-// body begins any more; what was received and not handed out is
-// Stats.Discarded.
+// When ctx is done, a loop over Packets yields the packets it has received and ends
+// with context.Cause(ctx). The groups stay bound, and packets wait in the receive
+// buffer for the next loop. [Reader.Shutdown] unbinds the groups, waits until a loop
+// has yielded the remaining packets, and closes the Reader. [Reader.Close] unblocks
+// all calls at once, which return net.ErrClosed; Stats.Discarded counts the packets
+// that were received and not yielded.
 //
 // # Event loops
 //
-// Poll the descriptor of [Reader.SyscallConn], and when it is readable call
-// [Reader.TryReceive] until it brings nothing. It is readable also while the
-// program has packets that poll would not know of: those that were taken off the
-// socket by Configure, and those that a loop over Packets has left behind.
+// Poll the descriptor of [Reader.SyscallConn] for reading. When it is readable, call
+// [Reader.TryReceive] until it returns no packets. The descriptor is also readable
+// while the Reader buffers packets, for example those that a loop over Packets left.
 //
-// # Taking over
+// # Requirements
 //
-// A program that is replaced need not lose its log: a process that only keeps the
-// socket hands it to the next one with [nfnl.FileConn] and [AdoptConn], which is
-// given the numbers of the last packets that were recorded, so that what its
-// predecessor took with it is counted as lost.
+// Open needs CAP_NET_ADMIN in the user namespace that owns the network namespace: as
+// root, in a container with --cap-add NET_ADMIN, or under unshare -Urn. Reading
+// needs no privilege, so a program may drop it after Open; Configure and
+// SetNamespaceLogger then fail, and Shutdown leaves the groups bound until the
+// socket is closed. A program that never had the privilege can read from a socket
+// that another process has bound: see [nfnl.FileConn] and [AdoptConn], which also
+// continue the log of a program that was replaced. Config.Socket.NetNS selects
+// another network namespace. SECURITY.md lists the privileges that each call needs.
 //
-// # Privileges
-//
-// Open needs CAP_NET_ADMIN over the network namespace: that of root, of a
-// container with --cap-add NET_ADMIN, or of a user namespace that owns the
-// network namespace (unshare -Urn). Reading needs nothing, so a program may give
-// the privilege up once its groups are open: all but Configure, Shutdown's
-// unbinding and SetNamespaceLogger works without. It may never have had it, if
-// another opens the socket and binds the groups: see [nfnl.FileConn] and
-// [AdoptConn].
-// Groups belong to a network namespace; Config.Socket.NetNS names another than
-// the program's.
-// SECURITY.md in the module's root lists what each call needs, what is
-// guaranteed against whom, and what becomes of packets under which fault.
-//
-// # Platforms
-//
-// The package compiles for every system but Plan 9, so that programs and their
-// tests can be written everywhere. Open works on Linux; elsewhere its error matches
-// errors.ErrUnsupported.
+// Linux 5.10 or later is required. docs/kernels.md lists what differs by version.
+// The package compiles on all systems except Plan 9; on systems other than Linux
+// Open returns an error that matches errors.ErrUnsupported.
 package nflog

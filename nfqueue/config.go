@@ -44,7 +44,7 @@ type Config struct {
 	// price of many more packets. By default they come whole; see Packet.GSO. IP
 	// fragments are made later all the same. docs/recipes.md says when to set it.
 	// A program that rewrites UDP needs Segment if senders use UDP GSO; but some
-	// kernels lose packets then: see "Kernels" in the package documentation.
+	// kernels lose packets then: see docs/kernels.md in the module's root.
 	Segment bool
 
 	// Conntrack asks for Packet.Conntrack and ConntrackInfo, Owner for HasOwner,

@@ -1,5 +1,5 @@
-// Package nfqueue receives the packets that netfilter rules queue, and tells
-// the kernel what to do with each: let it go on, drop it, change it.
+// Package nfqueue receives the packets that netfilter rules queue (NFQUEUE) and
+// returns a verdict on each to the kernel: accept it, drop it or change it.
 //
 // With this rule in place
 //
@@ -7,7 +7,7 @@
 //	nft add chain inet demo in '{ type filter hook input priority 0; }'
 //	nft add rule inet demo in udp dport 53 queue to 7
 //
-// the following program drops the DNS queries above 512 bytes:
+// the following program drops DNS queries with more than 512 bytes of data:
 //
 //	package main
 //
@@ -33,172 +33,85 @@
 //		log.Fatal(err)
 //	}
 //
-// [Queue.Run] is what most programs want. A handler that has to wait for
-// something returns [Hold] and answers through [Packet.Ticket], from any
-// goroutine. [Queue.Receive] and [Queue.Send] are for programs with a loop of
-// their own, and [OpenRange] is for more than one processor. A handler can be
-// tested without privileges: see package nfqueuetest.
+// Most programs need only [Queue.Run]. A handler that has to wait returns [Hold]
+// and decides later through [Packet.Ticket], from any goroutine. A program with
+// its own loop calls [Queue.Receive] and [Queue.Send]. [OpenRange] opens several
+// queues, to use several processors. Package nfqueuetest runs handlers against a
+// fake kernel, without privileges.
 //
-// Packets can be queued in chains of nft's families ip, ip6, inet and bridge. A
-// queue rule in the families arp and netdev is refused with "Operation not
-// supported"; kernels before 5.19 take it.
-//
-// # Where a packet goes
-//
-// A verdict ends the packet's way through the base chain whose rule queued it,
-// and through all chains that one jumped to:
-//
-//   - [Drop]: the packet is gone. Its sender is not told.
-//   - [Accept]: on to the next base chain at the same hook, in the order of their
-//     priorities, and after the last of them on its way. The rules behind the
-//     queue rule are not looked at: Accept does not resume the chain. Chains of
-//     type nat have fixed places, -100 and 100, whatever priority they name.
-//   - [Stop]: on its way at once, past all other base chains of the hook.
-//   - [Repeat]: back to the start of the same base chain, and so to the queue
-//     rule, with a new ID. To go on with the rules behind it, set a bit of the mark
-//     that the queue rule does not match: return Repeat().WithMark(p.Mark | 1), and
-//     in nft: meta mark & 1 == 0 queue to 7.
-//   - [Requeue]: into another queue, of this program or another. Without a
-//     listener there it is dropped; with [RequeueOrAccept] it is accepted.
-//   - [Hold]: nowhere, until [Ticket.SetVerdict]; with [HoldFor] not for ever.
-//
-// The mark that [Verdict.WithMark] sets is seen by whatever comes later:
-// other base chains, other queues, routing, traffic control. At the output hook
-// a changed mark makes the kernel route the packet again, with Accept and Repeat
-// only. It replaces the whole mark; to change some bits, take the others from
-// Packet.Mark.
-//
-// What a handler sees of a datagram that travels in fragments depends on the hook:
-// see docs/recipes.md, which also has the rules for rejecting packets, for a
-// program's own packets, and for the first packets of a connection.
+// The zero [Verdict] is Drop. A verdict skips the rest of the base chain that
+// queued the packet: Accept continues with the next base chain, not with the next
+// rule. docs/verdicts.md in the module's root describes each verdict, and which
+// nft families can queue.
 //
 // # Lifetime
 //
-// A [Packet] and the slices in it are valid until the handler returns, or until
-// the next Receive with the same [Batch]; their memory is then used again. On Linux
-// it is not the garbage collector's: a slice alone does not keep it, the Packet or
-// the Batch does. [Packet.Clone] keeps one longer; a [Ticket] is a value and can be kept as it
-// is. A payload or link header given to a verdict is copied when the handler
-// returns, or in Send or SetVerdict, so one buffer serves for all. It may also
-// be p.Payload, edited in place. In builds with -race the old memory is
-// overwritten, so that a slice kept too long shows up as garbage at once.
+// A [Packet] and its slices are valid until the handler returns or, with Receive,
+// until the next Receive with the same [Batch]. Their memory is then reused. On
+// Linux it is not part of the Go heap: retaining a slice does not keep the memory
+// mapped, retaining the Packet or the Batch does. [Packet.Clone] copies a packet;
+// a [Ticket] is a value that may be retained. With -race the old memory is
+// overwritten, so that use after the end of the lifetime is noticed.
+//
+// A payload or link header passed to a verdict is copied when the handler returns,
+// or by Send or SetVerdict. The buffer can be reused after that, and may be
+// p.Payload, edited in place.
 //
 // # Concurrency
 //
-// Any method may be called from any goroutine at any time, also from handlers
-// and OnError; concurrent calls of Receive each need a Batch of their own. No
-// lock is held while a handler or OnError runs. A queue has no goroutine: the
-// handler runs on that of Run, one packet after the other, in the order in which
-// they were queued. Several Runs share the packets, and lose the order. Better
-// are several queues with a goroutine each, between which the rule spreads the
-// packets: see [OpenRange].
+// All methods are safe for concurrent use, also from handlers and OnError, except
+// that concurrent calls of Receive need a Batch each. No lock is held while a
+// handler or OnError runs. A Queue starts no goroutine for packets: Run calls the
+// handler in the caller's goroutine, for one packet at a time, in the order in which
+// the packets were queued. Several concurrent Runs share the packets and do not
+// preserve their order.
 //
-// Verdicts of packets that came together are returned together. They do not
-// wait for a handler that takes its time (see Config.FlushAfter), but the
-// packets behind it do. They go out in the order in which they were given: that of
-// a ticket, or of a deadline, behind all that handlers had returned.
+// Verdicts are sent in the order in which they were given. Those on packets that
+// were received together are sent together, but no later than Config.FlushAfter
+// if the handler is slow.
 //
 // # Stopping
 //
-// When its context is done Run finishes the packets it has and returns
-// context.Cause; it never returns nil. A program that ends with its context, as on
-// a signal, says so with
+// When ctx is done, Run decides on the packets it has received and returns
+// context.Cause(ctx). Run never returns nil. The queue stays bound, and packets
+// wait for the next Run, until [Queue.Close]. Close unblocks all calls, which
+// return net.ErrClosed, and the kernel drops the packets without a verdict.
+// [Queue.Shutdown] closes the queue once all packets queued before the call have a
+// verdict. [Queue.SetVerdictAll] decides on all waiting packets at once.
 //
 //	if err := q.Run(ctx, handler); ctx.Err() == nil {
-//		log.Fatal(err)
+//		log.Fatal(err) // not stopped by ctx
 //	}
 //
-// (with Go 1.26.0 to 1.26.3 the cause of signal.NotifyContext is not
-// context.Canceled: ask the context). The queue stays bound, and holds packets
-// for the next Run, until [Queue.Close], which makes everything that waits
-// return net.ErrClosed. The kernel then drops what has no verdict.
+// # Errors and loss
 //
-// [Queue.Shutdown] loses nothing: beside a Run it waits until the handlers have
-// decided on all that is queued, and closes the queue then. [Queue.SetVerdictAll]
-// decides on all that waits, also on what a program before received from the same
-// socket, as after a restart that keeps it (examples/handover). A rule
-// with the bypass flag ("queue flags bypass") lets packets through while no
-// program has the queue.
+// Run returns an error only if it cannot continue: the context is done, the queue
+// is closed, a deadline passed, the socket failed, or the kernel refuses all
+// verdicts, for example after the program dropped CAP_NET_ADMIN. Everything else is
+// reported to Config.OnError and counted in [Stats]. Config.Fallback, by default
+// Drop, is the verdict on a packet that cannot be parsed, whose verdict is refused,
+// or whose handler panics.
 //
-// # Errors
+// A program that reads too slowly loses packets: when the receive buffer is full the
+// kernel drops them, or accepts them with Config.FailOpen. Stats.Lost counts these
+// exactly. docs/verdicts.md lists the other ways to lose a packet, and those that
+// nothing counts.
 //
-// What ends Run is returned: the context's cause, net.ErrClosed,
-// os.ErrDeadlineExceeded, what the socket says, and the kernel's refusal to take
-// any more verdicts, because the program gave up its privilege or the queue was
-// taken away. All else is reported to Config.OnError and counted in [Stats], and Run
-// goes on. No packet is left without an answer: Config.Fallback, which by default
-// drops, is given to one that could not be parsed, whose verdict was refused, or
-// whose handler panicked. Where it is unclear what to do with a packet, it is
-// dropped: the zero [Verdict] is Drop.
+// # Rewriting
 //
-// # Loss
+// [Verdict.WithPayload] replaces a packet and sets its lengths and checksums. It is
+// refused where the kernel is known to drop the result. Packets may be up to 64 KiB
+// long and have no checksum yet, unless Config.Segment is set. docs/rewriting.md
+// lists which packets can be rewritten, and the cases that cannot be detected.
 //
-// Packets can be lost in these places:
+// # Requirements
 //
-//   - No program has the queue: dropped by the kernel, unless the rule has the
-//     bypass flag. Nothing counts them.
-//   - The socket's receive buffer is full, since the program reads too slowly:
-//     dropped, or accepted with Config.FailOpen. Config.OnError gets an
-//     *nfnl.OverrunError when the next packet comes, and Stats.Lost and
-//     Stats.Bypassed count them exactly. A larger Config.Socket.ReadBuffer lasts
-//     longer, at the price of memory: see docs/memory.md in the module's root.
-//   - The queue is full, Config.MaxLen. With the defaults the receive buffer is full
-//     first. Packets are dropped: Stats.Full counts them, and OnError gets an
-//     *nfnl.OverrunError at most once a second, if the file that [KernelStats] come
-//     from can be read. With FailOpen they are accepted, and nothing counts them.
-//   - The kernel has no memory for the message: dropped, also with FailOpen, and
-//     nothing counts them.
-//   - A device goes down, or anybody deletes a base chain in the network
-//     namespace, as firewalls do when they load new rules: the kernel drops what
-//     is queued. The verdict then comes too late; OnError gets [ErrPacketGone],
-//     and Stats.Gone counts it.
+// Open, and every verdict, need CAP_NET_ADMIN in the user namespace that owns the
+// network namespace: as root, in a container with --cap-add NET_ADMIN, or under
+// unshare -Urn. Config.Socket.NetNS selects another network namespace.
+// SECURITY.md lists the privileges that each call needs.
 //
-// # Checksums and large packets
-//
-// [Verdict.WithPayload] sends a copy with lengths and checksums set, and refuses
-// what would be lost. docs/rewriting.md in the module's root is the table of it:
-// which rewrite of which packet arrives, what to do about each error, and what
-// cannot be refused. [Verdict.WithRawPayload] sends what it is given.
-//
-// By default packets come as the kernel has them. One of a local sender may have
-// a checksum that is yet to be computed ([Packet] ChecksumPending: do not verify
-// it), and one of TCP or QUIC may be up to 64 KiB long (GSO), to be cut into
-// segments later. That is much cheaper, and right for a program that looks at
-// packets, or rewrites TCP without making it shorter. With Config.Segment packets
-// are as long as the device sends, and their checksums are computed; IP fragments
-// are made later.
-//
-// # Privileges
-//
-// Open, and every verdict, need CAP_NET_ADMIN over the network namespace: that of
-// root, of a container with --cap-add NET_ADMIN, or of a user namespace that owns
-// the network namespace (unshare -Urn). It cannot be given up later. Queues belong
-// to a network namespace; Config.Socket.NetNS names another than the program's.
-// SECURITY.md in the module's root lists what each call needs, what is
-// guaranteed against whom, and what becomes of packets under which fault.
-//
-// # Kernels
-//
-// Linux 5.10 and later will do. Where a packet would be dropped silently the
-// verdict is refused: see [ErrGSO], [ErrTunnel], [ErrFragment] and
-// [ErrRewriteForbidden]. These cannot be refused; docs/rewriting.md and SECURITY.md
-// say what to do:
-//
-//   - With Config.Segment, a large packet that begins a tracked connection is
-//     dropped before it is queued by kernels with CVE-2026-45859 (6.11 to 6.19, and
-//     others that got the change), and all segments are lost at the hooks
-//     prerouting and input where a tunnel of IP in IP ends.
-//   - A rewrite above the MTU of its way, or to an address without a route, is lost.
-//   - UDP GSO that is rewritten in front of a NAT arrives with wrong checksums,
-//     unless Config.Conntrack shows the NAT.
-//   - Answers to a new destination belong to no tracked connection.
-//   - Flow offload takes connections past the queue.
-//   - Before 7.0, except in late releases of 6.12, 6.18 and 6.19, a verdict looks
-//     for its packet from the oldest on: with thousands held, answer the oldest first.
-//
-// # Platforms
-//
-// The package compiles for every system but Plan 9, so that programs and their
-// tests can be written everywhere. Open works on Linux; elsewhere its error matches
-// errors.ErrUnsupported.
+// Linux 5.10 or later is required. docs/kernels.md lists what differs by version.
+// The package compiles on all systems except Plan 9; on systems other than Linux
+// Open returns an error that matches errors.ErrUnsupported.
 package nfqueue

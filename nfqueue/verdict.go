@@ -11,7 +11,8 @@ import (
 // An Action is what a Verdict does with a packet.
 type Action uint8
 
-// The actions. See the package documentation for where a packet goes after each.
+// The actions. docs/verdicts.md in the module's root says where a packet goes after
+// each.
 const (
 	ActionDrop    Action = iota // discard the packet
 	ActionAccept                // on to the next base chain
