@@ -9,14 +9,13 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// A Batch is what one Receive brought. Verdicts[i] is the verdict on
-// Packets[i]; Receive sets it to Drop. All of it is valid until the next
-// Receive with the same Batch. A Batch is reusable but must not be shared
-// between concurrent calls of Receive.
+// A Batch holds the packets of one Receive. Verdicts[i] is the verdict on Packets[i],
+// and Receive sets it to Drop. Its contents are valid until the next Receive with the
+// same Batch. A Batch can be reused, but not by concurrent calls of Receive.
 //
-// Verdicts[i] is on the packet that Receive put at index i: reslicing or
-// reordering Packets has no effect on which packet a verdict applies to. A packet
-// for which Verdicts is too short is dropped.
+// Reslicing or reordering Packets does not change to which packet a verdict applies:
+// it is the one that Receive put at that index. A packet without an element in
+// Verdicts is dropped.
 type Batch struct {
 	Packets  []Packet
 	Verdicts []Verdict

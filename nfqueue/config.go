@@ -8,133 +8,132 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// Config says which queue to open and how. Every zero field is a sensible
-// default. Linux 5.10 and later have all of it, but for what Conntrack,
-// ConntrackVerdicts and SecurityContext need them to be built with.
+// Config says which queue to open and how. The zero value of every field selects a
+// default. Linux 5.10 and later support all fields, except that Conntrack,
+// ConntrackVerdicts and SecurityContext depend on build options of the kernel.
 type Config struct {
 	// Queue is the number in the rule, as in "queue num 7".
 	Queue uint16
 
-	// CopyRange is how many bytes of a packet to deliver, from the network
-	// header on. 0, and what is above 65531, means as much as there is, up to
-	// 65531. Lowering it is the most effective tuning: of speed, and of how many
-	// packets the receive buffer holds. A packet that it truncated cannot be
-	// rewritten.
+	// CopyRange is the maximum number of bytes of a packet to deliver, from the
+	// network header on. 0 and values above 65531 mean 65531. A small CopyRange is
+	// faster, and more packets fit into the receive buffer. A packet that was
+	// truncated cannot be rewritten.
 	CopyRange uint32
 
 	// MetadataOnly delivers no packet bytes.
 	MetadataOnly bool
 
-	// MaxLen is how many packets the kernel holds for a verdict before it drops
-	// new ones, or lets them through if FailOpen is set. 0 means 65,536, as many as
-	// kernels hold that find packets by hash, from 7.0 on and some before. With
-	// the default of Socket.ReadBuffer that is more than ever wait: packets that
-	// come too fast find no room in the receive buffer first, and are in Stats.Lost.
-	// Those that a lower MaxLen keeps out have no ID: they are in Stats.Full, but
-	// only where /proc/net/netfilter can be read, and with FailOpen nowhere.
+	// MaxLen is the maximum number of packets that wait for a verdict in the kernel.
+	// Further packets are dropped, or accepted with FailOpen. 0 means 65,536, the most
+	// that kernels from 7.0 on (and some before, see docs/kernels.md) can hold.
+	//
+	// With the default of Socket.ReadBuffer the receive buffer is full before MaxLen
+	// is reached, and Stats.Lost counts the packets. Packets dropped because of a
+	// lower MaxLen have no ID. Stats.Full counts them if /proc/net/netfilter can be
+	// read; with FailOpen nothing counts them.
 	MaxLen uint32
 
-	// FailOpen makes the kernel accept, not drop, what does not fit the queue
-	// or the socket. It does not cover a program that is not there: for that
-	// the rule needs the bypass flag.
+	// FailOpen makes the kernel accept, not drop, packets for which the queue or the
+	// receive buffer has no room. It has no effect while no program has the queue
+	// open: for that the rule needs the bypass flag.
 	FailOpen bool
 
-	// Segment makes the kernel cut large (GSO) packets and complete checksums
-	// before it delivers them, so that each is as long as the device sends, at the
-	// price of many more packets. By default they come whole; see Packet.GSO. IP
-	// fragments are made later all the same. docs/recipes.md says when to set it.
-	// A program that rewrites UDP needs Segment if senders use UDP GSO; but some
-	// kernels lose packets then: see docs/kernels.md in the module's root.
+	// Segment makes the kernel segment large (GSO) packets and compute their checksums
+	// before it queues them. Each packet is then at most as long as the device sends,
+	// and there are many more of them. Without it packets are up to 64 KiB long; see
+	// Packet.GSO. The kernel makes IP fragments later in either case.
+	//
+	// A program that rewrites UDP needs Segment if senders use UDP GSO, but some
+	// kernels lose packets with it. docs/recipes.md says when to set it,
+	// docs/kernels.md which kernels lose packets.
 	Segment bool
 
-	// Conntrack asks for Packet.Conntrack and ConntrackInfo, Owner for HasOwner,
-	// UID and GID, SecurityContext for the field of that name. The kernel tracks
-	// connections only in a network namespace with a rule that asks for them, such
-	// as "ct state invalid drop"; without one every packet is untracked. The kernel needs to
-	// be built for the first (NETFILTER_NETLINK_GLUE_CT) and the last
-	// (NETWORK_SECMARK); Open fails where it is not. The kernel tracks connections
-	// only in network namespaces with a rule that needs it, such as "ct state new"
-	// or NAT, and not for packets that a rule says "notrack" of: without such a rule
-	// no packet has a connection.
+	// Conntrack sets Packet.Conntrack and Packet.ConntrackInfo, Owner sets
+	// Packet.HasOwner, UID and GID, and SecurityContext sets Packet.SecurityContext.
+	//
+	// Open fails if the kernel was built without NETFILTER_NETLINK_GLUE_CT (for
+	// Conntrack) or NETWORK_SECMARK (for SecurityContext); see BestEffort. The kernel
+	// tracks connections only in a network namespace with a rule that needs it, such
+	// as "ct state invalid drop" or NAT, and not those that a "notrack" rule exempts.
+	// All other packets are untracked.
 	Conntrack, Owner, SecurityContext bool
 
-	// ConntrackVerdicts is required for verdicts that change connections
-	// (WithConntrackMark and the like) unless Conntrack is set, which costs more: it
-	// is for every packet. With Conntrack it is also known which packets have no
-	// connection to be changed. Open fails where the kernel cannot change any.
+	// ConntrackVerdicts permits verdicts that change connections, such as
+	// WithConntrackMark, without Conntrack, which costs time for every packet. Without
+	// Conntrack it is not known which packets have a connection, and changes on those
+	// without one are lost. Open fails if the kernel cannot change connections.
 	ConntrackVerdicts bool
 
-	// With BestEffort, Open falls back to doing without Conntrack,
-	// ConntrackVerdicts and SecurityContext if the kernel lacks support; see
-	// Queue.Granted. A change of a connection that cannot be made, for want of that
-	// support, of a connection or of its helper, is left out of the verdict, the rest
-	// of which is carried out; OnError gets ErrUntracked or ErrNoHelper. Without
-	// BestEffort such a packet gets Fallback.
+	// BestEffort makes Open succeed without Conntrack, ConntrackVerdicts and
+	// SecurityContext if the kernel does not support them; Queue.Granted returns which
+	// are in effect. A change that a verdict cannot make, because the kernel does not
+	// support it or the packet has no connection or helper, is omitted. The rest of
+	// the verdict is carried out, and OnError gets ErrUntracked or ErrNoHelper.
+	// Without BestEffort such a packet gets Fallback.
 	BestEffort bool
 
-	// MaxHeld and MaxHeldBytes are how many packets may be held at a time, and
-	// how many bytes of them; what comes after that gets Fallback, and OnError
-	// gets ErrTooManyHeld. A MaxHeld of 0 means half of MaxLen, at most 8192, so
-	// that the queue always has room for packets that nobody holds. A MaxHeldBytes
-	// of 0 means 32 MiB. With MetadataOnly the length of a packet is not known: each
-	// counts as 64 KiB.
+	// MaxHeld and MaxHeldBytes limit the number of held packets and their total length
+	// in bytes. A packet above a limit gets Fallback, and OnError gets ErrTooManyHeld.
+	// A MaxHeld of 0 means half of MaxLen, at most 8192, so that the queue has room
+	// for packets that are not held. A MaxHeldBytes of 0 means 32 MiB. With
+	// MetadataOnly each packet counts as 64 KiB, because its length is not known.
 	MaxHeld, MaxHeldBytes int
 
-	// Flags are bits of NFQA_CFG_FLAGS that are newer than this package. Those
-	// it knows have fields of their own and are refused here.
+	// Flags are additional bits of NFQA_CFG_FLAGS, for flags newer than this package.
+	// Open refuses bits that other fields of Config set.
 	Flags uint32
 
-	// Fallback is the verdict used when the handler gives no usable one: for a
-	// packet that could not be parsed, whose handler panicked, or whose verdict was
-	// refused. It may have a mark or a priority but no payload, no change of the
-	// link layer, and cannot be Hold. It must not loop: Repeat requires a mark, which
-	// a rule before the queue rule has to let through, and Requeue must name another
-	// queue. The zero Fallback drops.
+	// Fallback is the verdict on a packet that could not be parsed, whose handler
+	// panicked, or whose verdict was refused. It may have a mark and a priority. It
+	// cannot be Hold, and cannot have a payload or another change that depends on the
+	// packet. To avoid loops, Repeat requires a mark, which a rule before the queue
+	// rule has to accept, and Requeue must name another queue. The zero Fallback drops
+	// the packet.
 	Fallback Verdict
 
-	// FlushAfter is how long a verdict may wait for the handler to decide on the
-	// other packets that came in the same batch. 0 means 100 µs for a handler that
-	// was slow lately, and up to 4 ms for one that was not: it saves the timer.
+	// FlushAfter is how long a verdict may wait for the handler to decide on the other
+	// packets of the batch. 0 means 100 µs if the handler was slow recently, and
+	// otherwise up to 4 ms, which avoids setting a timer for each batch.
 	FlushAfter time.Duration
 
-	// BusyPoll is how long to spin on the socket before blocking, like
-	// SO_BUSY_POLL, at most 10 ms; 0 disables it. It saves the time that waking up
-	// takes, if packets come one by one. On a busy machine it delays the packet's
-	// receiver: measure. Some 50 µs cover a round trip between two programs. Each
-	// concurrent Run spins, with OpenRange each queue's, so budget a processor for
-	// each.
+	// BusyPoll is how long to poll the socket before blocking, as SO_BUSY_POLL does,
+	// at most 10 ms. 0 disables it. It reduces the latency of single packets, and
+	// needs an idle processor for each concurrent Run and for each queue of OpenRange.
+	// On a busy machine it increases latency. 50 µs cover a round trip between two
+	// local programs.
 	BusyPoll time.Duration
 
-	// Batch is how many packets one system call may deliver, and how many
-	// verdicts one may return, at most 256. 0 means 64.
+	// Batch is the maximum number of packets received, and of verdicts sent, by one
+	// system call, at most 256. 0 means 64.
 	Batch int
 
-	// RangeVerdicts answers packets in a row that get equal verdicts, with at most
-	// a mark and a priority, by one message for all up to the last of them, which is
-	// faster by some 6 %. The kernel does not report which packets of a range
-	// were gone: those are counted only where all of it were. A range is used only
-	// where every older packet is known to be answered. By default each packet has a
-	// message of its own.
+	// RangeVerdicts sends one message for consecutive packets that get equal verdicts,
+	// with at most a mark and a priority, instead of one for each. This is about 6 %
+	// faster. It is used only if every older packet is known to have a verdict. The
+	// kernel does not report which packets of a range it no longer had, so that
+	// Stats.Gone counts them only if that was all of them.
 	RangeVerdicts bool
 
-	// OnError gets what does not end Run or Receive: lost packets
-	// (*nfnl.OverrunError), malformed messages, and as *PacketError what concerns
-	// single packets: verdicts that came too late (ErrPacketGone) or were refused,
-	// and holds that expired (ErrExpired). What happens to many packets that came
-	// together is reported once, with their number. OnError may be
-	// called concurrently: by a goroutine in Run or Receive, before the verdicts of a
-	// batch are sent, and by a timer's when held packets expire. It must not block:
-	// the packets behind wait. A panic in OnError is treated like a panic in the
-	// handler, except in the timer's goroutine, where it ends the program. Nil
-	// ignores the errors; Stats counts them all the same.
+	// OnError is called with errors that do not end Run or Receive: lost packets
+	// (*nfnl.OverrunError), malformed messages, and *PacketError for verdicts that
+	// came too late (ErrPacketGone) or were refused and for holds that expired
+	// (ErrExpired). An error common to several packets of a batch is reported once,
+	// with their number. If OnError is nil the errors are only counted in Stats.
+	//
+	// OnError may be called concurrently: by goroutines in Run or Receive, before the
+	// verdicts of a batch are sent, and by a timer when held packets expire. It must
+	// not block, because later packets wait for it. A panic in OnError is treated like
+	// a panic in the handler, except in the goroutine of the timer, where it ends the
+	// program.
 	OnError func(error)
 
-	// Socket sets the network namespace and the receive buffer. While a packet of
-	// up to 64 KiB waits there, the kernel keeps all of it, but charges the buffer
-	// only with 832 bytes and what CopyRange delivers. A ReadBuffer of 0 therefore
-	// asks for 8 MiB, which is room for 20,000 small packets, or with a CopyRange
-	// below 13,213 for less: 450 KiB with MetadataOnly, 525 KiB with 128 bytes, and
-	// 1.3 MiB with 1500. See docs/memory.md in the module's root.
+	// Socket sets the network namespace and the size of the receive buffer. For each
+	// packet in the buffer the kernel keeps up to 64 KiB of memory, but accounts only
+	// for 832 bytes and the bytes that CopyRange delivers. The default ReadBuffer is
+	// therefore 8 MiB, room for 20,000 small packets, and less for a CopyRange below
+	// 13,213: 450 KiB with MetadataOnly, 525 KiB with 128 bytes, 1.3 MiB with 1500.
+	// See docs/memory.md in the module's root.
 	Socket nfnl.Config
 
 	queues int // of the OpenRange, or 0

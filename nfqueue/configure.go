@@ -11,15 +11,17 @@ import (
 
 // This file sends a Config to the kernel, at Open and later.
 
-// Configure changes an open queue to cfg, from anywhere: also in a handler,
-// beside a Run, or with nobody receiving. No packet is lost by it. Those that are
-// queued already keep their copy range and fields. Batch applies to Runs that
-// start later. Queue and RangeVerdicts cannot change, nor Socket, whose fields must
-// be zero or what they were at Open; a receive buffer of default size follows
-// CopyRange. After an error everything is as it was.
+// Configure changes the configuration of an open queue. It may be called at any time,
+// also in a handler, beside Run, or while nothing receives. It loses no packets.
+// Packets already queued keep their copy range and fields, and Batch applies to Runs
+// that start later.
 //
-// cfg is the whole of it: a field that is zero, such as OnError or Fallback,
-// becomes the default. To change one field, change it in what Config returns:
+// Queue and RangeVerdicts cannot change. The fields of Socket must be zero or as
+// passed to Open; a receive buffer of default size follows CopyRange. If Configure
+// returns an error, the configuration is unchanged.
+//
+// cfg replaces the whole configuration: a zero field, such as OnError or Fallback,
+// selects its default. To change one field, modify the result of Config:
 //
 //	cfg := q.Config()
 //	cfg.CopyRange = 128

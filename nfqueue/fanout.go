@@ -11,13 +11,11 @@ import (
 	"sync"
 )
 
-// Queues are several queues with one handler, made by OpenRange or OpenQueues, for
-// several rules, or a rule that spreads packets:
-// "queue flags fanout to 0-3" by processor, or "queue to 0-3" by a hash of the two
-// addresses, which keeps both directions of a connection in one queue. With IPv4
-// the protocol is hashed too: the TCP and the UDP between two addresses may be in
-// different queues. Each queue has a socket and a goroutine of its own, and so
-// shares nothing with the others. A nil or zero *Queues holds no queues and
+// Queues are several queues with one handler, opened by OpenRange or OpenQueues. They
+// serve several rules, or a rule that distributes packets: "queue flags fanout to 0-3"
+// by processor, or "queue to 0-3" by a hash of the two addresses, which keeps both
+// directions of a connection in one queue. With IPv4 the hash includes the protocol.
+// Each queue has its own socket and goroutine. A nil or zero Queues has no queues and
 // behaves as closed.
 type Queues struct {
 	queues      []*Queue

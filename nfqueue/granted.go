@@ -1,8 +1,8 @@
 package nfqueue
 
-// Granted is what a queue has: what Config asked for, with the defaults filled in
-// and, if Config.BestEffort is set, without what the kernel lacks. The size of the
-// receive buffer is in Stats.
+// Granted describes the settings in effect for a queue: Config with the defaults
+// filled in and, with Config.BestEffort, without what the kernel does not support.
+// Stats.ReadBuffer has the size of the receive buffer.
 type Granted struct {
 	CopyRange uint32 // bytes of a packet that are delivered at most; 0 with Config.MetadataOnly
 	MaxLen    uint32 // packets that the kernel holds for a verdict
@@ -16,8 +16,8 @@ type Granted struct {
 	Conntrack, ConntrackVerdicts, SecurityContext bool
 }
 
-// Config returns what Open, or the last Configure that succeeded, was given. It
-// can be changed and given to Configure. Of Socket it has what Open was given.
+// Config returns the configuration passed to Open or to the last successful Configure.
+// It can be modified and passed to Configure. Its Socket field is as passed to Open.
 func (q *Queue) Config() Config {
 	given := q.orClosed().given.Load()
 	if given == nil {
@@ -28,7 +28,8 @@ func (q *Queue) Config() Config {
 	return c
 }
 
-// Granted returns what is in force now. Of a Queue that was never open it is zero.
+// Granted returns the settings in effect. For a Queue that was never open it returns
+// zero.
 func (q *Queue) Granted() Granted {
 	c := q.orClosed().cfg()
 	return Granted{

@@ -27,12 +27,12 @@ type KernelStats struct {
 // kernelQueues is the file that KernelStats come from, below /proc/net.
 const kernelQueues = "netfilter/nfnetlink_queue"
 
-// KernelStats returns what the kernel knows of the queue. The list that has it is
-// opened with the Queue, so that later it takes no privilege. Only the user who owns
-// it can do that, root as a rule, or a program with CAP_DAC_READ_SEARCH;
-// CAP_NET_ADMIN does not help. The error says what is missing, and matches
-// os.ErrPermission then. Stats.Full is 0 then, and packets that find the queue full
-// are not reported; everything else works.
+// KernelStats returns the counters that the kernel keeps for the queue, read from
+// /proc/net/netfilter/nfnetlink_queue. The file is opened by Open, so that reading it
+// later needs no privilege. Opening it is permitted to its owner, usually root, and
+// with CAP_DAC_READ_SEARCH; CAP_NET_ADMIN is not sufficient. If it could not be opened
+// the error says what is missing and matches os.ErrPermission, Stats.Full is 0, and
+// packets dropped because the queue is full are not reported.
 func (q *Queue) KernelStats() (KernelStats, error) {
 	q = q.orClosed()
 	all, err := kernellist.Read(q.list, parseKernelStats)

@@ -2,9 +2,9 @@ package nfqueue
 
 import "github.com/nfpacket/nfpacket/nfnl"
 
-// Links returns a table of the interfaces in the Queue's network namespace, for
-// Packet.Named. It costs a goroutine until it is closed: close the Links
-// yourself, Queue.Close does not. See nfnl.Conn.Links for the privilege it needs.
+// Links returns a table of the interfaces in the network namespace of the queue, for
+// Packet.Named. It starts a goroutine, which runs until Links.Close. Queue.Close does
+// not close it. See nfnl.Conn.Links for the privilege it needs.
 func (q *Queue) Links() (*nfnl.Links, error) {
 	q = q.orClosed()
 	l, err := q.conn.Links()

@@ -12,9 +12,9 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// A Queue is an open netfilter queue. Its methods may be called from any
-// goroutine at any time, also from handlers. Nil and the zero Queue are closed
-// ones: get one from Open.
+// A Queue is an open netfilter queue. All its methods are safe for concurrent use,
+// also from handlers. A nil or zero Queue behaves as a closed one; use Open to obtain
+// a Queue.
 type Queue struct {
 	conn        *nfnl.Conn
 	number      uint16
@@ -76,10 +76,11 @@ func (q *Queue) orClosed() *Queue {
 	return q
 }
 
-// Open binds to a queue. It needs CAP_NET_ADMIN over the network namespace. It
-// returns an error that names the field if cfg is wrong, before the kernel is
-// asked; without the privilege one that matches os.ErrPermission; and ErrTaken
-// if another socket has the queue.
+// Open opens and binds a queue. It needs CAP_NET_ADMIN over the network namespace.
+//
+// An invalid field of cfg is refused with an error that names the field, before the
+// kernel is asked. Without the privilege the error matches os.ErrPermission. If
+// another socket has the queue it is ErrTaken.
 func Open(cfg Config) (*Queue, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -97,10 +98,10 @@ func Open(cfg Config) (*Queue, error) {
 	return q, nil
 }
 
-// OpenConn is Open on a connection made by the caller, which belongs to the
-// Queue unless there is an error; Config.Socket is not used. A connection serves
-// one Queue or Reader of nflog: one that belongs to another is refused. A queue that the connection has already is taken over with what waits in
-// it.
+// OpenConn is like Open, but uses conn; Config.Socket is ignored. The Queue owns conn
+// and closes it, unless OpenConn returns an error. A connection serves one Queue or
+// one nflog.Reader, and a connection already in use is refused. If the socket has the
+// queue bound already, the Queue takes it over with the packets that wait in it.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -155,8 +156,8 @@ func (q *Queue) Receive(b *Batch) error {
 	})
 }
 
-// TryReceive is Receive without waiting. If no packet is there, or another
-// goroutine is receiving and will get what comes, b.Packets is empty.
+// TryReceive is like Receive but does not block. b.Packets is empty if no packet is
+// available, or if another goroutine is receiving and will get it.
 func (q *Queue) TryReceive(b *Batch) error {
 	q = q.orClosed()
 	return q.using(b, func() error {
@@ -168,9 +169,9 @@ func (q *Queue) TryReceive(b *Batch) error {
 	})
 }
 
-// Send returns b.Verdicts to the kernel. After that, or after the next Receive,
-// the packets are decided; those with Hold wait for SetVerdict. After an error some
-// of them may wait all the same: for SetVerdictUpTo, SetVerdictAll or Close.
+// Send sends b.Verdicts to the kernel. After Send, or after the next Receive, the
+// packets have their verdicts; held ones wait for SetVerdict. If Send returns an
+// error, some packets may still wait for SetVerdictUpTo, SetVerdictAll or Close.
 func (q *Queue) Send(b *Batch) error {
 	q = q.orClosed()
 	return q.using(b, func() error { return q.sendAll(b) })
@@ -202,27 +203,27 @@ func (q *Queue) sendAll(b *Batch) error {
 	return q.wrap(err)
 }
 
-// SetReadDeadline makes Receive, and Run, fail with os.ErrDeadlineExceeded from
-// t on. The zero t takes that back.
+// SetReadDeadline makes Receive and Run fail with os.ErrDeadlineExceeded after t. A
+// zero t clears the deadline.
 func (q *Queue) SetReadDeadline(t time.Time) error {
 	q = q.orClosed()
 	return q.wrap(q.conn.SetReadDeadline(t))
 }
 
-// SyscallConn is nfnl.Conn's.
+// SyscallConn returns a raw connection to the socket; see nfnl.Conn.SyscallConn.
 func (q *Queue) SyscallConn() (syscall.RawConn, error) {
 	q = q.orClosed()
 	raw, err := q.conn.SyscallConn()
 	return raw, q.wrap(err)
 }
 
-// Close unbinds the queue and closes its socket. Blocked calls return
-// net.ErrClosed. The kernel drops the packets that have no verdict yet; Shutdown
-// waits for those. Closing again does nothing.
+// Close unbinds the queue and closes its socket. Blocked calls return net.ErrClosed.
+// The kernel drops the packets that have no verdict; Shutdown waits for their
+// verdicts. Close is idempotent.
 //
-// Close from a handler also discards the verdicts of its batch that have not been
-// sent yet, and no handler is called any more. To end Run and lose nothing, cancel
-// its context.
+// Close in a handler also discards the verdicts of its batch that have not been sent,
+// and the handler is not called again. To end Run without losing packets, cancel its
+// context.
 func (q *Queue) Close() error {
 	q = q.orClosed()
 	q.closed.Store(true)

@@ -5,24 +5,23 @@ import (
 	"errors"
 )
 
-// A Handler decides on one packet. p and everything it points to are valid
-// until the handler returns; Clone keeps them longer. A handler that has to
-// wait for something takes p.Ticket() and returns Hold: while it blocks, the
-// packets behind p wait too.
+// A Handler returns the verdict on one packet. p and everything it points to are valid
+// until the handler returns; use Clone to retain it. While a handler blocks, the
+// packets after p wait. A handler that has to wait returns Hold and uses p.Ticket().
 type Handler func(p *Packet) Verdict
 
-// Run hands every packet to h and returns its verdicts to the kernel, until ctx
-// is done, the queue is closed or the socket fails. The error is never nil: it
-// is context.Cause(ctx), net.ErrClosed or one of those Receive returns. Losing
-// packets is not fatal; see Config.OnError.
+// Run calls h for every packet and sends the verdicts to the kernel, until ctx is
+// done, the queue is closed or the socket fails. The error is never nil: it is
+// context.Cause(ctx), net.ErrClosed or an error of Receive. Lost packets are not
+// fatal; see Config.OnError.
 //
-// When ctx is done Run finishes the packets it has. The queue stays bound and
-// holds what comes until Close, or another Run. If h panics or ends its
-// goroutine, verdicts it has returned are sent; the packet, and the others that
-// came with it, get Config.Fallback before the panic goes on.
+// When ctx is done, Run decides on the packets that it has received. The queue stays
+// bound, and packets wait for another Run until Close. If h panics or calls
+// runtime.Goexit, the verdicts it has returned are sent. The packet, and the rest of
+// its batch, get Config.Fallback before the panic propagates.
 //
-// Several goroutines may call Run to share the packets of one queue, at the
-// price of their order.
+// Several goroutines may call Run to share the packets of one queue. The packets are
+// then not handled in order.
 func (q *Queue) Run(ctx context.Context, h Handler) error {
 	q = q.orClosed()
 	switch {

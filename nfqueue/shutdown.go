@@ -9,20 +9,21 @@ import (
 	"time"
 )
 
-// Shutdown ends the queue in an orderly way. What was queued when it is called
-// goes to the handlers of the Runs in progress, or to the Receive loop; held packets
-// are waited for; then the queue is closed, and Run and Receive return
-// net.ErrClosed. The rule may stay: what is queued later is not waited for.
+// Shutdown closes the queue without losing packets. It waits until all packets that
+// were queued before the call have a verdict, including held ones, and then closes the
+// queue. Run and Receive then return net.ErrClosed. A Run or a Receive loop has to
+// continue until Shutdown returns, with a context that is not done. The rule may stay:
+// Shutdown does not wait for packets queued later.
 //
-// When ctx is done first, what has no verdict gets Config.Fallback, and the error,
-// which wraps context.Cause, says how many packets that were. So does what was
-// queued later and had no verdict when all else had; Stats.Fallbacks counts it. With nobody
-// receiving for 100 ms the fallback decides on what was not received. What comes in
-// the moment between the last verdict and Close is dropped by the kernel.
+// If ctx is done first, packets without a verdict get Config.Fallback, and the error
+// wraps context.Cause(ctx) and has their number. If nothing receives for 100 ms,
+// packets not yet received get Config.Fallback. So do packets queued after the call
+// that have no verdict when all others have one. Stats.Fallbacks counts these. The
+// kernel drops a packet that is queued between the last verdict and the close.
 //
-// Keep Runs going, with a context that is not done, until Shutdown returns. A
-// handler must not call it and wait, for it waits for the handler. After Close it
-// returns nil; a Close that comes before it is through makes it return net.ErrClosed.
+// A handler must not wait for Shutdown, which waits for the handler. Shutdown returns
+// nil if the queue is already closed, and net.ErrClosed if Close is called while it
+// waits.
 func (q *Queue) Shutdown(ctx context.Context) error {
 	q = q.orClosed()
 	if ctx == nil {

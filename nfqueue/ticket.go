@@ -7,9 +7,9 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// A Ticket stands for a packet that is decided on later. It is a small value
-// that outlives the Packet; copies stand for the same packet. The zero Ticket
-// stands for none: net.ErrClosed.
+// A Ticket identifies a packet whose verdict is given later. It is a small value,
+// remains valid after the Packet, and can be copied. The methods of the zero Ticket
+// return net.ErrClosed.
 type Ticket struct {
 	q      *Queue
 	id     uint32
@@ -94,16 +94,16 @@ func (p *Packet) ticketFlags() (f ticketFlags) {
 // ID returns the packet's ID.
 func (t Ticket) ID() uint32 { return t.id }
 
-// SetVerdict decides on the packet, from any goroutine, at any time until the
-// queue is closed. It may come before the handler has returned; the handler's
-// own verdict is then ignored. It is sent behind what handlers have returned
-// before; what a Receive loop has put in Batch.Verdicts is given with Send.
+// SetVerdict decides on the packet. It may be called from any goroutine until the
+// queue is closed, also before the handler returns, whose verdict is then ignored. The
+// verdict is sent after the verdicts that handlers returned before. Verdicts in
+// Batch.Verdicts are given when Send is called.
 //
-// It returns ErrDecided if the packet has its verdict, and net.ErrClosed once the
-// queue is closed. Where v is refused (see
-// Verdict.WithPayload) the packet gets Config.Fallback and SetVerdict returns
-// why. With Config.BestEffort a change of the connection that cannot be made is left
-// out, and OnError gets the reason. After any other error the packet still waits.
+// SetVerdict returns ErrDecided if the packet has a verdict, and net.ErrClosed if the
+// queue is closed. If v is refused (see Verdict.WithPayload), the packet gets
+// Config.Fallback and the error is the reason. With Config.BestEffort, a change of the
+// connection that cannot be made is omitted and reported to OnError. After any other
+// error the packet still waits.
 func (t Ticket) SetVerdict(v Verdict) error {
 	if t.q == nil {
 		return errNoQueue
@@ -111,9 +111,9 @@ func (t Ticket) SetVerdict(v Verdict) error {
 	return t.q.setVerdict(t, v)
 }
 
-// SetVerdict is Ticket.SetVerdict for a packet of which only the ID is at
-// hand. v cannot have a payload, VLAN tag, link header or expectation: whether
-// those may be used depends on more than the ID.
+// SetVerdict is like Ticket.SetVerdict, for a caller that has only the ID of the
+// packet. v cannot have a payload, VLAN tag, link header or expectation, because
+// whether these are permitted depends on the packet.
 func (q *Queue) SetVerdict(id uint32, v Verdict) error {
 	q = q.orClosed()
 	if v.has(changeOne) {

@@ -80,39 +80,41 @@ const (
 	changeOne = changePayload | changeRaw | changeVLAN | changeLinkHeader | changeExpectation
 )
 
-// Accept lets the packet go on to the next base chain at the same hook, and
-// from there on its way. The rules behind the queue rule are skipped.
+// Accept lets the packet continue with the next base chain at the same hook. The rules
+// after the queue rule are skipped.
 func Accept() Verdict { return Verdict{plain: plain{action: ActionAccept}} }
 
-// Drop discards the packet. Its sender is not told.
+// Drop discards the packet. The sender is not notified.
 func Drop() Verdict { return Verdict{} }
 
-// Stop is Accept past all other base chains of the same hook.
+// Stop accepts the packet and skips all other base chains of the same hook.
 func Stop() Verdict { return Verdict{plain: plain{action: ActionStop}} }
 
-// Repeat sends the packet back to the start of the base chain it came from. It
-// returns with a new ID, again and again, unless a rule lets the mark through
-// that WithMark sets.
+// Repeat sends the packet to the start of its base chain. If the queue rule matches it
+// again, it is queued with a new ID. To avoid a loop, set a mark (WithMark) that the
+// queue rule excludes.
 func Repeat() Verdict { return Verdict{plain: plain{action: ActionRepeat}} }
 
-// Requeue puts the packet into queue n. It is dropped if nobody has that open.
+// Requeue puts the packet into queue n. It is dropped if no program has that queue
+// open.
 func Requeue(n uint16) Verdict { return Verdict{plain: plain{action: ActionRequeue, queue: n}} }
 
-// RequeueOrAccept is Requeue, but if nobody has queue n open the packet is
-// accepted; at the output hook without being routed again, see WithMark.
+// RequeueOrAccept puts the packet into queue n, and accepts it if no program has that
+// queue open. At the output hook the packet is not routed again in that case; see
+// WithMark.
 func RequeueOrAccept(n uint16) Verdict {
 	return Verdict{plain: plain{action: ActionRequeue, queue: n, bypass: true}}
 }
 
-// Hold leaves the packet waiting. Decide on it later, through its Ticket or
-// with Queue.SetVerdict. Held packets count against Config.MaxLen and MaxHeld, and
-// wait for ever unless they are answered; see HoldFor.
+// Hold leaves the packet in the kernel. Decide on it later through its Ticket or with
+// Queue.SetVerdict. A held packet counts against Config.MaxLen and Config.MaxHeld, and
+// waits without limit unless HoldFor is used.
 func Hold() Verdict { return Verdict{plain: plain{action: ActionHold, then: ActionHold}} }
 
-// HoldFor is Hold, but when d has passed without a verdict the packet gets
-// fallback: at once if d is 0 or below. fallback can have a mark and a priority,
-// but nothing that fits only this packet, and cannot be Hold: with such a one the
-// packet gets Config.Fallback, and ErrHoldFallback is reported to OnError.
+// HoldFor holds the packet like Hold, and gives it the verdict fallback if it has no
+// other after d, or at once if d is 0 or negative. fallback cannot be Hold, and can
+// have a mark and a priority but no change that depends on the packet. Otherwise the
+// packet gets Config.Fallback, and OnError gets ErrHoldFallback.
 func HoldFor(d time.Duration, fallback Verdict) Verdict {
 	v := Verdict{plain: fallback.plain, hold: max(d, 0)}
 	v.action, v.then = ActionHold, fallback.action
@@ -143,8 +145,8 @@ func (v Verdict) WithMark(mark uint32) Verdict {
 	return v
 }
 
-// WithPriority returns v with a new priority for the packet, which queueing
-// disciplines see (kernel 5.18).
+// WithPriority returns v with a new priority (skb->priority) for the packet, which
+// queueing disciplines use. Kernels before 5.18 ignore it.
 func (v Verdict) WithPriority(priority uint32) Verdict {
 	v.priority, v.change = priority, v.change|changePriority
 	return v
@@ -177,10 +179,10 @@ func (v Verdict) WithPayload(b []byte) Verdict {
 	return v
 }
 
-// WithRawPayload is WithPayload, but b is sent unchanged, and its checksums
-// unchecked. The kernel takes them as final, those of a ChecksumPending packet too.
-// b must be as long as an IP header, and what the kernel would lose whatever its
-// checksums are is refused as with WithPayload.
+// WithRawPayload is like WithPayload, but sends b unchanged and does not verify or set
+// checksums. The kernel takes them as final, even if the original packet was
+// ChecksumPending. b must be at least as long as an IP header. A packet that the
+// kernel would drop whatever its checksums are is refused as by WithPayload.
 func (v Verdict) WithRawPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changePayload|changeRaw
 	return v

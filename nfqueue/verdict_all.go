@@ -9,17 +9,16 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// SetVerdictAll gives v to every packet that waits in the kernel: on held ones,
-// on those that a handler has or is yet to get, on those not received yet, and on
-// those that another program received from the same socket before. It overrides
-// decisions that are under way. v can have a mark and a priority, but nothing that
-// fits only some packets.
+// SetVerdictAll gives v to all packets that wait in the kernel: held packets, packets
+// that a handler has not decided on, packets not yet received, and packets that
+// another program received from the same socket. It overrides verdicts that are about
+// to be sent. v can have a mark and a priority, but no change that depends on the
+// packet.
 //
-// It returns nil only when nothing waits any more. Take the rule away first: where
-// packets keep coming for a second, or come back (Repeat), it returns an error.
+// It returns nil only when no packet waits. Remove the rule first: if packets keep
+// arriving for a second, or return because of Repeat, SetVerdictAll returns an error.
 //
-// What was not received yet comes to a handler all the same, as with
-// SetVerdictUpTo.
+// Packets not yet received are still delivered to a handler, as with SetVerdictUpTo.
 func (q *Queue) SetVerdictAll(v Verdict) error {
 	q = q.orClosed()
 	if !v.fitsAny() {

@@ -10,19 +10,18 @@ import (
 // This file gives one verdict to all packets that wait, up to an ID, with one
 // message of the kernel's NFQNL_MSG_VERDICT_BATCH.
 
-// SetVerdictUpTo decides on every packet without a verdict up to and including
-// the one with the ID: on held ones, on those that a handler has or is yet to
-// get, whose verdict is then ignored, and on those not received yet. v can have a
-// mark and a priority, but nothing that fits only some of them. There need be no
-// packet with the ID, nor any up to it: nothing happens then, and that is no
-// error.
+// SetVerdictUpTo gives v to all packets without a verdict, up to and including the
+// packet with the given ID: held packets, packets that a handler has not decided on,
+// whose verdict is then ignored, and packets not yet received. v can have a mark and a
+// priority, but no change that depends on the packet. It is not an error if there is
+// no such packet.
 //
-// Those not received yet come to a handler all the same, and what it says of them
-// comes too late (ErrPacketGone). If it holds one, that counts as held until it is
-// answered again.
+// Packets not yet received are still delivered to a handler. Its verdict on them comes
+// too late (ErrPacketGone). A packet that it holds counts as held until it gets a
+// verdict.
 //
-// The kernel goes from the oldest packet on and stops at the first with a later
-// ID. IDs wrap: the 2^31-1 behind an ID are later, all others are not.
+// The kernel starts at the oldest packet and stops at the first with a later ID. IDs
+// wrap: the 2^31-1 IDs after an ID are later than it.
 func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 	q = q.orClosed()
 	if !v.fitsAny() {
