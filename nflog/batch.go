@@ -8,9 +8,9 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// A Batch is what one Receive brought. All of it is valid until the next
-// Receive with the same Batch. Use it again and again, one in each goroutine
-// that receives.
+// A Batch holds the packets of one Receive. Its contents are valid until the next
+// Receive with the same Batch. A Batch can be reused, but not by concurrent calls of
+// Receive.
 type Batch struct {
 	Packets []Packet
 

@@ -9,23 +9,23 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// Config says which groups to open and how. Every zero field but Groups is a
-// sensible default. Linux 5.10 and later have all of it, but for what Conntrack
-// needs them to be built with.
+// Config says which groups to open and how. The zero value of every field except
+// Groups selects a default. Linux 5.10 and later support all fields, except that
+// Conntrack depends on a build option of the kernel.
 type Config struct {
-	// Groups are the numbers in the rules, as in "log group 5": at least one,
-	// each once. All are read from one socket, and so share its receive buffer: a
-	// flood of one group takes the room of the others. Give a group whose packets
-	// must not be lost a Reader of its own. Packet.Group tells them apart. The
-	// kernel looks for a group in lists of every sixteenth, so that thousands take
-	// long to open: 8,192 some 0.2 s, all 65,536 half a minute.
+	// Groups are the numbers in the rules, as in "log group 5": at least one, without
+	// duplicates. All groups are read from one socket and share its receive buffer, so
+	// that a flood in one causes loss in the others. Open a separate Reader for a
+	// group whose packets must not be lost. Packet.Group is the group of a packet.
+	//
+	// The time that the kernel takes to open groups grows faster than their number:
+	// 8,192 groups take about 0.2 s, and all 65,536 half a minute.
 	Groups []uint16
 
-	// CopyRange is how many bytes of a packet to deliver, from the network
-	// header on (at the hook egress, from the link header on). 0, and what is above
-	// 65531, means all that there is, which is cut at 65531. A rule can only lower it, with "snaplen". A small range is
-	// the strongest lever on speed and on how many packets the receive buffer
-	// holds.
+	// CopyRange is the maximum number of bytes of a packet to deliver, from the network
+	// header on (at the hook egress, from the link header on). 0 and values above 65531
+	// mean 65531. A rule can lower it, with "snaplen", but not raise it. A small
+	// CopyRange is faster, and more packets fit into the receive buffer.
 	CopyRange uint32
 
 	// MetadataOnly delivers no packet bytes.
@@ -40,9 +40,9 @@ type Config struct {
 	// ones. A rule can only lower it, with "queue-threshold".
 	Threshold uint32
 
-	// FlushTimeout is how long a packet may wait for others, rounded up to a
-	// multiple of 10 ms, to which the kernel may add a timer tick. 0 means
-	// 10 ms; the kernel's own default is a second.
+	// FlushTimeout is how long a packet may wait for others, rounded up to a multiple
+	// of 10 ms. The kernel may add one timer tick. 0 means 10 ms; the default of the
+	// kernel is one second.
 	FlushTimeout time.Duration
 
 	// BufferSize is how many bytes the kernel collects at least, between a
@@ -51,34 +51,33 @@ type Config struct {
 	// collected buffer counts there with up to twice its size, full or not.
 	BufferSize uint32
 
-	// GlobalSequence sets Packet.GlobalSeq, which tells the order in which
-	// packets of several groups were logged.
+	// GlobalSequence sets Packet.GlobalSeq, which gives the order of packets of
+	// different groups.
 	GlobalSequence bool
 
-	// Conntrack asks for Packet.ConntrackInfo and Packet.Conntrack. The kernel
-	// needs to be built for it (NETFILTER_NETLINK_GLUE_CT); Open fails where it
-	// is not.
+	// Conntrack sets Packet.ConntrackInfo and Packet.Conntrack. Open fails if the
+	// kernel was built without NETFILTER_NETLINK_GLUE_CT; see BestEffort.
 	Conntrack bool
 
-	// BestEffort makes Open do without Conntrack where the kernel lacks it;
-	// see Reader.Granted.
+	// BestEffort makes Open succeed without Conntrack if the kernel does not support
+	// it; Reader.Granted returns whether it is in effect.
 	BestEffort bool
 
-	// Flags are bits of NFULA_CFG_FLAGS that are newer than this package. Those
-	// it knows have fields of their own, or are always set as sequence numbers
-	// are, and are refused here. Linux before 7.2 takes any and ignores what it
-	// does not know: that Open succeeds proves nothing there.
+	// Flags are additional bits of NFULA_CFG_FLAGS, for flags newer than this package.
+	// Open refuses bits that other fields of Config set, and those that are always
+	// set. Linux before 7.2 ignores unknown flags, so that success of Open does not
+	// show that a flag is supported.
 	Flags uint16
 
-	// Batch is how many datagrams one system call may deliver, each with all
-	// that was collected, at most 256. 0 means 32 with a Threshold of 1, and as
-	// few as 4 with a large one.
+	// Batch is the maximum number of datagrams received by one system call, at most
+	// 256. A datagram holds all packets that the kernel collected. 0 means 32 with a
+	// Threshold of 1, and as few as 4 with a large one.
 	Batch int
 
-	// OnError is told of what does not end Packets or Receive: lost packets
-	// (*nfnl.OverrunError) and malformed messages. It is called by the
-	// goroutine that receives, between packets, so it should not block. Nil
-	// ignores them; Stats counts them all the same.
+	// OnError is called with errors that do not end Packets or Receive: lost packets
+	// (*nfnl.OverrunError) and malformed messages. It is called by the goroutine that
+	// receives, between packets, and should not block. If OnError is nil the errors
+	// are only counted in Stats.
 	OnError func(error)
 
 	// Socket sets the network namespace and the receive buffer. A ReadBuffer of

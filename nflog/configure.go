@@ -12,16 +12,18 @@ import (
 
 // This file tells the kernel what a Config says, at Open and later.
 
-// Configure changes the open groups to cfg, from anywhere: also in the body of
-// a loop, beside one, or with nobody receiving. No packet is lost by it. Those
-// that the kernel has collected already keep their copy range and fields, and
-// may wait as long as the FlushTimeout of before has it. Batch applies to loops and
-// Batches that begin later. Groups cannot change, nor Socket, whose fields must be
-// zero or what they were at Open. After an error everything is as it was. It needs
-// the privilege that Open does, also after AdoptConn.
+// Configure changes the configuration of the open groups. It may be called at any
+// time, also in the body of a loop, beside a loop, or while nothing receives. It loses
+// no packets. Packets that the kernel has collected keep their copy range and fields,
+// and the previous FlushTimeout applies to them. Batch applies to loops and Batches
+// that begin later.
 //
-// cfg is the whole of it: a field that is zero, such as OnError, becomes the
-// default. To change one field, change it in what Config returns:
+// Groups cannot change. The fields of Socket must be zero or as passed to Open. If
+// Configure returns an error, the configuration is unchanged. Configure needs
+// CAP_NET_ADMIN, also after AdoptConn.
+//
+// cfg replaces the whole configuration: a zero field, such as OnError, selects its
+// default. To change one field, modify the result of Config:
 //
 //	cfg := r.Config()
 //	cfg.Threshold = 1

@@ -26,8 +26,8 @@ func (c Config) bind(group uint16) nfnl.Message {
 	return m
 }
 
-// Unbind returns the message that gives a group back. The kernel delivers what
-// it has collected before it answers.
+// Unbind returns the message that unbinds a group. The kernel delivers the packets it
+// has collected before it answers.
 func (c Config) Unbind(group uint16) nfnl.Message { return command(group, commandUnbind) }
 
 // change returns the message that sets up a group which the socket has already,

@@ -8,15 +8,14 @@ import (
 )
 
 var (
-	// ErrTaken is why Open fails when another socket has the group: the same value
-	// for nfqueue and nflog. It does not match os.ErrPermission. The error's text
-	// names the program that has it, where that can be found out, by a search among
-	// all processes at the time when the text is asked for. A program that was killed
-	// has the group until it is gone, some milliseconds later: who is to take its place
-	// tries again.
+	// ErrTaken is the error of Open if another socket has the group. It is the same
+	// value in nfqueue and nflog, and does not match os.ErrPermission. The error's text
+	// names the program that has the group, if a search of /proc, made when the text is
+	// requested, finds it. The kernel releases the group of a killed process a few
+	// milliseconds after it exits; a standby should retry.
 	ErrTaken = nfnl.ErrTaken
 
-	// ErrUntracked says that a packet came without a connection.
+	// ErrUntracked is the error of Packet.Conntrack for a packet without a connection.
 	ErrUntracked = errors.New("the packet is not tracked, or Config.Conntrack is not set")
 )
 

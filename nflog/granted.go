@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Granted is what the groups of a Reader have: what Config asked for, with the
-// defaults filled in and, if Config.BestEffort is set, without what the kernel
-// lacks. The size of the receive buffer is in Stats.
+// Granted describes the settings in effect for the groups of a Reader: Config with the
+// defaults filled in and, with Config.BestEffort, without what the kernel does not
+// support. Stats.ReadBuffer has the size of the receive buffer.
 type Granted struct {
 	CopyRange    uint32        // bytes of a packet that are delivered at most; 0 with Config.MetadataOnly
 	Threshold    uint32        // packets that are collected before they are delivered
@@ -22,9 +22,9 @@ type Granted struct {
 	Conntrack bool // false if Config.BestEffort did without it
 }
 
-// Config returns what Open, AdoptConn or the last Configure that succeeded was
-// given. It can be changed and given to Configure. Of Socket it has what Open was
-// given.
+// Config returns the configuration passed to Open, AdoptConn or the last successful
+// Configure. It can be modified and passed to Configure. Its Socket field is as passed
+// to Open.
 func (r *Reader) Config() Config {
 	given := r.orClosed().given.Load()
 	if given == nil {
@@ -35,9 +35,9 @@ func (r *Reader) Config() Config {
 	return c
 }
 
-// Granted returns what is in force now. After AdoptConn, which asks nothing of the
-// kernel, it is what AdoptConn was given, until Configure changes it. Of a Reader
-// that was never open it is zero.
+// Granted returns the settings in effect. After AdoptConn, which does not query the
+// kernel, they are derived from the Config passed to it until Configure changes them.
+// For a Reader that was never open it returns zero.
 func (r *Reader) Granted() Granted {
 	c := r.orClosed().config.Load()
 	if c == nil {

@@ -24,11 +24,11 @@ type KernelStats struct {
 // kernelGroups is the file that KernelStats come from, below /proc/net.
 const kernelGroups = "netfilter/nfnetlink_log"
 
-// KernelStats returns what the kernel knows of the Reader's groups, in the order
-// of their numbers in the kernel's list. The list is opened with the Reader, so
-// that later it takes no privilege. Only the user who owns it can do that, root as
-// a rule, or a program with CAP_DAC_READ_SEARCH; the error says what is missing,
-// and matches os.ErrPermission then. Everything else works without it.
+// KernelStats returns the state that the kernel keeps for the groups, in the order of
+// the list in /proc/net/netfilter/nfnetlink_log. The file is opened with the Reader,
+// so that reading it later needs no privilege. Opening it is permitted to its owner,
+// usually root, and with CAP_DAC_READ_SEARCH. If it could not be opened the error says
+// what is missing and matches os.ErrPermission; everything else works.
 func (r *Reader) KernelStats() ([]KernelStats, error) {
 	r = r.orClosed()
 	all, err := kernellist.Read(r.list, parseKernelStats)

@@ -2,9 +2,9 @@ package nflog
 
 import "github.com/nfpacket/nfpacket/nfnl"
 
-// Links returns a table of the interfaces in the Reader's network namespace, for
-// Packet.Named. It costs a goroutine until its own Close, which that of the
-// Reader does not call. See nfnl.Conn.Links for the privilege it needs.
+// Links returns a table of the interfaces in the network namespace of the Reader, for
+// Packet.Named. It starts a goroutine, which runs until Links.Close. Reader.Close does
+// not close it. See nfnl.Conn.Links for the privilege it needs.
 func (r *Reader) Links() (*nfnl.Links, error) {
 	r = r.orClosed()
 	l, err := r.conn.Links()

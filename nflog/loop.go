@@ -7,22 +7,20 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// Packets iterates over the logged packets until ctx is done, the Reader is
-// closed or the socket fails. The last pair then has no packet but the error,
-// which is never nil: context.Cause(ctx), net.ErrClosed or the socket's. Losing
-// packets ends nothing; see Config.OnError. A packet is valid until the next
-// iteration, or once the loop has ended until the next use of the Reader; Clone
-// keeps it longer.
+// Packets iterates over the logged packets until ctx is done, the Reader is closed or
+// the socket fails. The last iteration has a nil packet and an error, which is never
+// nil: context.Cause(ctx), net.ErrClosed or the error of the socket. Lost packets are
+// not fatal; see Config.OnError. A packet is valid until the next iteration, and the
+// last one until the next use of the Reader; use Clone to retain it.
 //
-// When ctx is done Packets yields the packets that it has received already, and
-// then the error. The groups stay bound: packets that are logged later wait in
-// the receive buffer for the next Packets or Receive. To end without losing a
-// packet call Shutdown, while the loop runs.
+// When ctx is done, Packets yields the packets it has received, and then the error.
+// The groups stay bound, and packets logged later wait in the receive buffer for the
+// next Packets or Receive. To stop without losing packets, call Shutdown while the
+// loop runs.
 //
-// A loop may be left by break, return or a panic: the packets that it has
-// received and not yielded are what the next Packets, Receive or TryReceive
-// begins with. Several goroutines may range over Packets to share what comes, at
-// the price of its order.
+// A loop may be left by break, return or a panic. The packets that were received and
+// not yielded are returned first by the next Packets, Receive or TryReceive. Several
+// goroutines may range over Packets to share the packets, which are then not in order.
 func (r *Reader) Packets(ctx context.Context) iter.Seq2[*Packet, error] {
 	r = r.orClosed()
 	return func(yield func(*Packet, error) bool) {

@@ -26,7 +26,7 @@ type Packet struct {
 	// on the wire.
 	Prefix []byte
 
-	// Interface indexes; Reader.Links tells the names. InDev is known at the hooks
+	// Interface indexes; Reader.Links has the names. InDev is known at the hooks
 	// prerouting, input, forward and ingress, and at postrouting of packets that are
 	// forwarded or that a tunnel of this host sends: then it is the tunnel's device.
 	// OutDev is known at forward, output, postrouting and egress. The physical ones are the ports of a bridge: in the bridge family, where InDev and OutDev
@@ -53,16 +53,16 @@ type Packet struct {
 	// Payload is the packet from its network header on, as much of it as
 	// Config.CopyRange and the rule let through; there is none with MetadataOnly.
 	// At the hook egress it begins with LinkHeader, and at ARP's output with the
-	// frame's link header too. The kernel does not tell how long the packet was;
-	// the IP header does. Of packets that a local program sends the checksums may
-	// still be missing.
+	// frame's link header too. The kernel does not
+	// report the length of the packet; the IP header has it. Packets sent by a local
+	// program may not have their checksums yet.
 	Payload []byte
 
 	// Time is when the packet arrived, if the kernel took the time: at the hooks
 	// prerouting, input, forward, ingress and egress, from kernel 6.6 on of every
 	// packet and before of some. Else it is when the packet was received from the
-	// kernel, and ReceiptTime is set: the two are of different moments, so order
-	// packets by Seq or GlobalSeq and not by Time.
+	// kernel, and ReceiptTime is set. The two cannot be compared: order packets by
+	// Seq or GlobalSeq, not by Time.
 	Time        time.Time
 	ReceiptTime bool
 

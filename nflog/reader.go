@@ -13,9 +13,9 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// A Reader reads one or more log groups. Its methods may be called from any
-// goroutine at any time, also from the body of a loop over Packets. Nil and
-// the zero Reader are closed ones: get one from Open.
+// A Reader reads one or more log groups. All its methods are safe for concurrent use,
+// also from the body of a loop over Packets. A nil or zero Reader behaves as a closed
+// one; use Open to obtain a Reader.
 type Reader struct {
 	conn        *nfnl.Conn
 	configuring sync.Mutex             // one request at a time, and none once Shutdown has begun
@@ -120,8 +120,8 @@ func openConn(conn *nfnl.Conn, cfg Config, open func(*Reader, Config) error) (*R
 	return r, nil
 }
 
-// SetReadDeadline makes Receive, and a loop over Packets, fail with
-// os.ErrDeadlineExceeded from t on. The zero t takes that back.
+// SetReadDeadline makes Receive and loops over Packets fail with
+// os.ErrDeadlineExceeded after t. A zero t clears the deadline.
 func (r *Reader) SetReadDeadline(t time.Time) error {
 	r = r.orClosed()
 	r.mu.Lock()
@@ -132,20 +132,20 @@ func (r *Reader) SetReadDeadline(t time.Time) error {
 	return r.wrap(r.conn.SetReadDeadline(t))
 }
 
-// SyscallConn is nfnl.Conn's.
+// SyscallConn returns a raw connection to the socket; see nfnl.Conn.SyscallConn.
 func (r *Reader) SyscallConn() (syscall.RawConn, error) {
 	r = r.orClosed()
 	raw, err := r.conn.SyscallConn()
 	return raw, r.wrap(err)
 }
 
-// Close gives the groups back. Everything that waits returns net.ErrClosed. What
-// the kernel has collected, what waits in the receive buffer and what a loop has
-// left behind is lost: Shutdown hands it out before. Closing again does nothing.
+// Close unbinds the groups and closes the socket. Blocked calls return net.ErrClosed.
+// Packets collected by the kernel, in the receive buffer, or left by a loop over
+// Packets are lost; use Shutdown to receive them. Close is idempotent.
 //
-// In the body of a loop that goes for the packets that came with its own too: no
-// body begins any more, and the loop ends with net.ErrClosed. Stats.Discarded
-// counts them.
+// Close in the body of a loop also discards the packets that were received with the
+// current one: the loop ends with net.ErrClosed. Stats.Discarded counts the discarded
+// packets that had been received.
 func (r *Reader) Close() error {
 	r = r.orClosed()
 	if r.closed.Swap(true) || r.ended == nil {

@@ -64,12 +64,12 @@ func (r *Reader) Receive(b *Batch) error {
 	return r.wrap(r.receive(r.conn, &b.buf))
 }
 
-// TryReceive is Receive without waiting. If no packet is there, or another
-// goroutine is receiving and will get what comes, b.Packets is empty.
+// TryReceive is like Receive but does not block. b.Packets is empty if no packet is
+// available, or if another goroutine is receiving and will get it.
 //
-// In an event loop, call it whenever poll reports that the descriptor of
-// SyscallConn is readable, until b.Packets is empty. Packets that a loop over
-// Packets has left behind make it readable too.
+// In an event loop, call it when poll reports that the descriptor of SyscallConn is
+// readable, until b.Packets is empty. The descriptor is also readable while the Reader
+// has packets that a loop over Packets left.
 func (r *Reader) TryReceive(b *Batch) error {
 	r = r.orClosed()
 	if !b.of(r) {

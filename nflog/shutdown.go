@@ -9,26 +9,27 @@ import (
 	"time"
 )
 
-// Shutdown ends the Reader without losing a packet. It unbinds the groups, so
-// that rules log nothing more to them, and hands out what waits in the receive
-// buffer, what the kernel had collected and what loops have left behind: to the
-// loops over Packets and the calls of Receive that are in progress or come next.
-// Then it closes the Reader: loops, Receive and TryReceive end with net.ErrClosed.
-// Call it beside them, not from the body of a loop, for which it would wait.
+// Shutdown closes the Reader without losing packets. It unbinds the groups, so that no
+// more packets are logged to them. Then it waits until loops over Packets and calls of
+// Receive have received the packets that the kernel had collected, those in the
+// receive buffer, and those that earlier loops left. Then it closes the Reader, and
+// loops, Receive and TryReceive return net.ErrClosed. Call it from another goroutine
+// than that of the loop, which it waits for.
 //
-// Shutdown returns once all is handed out and the loops have ended. If packets are
-// there and no loop is in progress, it waits for the next call of Receive or
-// TryReceive, where the program has used these before. So give ctx a deadline:
-// when it is done first, Shutdown closes the Reader and returns context.Cause,
-// with the number of packets that nobody received; Stats.Discarded also has those
-// that a loop has received and not yielded. Where nobody has ever received by
-// these, it does not wait, and returns an error with the number.
+// If packets remain and no loop is in progress, Shutdown waits for the next call of
+// Receive or TryReceive, if the program has used these before; otherwise it returns an
+// error with the number of packets. ctx should therefore have a deadline. If ctx is
+// done first, Shutdown closes the Reader and returns an error that wraps
+// context.Cause(ctx) and has the number of packets that nobody received.
+// Stats.Discarded also counts packets that a loop received and did not yield.
 //
-// Without CAP_NET_ADMIN it cannot unbind the groups. It waits for Config.FlushTimeout
-// then, in which the kernel delivers what it had collected. After AdoptConn the
-// groups belong to somebody else: they stay bound, and Shutdown hands out what is
-// on the socket. After Close it returns nil; a Close that comes before it is through
-// makes it return net.ErrClosed. A second call waits for the first.
+// Without CAP_NET_ADMIN Shutdown cannot unbind the groups. It then waits for
+// Config.FlushTimeout, in which the kernel delivers the packets it has collected.
+// After AdoptConn the groups stay bound, and Shutdown waits only for the packets in
+// the receive buffer.
+//
+// Shutdown returns nil if the Reader is already closed, and net.ErrClosed if Close is
+// called while it waits. A second call waits for the first.
 func (r *Reader) Shutdown(ctx context.Context) error {
 	r = r.orClosed()
 	if ctx == nil {

@@ -7,10 +7,9 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// Stats are counts since Open, of all groups. Every packet that the kernel
-// logged is in Packets, Malformed or Lost, or still on its way. The packets lost
-// before a group was unbound or closed are counted nowhere if no later packet of
-// the group showed that they are missing.
+// Stats are counts since Open, for all groups. Each packet that the kernel logged is
+// counted in Packets, Malformed or Lost, or has not been received yet. Packets lost at
+// the end, after the last packet of a group that was received, are not counted.
 type Stats struct {
 	Packets   uint64 // received
 	Bytes     uint64 // of those, as many as were delivered: see Packet.Payload

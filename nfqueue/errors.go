@@ -9,26 +9,25 @@ import (
 )
 
 var (
-	// ErrTaken is why Open fails when another socket has the queue: the same value
-	// for nfqueue and nflog. It does not match os.ErrPermission. The error's text
-	// names the program that has it, where that can be found out, by a search among
-	// all processes at the time when the text is asked for. The kernel
+	// ErrTaken is the error of Open if another socket has the queue. It is the same
+	// value in nfqueue and nflog, and does not match os.ErrPermission. The error's text
+	// names the program that has the queue, if a search of /proc, made when the text is
+	// requested, finds it. The kernel
 	// releases a killed process's queue a few milliseconds after it exits; a standby
 	// should retry.
 	ErrTaken = nfnl.ErrTaken
 
-	// ErrPacketGone says that verdicts came for packets the kernel no longer
-	// has. That is normal when a device goes down, or when anybody deletes a
-	// base chain in the network namespace: the kernel then drops all that is
-	// queued in it.
+	// ErrPacketGone reports verdicts on packets that the kernel no longer has. This is
+	// expected after a device goes down or a base chain of the network namespace is
+	// deleted, because the kernel then drops the packets that wait.
 	ErrPacketGone = errors.New("the kernel no longer has the packet")
 
-	// ErrDecided says that a packet had its verdict already, or that no packet
-	// with that ID was handed to this program.
+	// ErrDecided reports a second verdict on a packet, or an ID that this program did
+	// not receive.
 	ErrDecided = errors.New("no packet with this ID waits for a verdict")
 
-	// ErrTruncated refuses a payload for a packet that Config.CopyRange cut: what
-	// was not delivered would be lost. Raise CopyRange. On the loopback device,
+	// ErrTruncated refuses a payload for a packet that Config.CopyRange truncated,
+	// because the bytes not delivered would be lost. Raise CopyRange. On the loopback device,
 	// where TCP packets are longer than any CopyRange, lower the MTU to 32000. Where
 	// BIG TCP makes them longer, set Config.Segment, or a smaller gso_max_size on the
 	// device.
@@ -60,8 +59,8 @@ var (
 	// kernel puts datagrams together before they are queued.
 	ErrFragment = errors.New("the data of a fragment cannot be rewritten; queue behind connection tracking, which puts datagrams together")
 
-	// ErrCorrupt refuses to rewrite a packet whose checksum was wrong when it
-	// came: finishing it would make the damage look right.
+	// ErrCorrupt refuses to rewrite a packet that was received with a wrong checksum.
+	// A new checksum would hide the damage.
 	ErrCorrupt = errors.New("the packet's checksum was wrong before the rewrite")
 
 	// ErrPayload refuses a payload, VLAN tag or link header that cannot be used.
@@ -78,9 +77,8 @@ var (
 	// older kernels with these rules added to them: those still drop the packet.
 	ErrRewriteForbidden = errors.New("the kernel drops such a rewrite")
 
-	// ErrUntracked says that a packet has no connection, or none that a verdict
-	// could change. With only Config.ConntrackVerdicts set, this cannot
-	// be detected for verdicts.
+	// ErrUntracked reports a packet without a connection, or without one that a verdict
+	// can change. For verdicts it is detected only with Config.Conntrack.
 	ErrUntracked = errors.New("the packet is not tracked, or neither Config.Conntrack nor ConntrackVerdicts is set")
 
 	// ErrExpectation refuses an expectation that cannot be used.
@@ -99,19 +97,20 @@ var (
 	// family than bridge, where the kernel ignores them.
 	ErrNotBridge = errors.New("only a packet of the bridge family can get a VLAN tag or link header")
 
-	// ErrExpired says that a held packet got the fallback of its HoldFor.
+	// ErrExpired reports that a held packet got the fallback of its HoldFor.
 	ErrExpired = errors.New("the hold has expired")
 
-	// ErrNoLinkHeader reports a frame that is lost whatever its verdict: with
-	// Config.Segment the kernel cuts frames with a VLAN tag on a bridge, and forgets
-	// their Ethernet header. Leave Segment off on bridges with VLANs.
+	// ErrNoLinkHeader reports a frame that is lost whatever its verdict is. With
+	// Config.Segment the kernel loses the Ethernet header of a frame with a VLAN tag
+	// when it segments it on a bridge. Do not set Segment on bridges with VLANs.
 	ErrNoLinkHeader = errors.New("the kernel has forgotten the Ethernet header of a VLAN frame that it cut; leave Config.Segment off on this bridge")
 
-	// ErrTooManyHeld is why a packet is not held: there are as many as Config.MaxHeld and
-	// MaxHeldBytes allow.
+	// ErrTooManyHeld reports a packet that is not held because Config.MaxHeld or
+	// Config.MaxHeldBytes is reached.
 	ErrTooManyHeld = errors.New("too many packets are held; see Config.MaxHeld and MaxHeldBytes")
 
-	// ErrHoldFallback refuses a HoldFor whose fallback does not fit every packet.
+	// ErrHoldFallback refuses a HoldFor whose fallback is Hold, or has a change that
+	// depends on the packet.
 	ErrHoldFallback = errors.New("HoldFor: fallback must not be Hold or carry per-packet changes")
 
 	errNoHeader = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
