@@ -31,7 +31,7 @@ var (
 	// where TCP packets are longer than any CopyRange, lower the MTU to 32000. Where
 	// BIG TCP makes them longer, set Config.Segment, or a smaller gso_max_size on the
 	// device.
-	ErrTruncated = errors.New("the packet was cut by Config.CopyRange and cannot be rewritten; raise it (on lo, lower the MTU to 32000; with BIG TCP, lower gso_max_size)")
+	ErrTruncated = errors.New("the packet was truncated by Config.CopyRange and cannot be rewritten; raise CopyRange (on lo, lower the MTU to 32000; with BIG TCP, lower gso_max_size)")
 
 	// ErrGSO refuses a payload for a packet that the kernel is yet to cut into
 	// segments (Packet.GSO), where it might not arrive whole. Set Config.Segment,
@@ -43,7 +43,7 @@ var (
 	//     front of a NAT that changes it; from kernel 6.12 on.
 	//
 	// What carries a tunnel cannot be rewritten as it is.
-	ErrGSO = errors.New("the kernel is yet to cut the packet into segments, and would lose the rewrite; set Config.Segment")
+	ErrGSO = errors.New("the kernel has not segmented the packet yet and would lose the rewrite; set Config.Segment")
 
 	// ErrTunnel refuses a payload for a packet whose pending checksum
 	// (Packet.ChecksumPending) is that of another packet inside, where the kernel
@@ -51,13 +51,13 @@ var (
 	// like, on the host where the inner packet begins. Set Config.Segment: all
 	// checksums are there then. WithRawPayload sends such a packet whose inner
 	// checksum the program has set itself.
-	ErrTunnel = errors.New("the packet's checksum is pending, and is that of a packet inside; set Config.Segment")
+	ErrTunnel = errors.New("the pending checksum is that of an encapsulated packet; set Config.Segment")
 
 	// ErrFragment refuses a payload for a fragment of a datagram whose data it
 	// changes: the checksum covers other fragments too, and they have their place.
 	// The IP header may change. Where connections are tracked (a rule with ct) the
 	// kernel puts datagrams together before they are queued.
-	ErrFragment = errors.New("the data of a fragment cannot be rewritten; queue behind connection tracking, which puts datagrams together")
+	ErrFragment = errors.New("the data of a fragment cannot be rewritten; queue after connection tracking, which reassembles datagrams")
 
 	// ErrCorrupt refuses to rewrite a packet that was received with a wrong checksum.
 	// A new checksum would hide the damage.
@@ -103,7 +103,7 @@ var (
 	// ErrNoLinkHeader reports a frame that is lost whatever its verdict is. With
 	// Config.Segment the kernel loses the Ethernet header of a frame with a VLAN tag
 	// when it segments it on a bridge. Do not set Segment on bridges with VLANs.
-	ErrNoLinkHeader = errors.New("the kernel has forgotten the Ethernet header of a VLAN frame that it cut; leave Config.Segment off on this bridge")
+	ErrNoLinkHeader = errors.New("the kernel lost the Ethernet header of a VLAN frame that it segmented; do not set Config.Segment on this bridge")
 
 	// ErrTooManyHeld reports a packet that is not held because Config.MaxHeld or
 	// Config.MaxHeldBytes is reached.

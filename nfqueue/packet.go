@@ -12,14 +12,14 @@ import (
 
 // A Packet is one queued packet. A field the kernel did not send is zero; it
 // leaves out a mark, priority or interface that is zero itself. Fields that
-// need something set in Config, a hook, a family or a kernel above 5.10 say so;
-// the others every packet has.
+// depend on Config, the hook, the family or a kernel later than 5.10 say so; all
+// others are set for every packet.
 //
-// A Packet and all it points to are valid until the handler returns (Run) or
-// until the next Receive with the same Batch. Clone keeps one longer.
+// A Packet and everything it points to are valid until the handler returns (Run)
+// or until the next Receive with the same Batch. Use Clone to retain a packet.
 type Packet struct {
-	ID     uint32      // names the packet in SetVerdict
-	Queue  uint16      // that it waits in
+	ID     uint32      // for SetVerdict; assigned by the kernel
+	Queue  uint16      // in which it waits
 	Proto  uint16      // EtherType of the payload, for example 0x0800
 	Family nfnl.Family // of the hook
 	Hook   nfnl.Hook
@@ -42,18 +42,17 @@ type Packet struct {
 	VLAN       attr.VLAN // bridge family only
 
 	// Payload is the packet from its network header on, as much of it as
-	// Config.CopyRange lets through; there is none with MetadataOnly. It ends
-	// where the IP packet ends: a short frame's padding is not in it. It may be
-	// edited in place, which changes nothing unless it is given to
-	// Verdict.WithPayload.
+	// Config.CopyRange delivers; it is empty with MetadataOnly. It ends where the IP
+	// packet ends, without the padding of a short frame. It may be modified in
+	// place, which has no effect unless it is passed to Verdict.WithPayload.
 	Payload []byte
 
-	// Len is the packet's length before CopyRange cut it, in bytes; it is
-	// len(Payload) for one that was not cut, and 0 with MetadataOnly.
+	// Len is the length of the packet in bytes before truncation by CopyRange. It is
+	// len(Payload) for a packet that was not truncated, and 0 with MetadataOnly.
 	Len int
 
-	// Time is the arrival time. It is usually zero: the kernel seldom takes it, and
-	// from 5.18 on at the hooks prerouting, input and forward only.
+	// Time is the arrival time. It is usually zero, because the kernel takes timestamps
+	// only on demand, and from 5.18 on only at prerouting, input and forward.
 	Time time.Time
 
 	Mark     uint32

@@ -13,28 +13,28 @@ import (
 // Packets, Malformed or Lost, or still on the socket.
 type Stats struct {
 	Packets   uint64 // received and parsed
-	Bytes     uint64 // of those, also of what CopyRange truncates; with Config.MetadataOnly they are not known
+	Bytes     uint64 // lengths of those packets before truncation; 0 with Config.MetadataOnly
 	Lost      uint64 // the receive buffer was full: dropped or bypassed
-	Bypassed  uint64 // of Lost: let through uninspected, since Config.FailOpen was set when they came
+	Bypassed  uint64 // of Lost: accepted uninspected, because Config.FailOpen was set when they arrived
 	Full      uint64 // dropped because Config.MaxLen packets waited; 0 where Queue.KernelStats returns an error
 	Malformed uint64 // messages that could not be parsed
 
-	// Verdicts sent, by action, those that are a fallback too. One that the kernel
-	// refused is also in Refused, and one that came too late in Gone. SetVerdictUpTo
-	// and SetVerdictAll count for the packets that had been received.
+	// Verdicts sent, by action, including fallbacks. Those that the kernel refused are
+	// also in Refused, and those that came too late in Gone. Verdicts of SetVerdictUpTo
+	// and SetVerdictAll are counted for packets that had been received.
 	Accepted, Dropped, Stopped, Repeated, Requeued uint64
 
 	Refused   uint64 // verdicts refused, by this package or by the kernel
 	Gone      uint64 // verdicts for packets the kernel no longer had; with Config.RangeVerdicts, of a range only if none reached a packet
 	Fallbacks uint64 // packets that got Config.Fallback
-	Omitted   uint64 // verdicts without the change of a connection that could not be made; see Config.BestEffort
+	Omitted   uint64 // verdicts sent without a change of the connection; see Config.BestEffort
 	Expired   uint64 // held packets that got the fallback of HoldFor
 	Undecided int    // packets received whose handler has not returned, or for which Send was not called
 	Held      int    // packets held now
-	HeldBytes int    // of those; with Config.MetadataOnly 64 KiB each, for their length is not known
+	HeldBytes int    // bytes of those; with Config.MetadataOnly 64 KiB each
 
 	ReadBuffer  int    // the receive buffer granted, in bytes; see nfnl.Conn.ReadBuffer
-	SocketDrops uint32 // datagrams that found no room; more than Lost if answers are among them
+	SocketDrops uint32 // datagrams dropped by the socket; includes answers to requests
 }
 
 // counters are what Stats is made of.

@@ -155,25 +155,25 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 // WithPayload returns v with a new packet, from the network header on, of any
 // length from that header's up to 65531 bytes. A copy of b is sent, with its
 // lengths and checksums set as Finish does; b is only read. It may be the edited
-// Packet.Payload, or a buffer that is used again for the next packet: b is
+// Packet.Payload, or a buffer that is reused for the next packet: b is
 // copied when the handler returns, or in Send or SetVerdict.
 //
-// What would be lost on its further way is refused: the packet gets
+// A rewrite that the kernel would lose is refused: the packet gets
 // Config.Fallback, and OnError is called. The error wraps
 //
-//   - ErrTruncated for a packet that was cut, ErrCorrupt for one that was damaged
-//     before, ErrNotIP and ErrBadHeader for a b that makes no sense;
-//   - ErrGSO and ErrTunnel for packets that Config.Segment would deliver as they
-//     will be on the wire, ErrFragment for the data of a fragment;
+//   - ErrTruncated if the packet was truncated, ErrCorrupt if it was received with a
+//     wrong checksum, ErrNotIP or ErrBadHeader if b is not a valid packet;
+//   - ErrGSO or ErrTunnel if the packet can only be rewritten with Config.Segment,
+//     ErrFragment for the data of a fragment;
 //   - ErrRewriteForbidden for a packet of the other IP version, and from Linux 7.2
 //     on for everything in a user namespace or on a bridge and for changes of
 //     header lengths, options, extension headers and fragment fields.
 //
-// Where TCP data changes its length the sequence numbers that follow are yours to
-// adjust, or the kernel's (examples/tcprewrite). Bytes behind a UDP datagram that
-// ends before its packet does are the last of Packet.Payload, and stay behind it.
-// A packet above the MTU of its way, a new destination of a tracked connection,
-// and more that cannot be refused: docs/rewriting.md in the module's root.
+// If the length of TCP data changes, the program has to adjust the sequence numbers
+// of later packets, unless the kernel does (examples/tcprewrite). If a UDP datagram
+// ends before its packet does, the bytes after it are the last of Packet.Payload,
+// and remain after it. docs/rewriting.md in the module's root lists the losses that
+// cannot be detected, such as a packet longer than the path MTU.
 func (v Verdict) WithPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changeRaw|changePayload
 	return v
