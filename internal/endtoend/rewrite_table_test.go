@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/kernelversion"
@@ -170,64 +169,6 @@ func skipUnsupported(t *testing.T, err error) {
 		t.Skip(err)
 	}
 	must(t, err)
-}
-
-// pass sends messages past the hook, one for each kind of rewrite.
-func (k *traffic) pass(t *testing.T, r row, h lab.Hook, p place) {
-	var told collector
-	c, err := p.net.Chain(p.family, h, p.priority)
-	must(t, err)
-	t.Cleanup(func() { must(t, c.Delete()) }) // when the queue is closed
-	q := openQueue(t, p.net, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: told.add, Conntrack: k.conntrack})
-	_, err = c.Add(slices.Concat(p.match, []lab.Term{lab.Queue(0)})...)
-	skipUnsupported(t, err)
-	var todo atomic.Pointer[replacement]
-	made := make(chan []byte, 1) // one is made of each todo
-	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
-		from := k.data(p)
-		if from == 0 || todo.Load() == nil {
-			if k.stream && todo.Load() == nil && hasMessage(p) {
-				return nfqueue.Drop() // sent again: that would hide a loss
-			}
-			return nfqueue.Accept()
-		}
-		todo := todo.Swap(nil)
-		packet, data := (*todo)(p, from)
-		made <- data
-		return nfqueue.Accept().WithPayload(packet)
-	})
-	for _, name := range []string{"same length", "longer", "shorter", "much shorter", "other IP version"} {
-		want, tried := r.at(t, name, h)
-		if !tried {
-			continue
-		}
-		want = k.onThisKernel(want)
-		t.Run(name, func(t *testing.T) {
-			told.reset()
-			replace := replacements[name]
-			if k.intact && name != "other IP version" {
-				replace = marked
-				if name == "longer" {
-					replace = padded
-				}
-			}
-			todo.Store(&replace)
-			receive := p.send(t, k.message)
-			k.compare(t, receive, next(t, made), want)
-			if want != nil { // which is reported behind the batch
-				await(t, "for the report", func() bool { return told.any() })
-				told.wantOnly(t, want)
-			} else if len(told.errs) > 0 {
-				t.Errorf("OnError was called with %v", told.errs)
-			}
-		})
-	}
-}
-
-// padded is marked with bytes behind a tunnel's packet.
-func padded(p *nfqueue.Packet, from int) ([]byte, []byte) {
-	b, data := marked(p, from)
-	return append(b, 0, 0, 0), data
 }
 
 // compare checks that what arrives is what was given, or sent if that was refused.
