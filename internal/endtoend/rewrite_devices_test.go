@@ -18,64 +18,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where a tunnel of IP in IP ends, the kernel cannot cut what comes for Segment at
-// prerouting: it loses all segments, also those that are accepted as they are.
-// Without Segment they arrive.
-func TestSegmentLosesWhatATunnelOfIPBrings(t *testing.T) {
-	tunnel := ipip(ipv4)
-	for _, segment := range []bool{false, true} {
-		at := tunnel.around(insideUDPGSO)(t)
-		p := at(lab.Prerouting)
-		q := openQueue(t, p.net, nfqueue.Config{Segment: segment})
-		addRules(t, p.net, p.family, lab.Prerouting, 0, append(p.match, lab.Queue(0)))
-		runQueue(t, q, func(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Accept() })
-		receive := p.send(t, long[:2*gsoSize])
-		if segment {
-			receive = p.send(t, "a packet that is not cut")
-			if got := receive(1); string(got) != "a packet that is not cut" {
-				t.Errorf("with Segment: %q", got)
-			}
-		} else if got := receive(2 * gsoSize); string(got) != long[:2*gsoSize] {
-			t.Errorf("without Segment: %.20q", got)
-		}
-		if s := q.Stats(); s.Packets == 0 || s.Refused != 0 {
-			t.Errorf("Segment %v: stats %+v", segment, s)
-		}
-	}
-}
-
-// With Segment on a bridge the kernel forgets the Ethernet header of a frame with a
-// VLAN tag that it cuts. That is reported, and a frame that it does not cut passes.
-func TestSegmentOnABridgeLosesFramesWithAVLANTag(t *testing.T) {
-	for _, segment := range []bool{false, true} {
-		at := bridge(unix.ETH_P_8021Q)(t)
-		p := at(lab.Forward)
-		var told collector
-		q := openQueue(t, p.net, nfqueue.Config{Segment: segment, OnError: told.add, Fallback: nfqueue.Accept()})
-		c, err := p.net.Chain(lab.Bridge, lab.Forward, 10)
-		must(t, err)
-		_, err = c.Add(lab.Queue(0))
-		skipUnsupported(t, err)
-		var headless atomic.Int64
-		runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
-			if len(p.LinkHeader) == 0 {
-				headless.Add(1)
-			}
-			return nfqueue.Accept()
-		})
-		receive := p.send(t, short)
-		if got := receive(len(short)); string(got) != short {
-			t.Errorf("Segment %v: %.20q", segment, got)
-		}
-		if !segment {
-			continue
-		}
-		p.sendLarge(t)
-		await(t, "for the segments", func() bool { return headless.Load() > 0 })
-		await(t, "for the report", func() bool { return told.count(nfqueue.ErrNoLinkHeader) > 0 })
-	}
-}
-
 // With BIG TCP packets are longer than any CopyRange. They pass, and are not
 // rewritten; with Segment, or a smaller gso_max_size, they can be.
 func TestBIGTCPIsRewrittenWithSegment(t *testing.T) {

@@ -4,6 +4,8 @@ package endtoend
 
 import (
 	"bytes"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -148,6 +150,73 @@ func TestRewriteToAnAddressWithoutARouteIsLost(t *testing.T) {
 	wantReceived(t, pc, "as it is")
 	if s := q.Stats(); s.Packets != 2 || s.Refused+s.Gone != 0 {
 		t.Errorf("stats %+v", s)
+	}
+}
+
+// A mark at output makes the kernel route again; without a route for it the packet
+// is dropped, and no counter of the queue has it.
+func TestMarkWithoutARouteLosesThePacket(t *testing.T) {
+	const routed, unrouted = 1, 2
+	far := netip.MustParseAddr("203.0.113.1")
+	a, b, _, _ := wire(t, ipv4)
+	must(t, b.AddAddr("eth0", netip.PrefixFrom(far, 32)))
+	must(t, a.RouteMarked(routed, netip.PrefixFrom(far, 32), "eth0"))
+	q := openQueue(t, a, nfqueue.Config{})
+	addRule(t, a, lab.IPv4, lab.Output, lab.UDP(9999), lab.Queue(0))
+	runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if p.Payload[28] == 't' {
+			return nfqueue.Accept().WithMark(unrouted)
+		}
+		return nfqueue.Accept()
+	})
+	address := netip.AddrPortFrom(far, 9999).String()
+	pc, err := b.ListenPacket("udp", address)
+	must(t, err)
+	defer pc.Close()
+	c, err := dialMarked(a, address, routed)
+	must(t, err)
+	defer c.Close()
+	send(t, c, "to nowhere", "as it is")
+	wantReceived(t, pc, "as it is")
+	if s := q.Stats(); s.Packets != 2 || s.Refused+s.Gone != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+// Masquerading replaces a new source that a packet gets in front of it, and leaves
+// one that it gets behind it.
+func TestNewSourceInFrontOfMasqueradingIsUndone(t *testing.T) {
+	needRewriting(t)
+	given := netip.MustParseAddr("203.0.113.9")
+	for _, c := range []struct {
+		name     string
+		priority int
+		want     string
+	}{
+		{"in front", 0, "198.51.100.254"}, // the router's
+		{"behind", 200, given.String()},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRoad(t)
+			natRoad(t, r)
+			q := openQueue(t, r.router, nfqueue.Config{})
+			addRules(t, r.router, lab.IPv4, lab.Postrouting, c.priority, []lab.Term{lab.UDP(9999), lab.Queue(0)})
+			runQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+				copy(p.Payload[12:16], given.AsSlice())
+				return nfqueue.Accept().WithPayload(append(p.Payload, '!'))
+			})
+			// The receiver has a route back to what it is to hear from.
+			must(t, r.b.AddRoute(netip.PrefixFrom(given, 32), netip.MustParseAddr("198.51.100.254")))
+			pc, from := udpAcross(t, r.a, r.b, r.address(ipv4))
+			send(t, from, "hello")
+			b := make([]byte, 100)
+			must(t, pc.SetReadDeadline(time.Now().Add(patience)))
+			n, source, err := pc.ReadFrom(b)
+			must(t, err)
+			if got := source.(*net.UDPAddr).IP.String(); got != c.want || string(b[:n]) != "hello!" {
+				t.Errorf("%q came from %s, want from %s", b[:n], got, c.want)
+			}
+		})
 	}
 }
 

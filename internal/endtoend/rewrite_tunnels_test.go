@@ -141,6 +141,8 @@ var (
 		return n.GRE("t0", own, far, lab.NoEncap)
 	}, hasMessage}
 
+	gre6 = tunnel{ipv6, []lab.Term{lab.L4(unix.IPPROTO_GRE)}, gre.dig, hasMessage}
+
 	l2tp = tunnel{ipv4, outer(1701), func(n *lab.Net, own, far netip.Addr) error { return n.L2TP("t0", own, far) }, hasMessage}
 
 	wireGuard = tunnel{ipv4, outer(51820), func(n *lab.Net, own, far netip.Addr) error {
