@@ -37,9 +37,9 @@
 //		}
 //	}
 //
-// Two things people get wrong. A request is answered on the socket that the
-// packets come on, so whoever reads the socket must sort them out: Conn does,
-// with any number of goroutines in Request and Receive at once. And a full
-// receive buffer is no error: the kernel drops what does not fit, and what was
-// lost shows in gaps of the packets' own numbers, never in Receive's result.
+// Requests are answered on the socket on which packets arrive. Conn separates the
+// two, with any number of concurrent calls of Request and Receive.
+//
+// A full receive buffer is not an error of Receive: the kernel drops packets that do
+// not fit. Callers detect the loss from gaps in the numbers of the packets.
 package nfnl

@@ -32,37 +32,34 @@ type conntrackChange struct {
 	status             attr.ConntrackStatus
 }
 
-// WithConntrackMark returns v with new values for the bits in mask of the mark
-// of the packet's connection. The mask 0xffffffff replaces the whole mark, 0
-// changes nothing.
+// WithConntrackMark returns v with new values for the bits in mask of the connection
+// mark. The mask 0xffffffff replaces the whole mark; 0 changes nothing.
 //
-// Changes of the connection need Config.Conntrack or Config.ConntrackVerdicts;
-// else the packet gets Config.Fallback, or with Config.BestEffort the rest of the
-// verdict, and ErrUntracked is reported to OnError. With
-// Conntrack a packet that is not tracked gets the same. With ConntrackVerdicts
-// alone it is not known, and the change is lost. The kernel does not say whether
-// it made one.
+// Changes of the connection need Config.Conntrack or Config.ConntrackVerdicts. With
+// Config.Conntrack the packet also has to be tracked. Otherwise the packet gets
+// Config.Fallback, or with Config.BestEffort the rest of the verdict, and OnError gets
+// ErrUntracked. With ConntrackVerdicts alone a change on an untracked packet is lost
+// silently. The kernel does not report whether it made a change.
 func (v Verdict) WithConntrackMark(mark, mask uint32) Verdict {
 	v.conntrack.mark, v.conntrack.markMask, v.change = mark, mask, v.change|changeConntrackMark
 	return v
 }
 
-// WithConntrackLabels is WithConntrackMark for the 128 labels; the mask
-// attr.AllLabels replaces them all. The kernel has room for labels only in connections that began while
-// a rule set labels (nft's "ct label set", iptables' match connlabel; one of nft
-// that only matches them does not count). If the connection has no
-// label extension, the kernel ignores the labels and any mark set in the same
-// verdict.
+// WithConntrackLabels is like WithConntrackMark for the 128 labels of the connection.
+// The mask attr.AllLabels replaces all labels. The kernel has room for labels only in
+// connections that began while a rule set labels (nft "ct label set", iptables match
+// connlabel; an nft rule that only matches labels is not sufficient). In other
+// connections the kernel ignores the labels and any mark set by the same verdict.
 func (v Verdict) WithConntrackLabels(labels, mask attr.ConntrackLabels) Verdict {
 	v.conntrack.labels, v.conntrack.labelsMask, v.change = labels, mask, v.change|changeConntrackLabels
 	return v
 }
 
-// WithConntrackTimeout returns v with a new time for which the connection is
-// kept if no other packet comes, in whole seconds, rounded up. A connection with
-// attr.StatusFixedTimeout keeps its own, and loses what else the verdict changes
-// on it. Kernels before 6.1 add the time since they booted if it is the
-// connection's first packet.
+// WithConntrackTimeout returns v with a new timeout of the connection, in whole
+// seconds, rounded up: the connection expires if no packet arrives for this time. A
+// connection with attr.StatusFixedTimeout keeps its timeout, and other changes of the
+// connection in the same verdict are lost. For the first packet of a connection,
+// kernels before 6.1 add the time since boot.
 func (v Verdict) WithConntrackTimeout(d time.Duration) Verdict {
 	v.conntrack.timeout, v.change = d, v.change|changeConntrackTimeout
 	return v
@@ -73,20 +70,19 @@ func (v Verdict) WithConntrackTimeout(d time.Duration) Verdict {
 const changeableStatus = attr.StatusSeenReply | attr.StatusAssured | attr.StatusFixedTimeout | attr.StatusHelper
 
 // WithConntrackStatus returns v with new values for the bits StatusSeenReply,
-// StatusAssured, StatusFixedTimeout and StatusHelper of the connection; others
-// are ignored. Start from the status returned by Packet.Conntrack and set bits in
-// it, or take StatusFixedTimeout away:
+// StatusAssured, StatusFixedTimeout and StatusHelper of the connection; other bits are
+// ignored. All four are set or cleared, so start from the status returned by
+// Packet.Conntrack:
 //
 //	c, err := p.Conntrack()
 //	...
 //	return nfqueue.Accept().WithConntrackTimeout(time.Hour).WithConntrackStatus(c.Status | attr.StatusFixedTimeout)
 //
-// All four bits are set or cleared, so what status lacks is cleared. StatusSeenReply
-// and StatusAssured cannot be: if the connection has one that status lacks, also
-// one that it got since the packet was queued, then this change is lost, and with
-// it new labels and a new mark in the same verdict. A new timeout is not. The
-// kernel sets that first: where StatusFixedTimeout is taken away, it has to wait
-// for a later verdict, or all changes of this one are lost.
+// The kernel cannot clear StatusSeenReply and StatusAssured. If the connection has one
+// that status lacks, possibly since the packet was queued, the new status is lost, and
+// so are new labels and a new mark in the same verdict. A new timeout is set in any
+// case, because the kernel sets it first. For the same reason a verdict that clears
+// StatusFixedTimeout cannot set a timeout: all its changes would be lost.
 func (v Verdict) WithConntrackStatus(status attr.ConntrackStatus) Verdict {
 	v.conntrack.status, v.change = status&changeableStatus, v.change|changeConntrackStatus
 	return v

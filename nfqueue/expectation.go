@@ -6,23 +6,21 @@ import (
 	"github.com/nfpacket/nfpacket/attr"
 )
 
-// WithExpectation returns v with the announcement of another connection, which
-// the packet's connection leads to: what the helper of a protocol finds out that
-// runs in user space. The new connection's packets are "related" then, and a rule
-// that accepts those lets it in. A verdict announces one.
+// WithExpectation returns v with an expectation: another connection that the
+// connection of the packet leads to. A helper in user space uses it. Packets of the
+// new connection are "related", so that a rule that accepts related packets accepts
+// them. A verdict has at most one expectation.
 //
-// It needs what WithConntrackMark needs, and the packet's connection a helper,
-// one of the kernel or one registered by a program (nfct add helper): a rule
-// gives it. Without one the packet gets Config.Fallback, and ErrNoHelper is
-// reported to OnError, but only with Config.Conntrack, which shows helpers. An
-// expectation that cannot be used, or of another IP version than the packet, is
-// refused with ErrExpectation.
+// It needs what WithConntrackMark needs, and a helper for the connection of the
+// packet, assigned by a rule: one of the kernel, or one registered by a program (nfct
+// add helper). With Config.Conntrack, a packet whose connection has no helper gets
+// Config.Fallback, and OnError gets ErrNoHelper. An expectation that is invalid or of
+// another IP version than the packet is refused with ErrExpectation.
 //
-// The kernel does not say whether it expects the connection. It does not if its
-// helper expects too many already, if another has announced the same one, if it
-// does not know Helper or Function, or if it lost another change of the
-// connection in the same verdict. WithExpectation allocates, and keeps a copy of
-// e; verdicts without an expectation pay nothing for it.
+// The kernel does not report whether it accepted the expectation. It does not if the
+// helper has too many, if another helper announced the same one, if it does not know
+// Helper or Function, or if another change of the connection in the same verdict was
+// lost. WithExpectation allocates, and keeps a copy of e.
 func (v Verdict) WithExpectation(e attr.Expectation) Verdict {
 	v.expectation, v.change = &e, v.change|changeExpectation
 	return v

@@ -38,10 +38,10 @@ func OpenRange(cfg Config, n int) (*Queues, error) {
 	return OpenQueues(cfg, numbers...)
 }
 
-// OpenQueues opens the queues with these numbers; cfg.Queue is the first of them,
-// or 0. If one of them cannot be opened, none is. The defaults of
-// Socket.ReadBuffer, MaxHeld and MaxHeldBytes are shared out between them; each has
-// at least an eighth.
+// OpenQueues opens the queues with the given numbers; cfg.Queue must be the first of
+// them, or 0. If one cannot be opened, none is. The defaults of Socket.ReadBuffer,
+// MaxHeld and MaxHeldBytes are divided between the queues, but each has at least an
+// eighth.
 func OpenQueues(cfg Config, numbers ...uint16) (*Queues, error) {
 	if err := checkNumbers(cfg, numbers); err != nil {
 		return nil, err
@@ -95,16 +95,16 @@ func (qs *Queues) all() []*Queue {
 	return qs.queues
 }
 
-// Run runs h on every queue, each in a goroutine of its own: h and
-// Config.OnError are called by several at once. When one queue ends, all do, and
-// the error is that queue's; see Queue.Run.
+// Run calls h for the packets of all queues, with one goroutine for each queue: h and
+// Config.OnError are called concurrently. When one queue ends, all do, and Run returns
+// the error of that queue; see Queue.Run.
 //
-// If h or OnError panics, Run ends all queues and then panics with a *PanicError
-// in the goroutine that called it, which can recover. If h ends its goroutine, as
-// testing's FailNow does, Run ends that of its caller. Either way Run first waits
-// for the handlers of other queues that are under way: the panic is not reported
-// until they return. A handler that may block returns Hold instead, or
-// recovers by itself.
+// If h or OnError panics, Run ends all queues and then panics with a *PanicError in
+// the goroutine of its caller, which can recover. If h calls runtime.Goexit, as
+// FailNow of package testing does, Run calls it in the goroutine of its caller. In
+// both cases Run first waits for running handlers of the other queues: a handler that
+// blocks delays the panic. A handler that may block should return Hold, or recover
+// from panics itself.
 func (qs *Queues) Run(ctx context.Context, h Handler) error {
 	switch {
 	case qs.Len() == 0:

@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// A PacketError is an error about a packet: why its verdict was not carried out,
-// why it could not be parsed, or that its hold has expired. errors.Is finds the
-// reason under it, such as ErrTruncated or the kernel's errno.
+// A PacketError is an error about a packet: the reason why its verdict was not carried
+// out or why it could not be parsed, or that its hold has expired. It wraps the
+// reason, such as ErrTruncated or an errno of the kernel.
 type PacketError struct {
 	Queue uint16
 	ID    uint32 // of the packet

@@ -44,8 +44,9 @@ const (
 	ticketHeadless // a VLAN frame without its Ethernet header
 )
 
-// Ticket returns p's ticket. Take it in the handler, before it returns Hold. If the
-// handler returns another verdict, that decides, and SetVerdict returns ErrDecided.
+// Ticket returns a ticket for p. Call it in the handler, which then returns Hold. If
+// the handler returns another verdict, that verdict applies, and Ticket.SetVerdict
+// returns ErrDecided.
 func (p *Packet) Ticket() Ticket {
 	t := p.ticket
 	if t.q == nil {
