@@ -150,24 +150,46 @@ func (n *Net) L2TP(name string, local, remote netip.Addr) error {
 // VLAN makes a device for the frames of port that have the tag.
 func (n *Net) VLAN(name, port string, protocol, id uint16) error {
 	const vid, proto = 1, 5 // IFLA_VLAN_
+	return n.newLinkOn(port, "vlan", name, n, func(ae *netlink.AttributeEncoder) error {
+		ae.Uint16(vid, id)
+		ae.Bytes(proto, binary.BigEndian.AppendUint16(nil, protocol))
+		return nil
+	})
+}
+
+// IPVLAN makes a device in the mode l3s above port, in owner's namespace. Both
+// have addresses of their own, and one link-layer address.
+func (n *Net) IPVLAN(name, port string, owner *Net) error {
+	const mode, l3s = 1, 2 // IFLA_IPVLAN_MODE, IPVLAN_MODE_L3S
+	err := n.newLinkOn(port, "ipvlan", name, owner, func(ae *netlink.AttributeEncoder) error {
+		ae.Uint16(mode, l3s)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	// The kernel leaves its state unknown, for which Up would wait.
+	const up = 6 // IF_OPER_UP
+	return wrap(owner.onLink(unix.RTM_NEWLINK, name, 0, 0, func(ae *netlink.AttributeEncoder) { ae.Uint8(unix.IFLA_OPERSTATE, up) }), "make ipvlan %s", name)
+}
+
+// newLinkOn is newLink for a device of owner that is above another one of n.
+func (n *Net) newLinkOn(port, kind, name string, owner *Net, data func(*netlink.AttributeEncoder) error) error {
 	ifi, err := n.device(port)
 	if err != nil {
-		return wrap(err, "make VLAN %s", name)
+		return wrap(err, "make %s %s", kind, name)
 	}
 	ae := netlink.NewAttributeEncoder()
 	ae.String(unix.IFLA_IFNAME, name)
 	ae.Uint32(unix.IFLA_LINK, uint32(ifi.Index))
+	ae.Uint32(unix.IFLA_NET_NS_FD, uint32(owner.FD()))
 	ae.Nested(unix.IFLA_LINKINFO, func(info *netlink.AttributeEncoder) error {
-		info.String(unix.IFLA_INFO_KIND, "vlan")
-		info.Nested(unix.IFLA_INFO_DATA, func(data *netlink.AttributeEncoder) error {
-			data.Uint16(vid, id)
-			data.Bytes(proto, binary.BigEndian.AppendUint16(nil, protocol))
-			return nil
-		})
+		info.String(unix.IFLA_INFO_KIND, kind)
+		info.Nested(unix.IFLA_INFO_DATA, data)
 		return nil
 	})
 	_, err = n.request(unix.RTM_NEWLINK, netlink.Create|netlink.Excl, linkHeader(0, 0, 0), ae)
-	return unsupported(wrap(err, "make VLAN %s", name))
+	return unsupported(wrap(err, "make %s %s", kind, name))
 }
 
 // unsupported makes an error of one that says that the kernel lacks something.
