@@ -1,6 +1,7 @@
 // Log prints every packet of log group 5, with the names of its interfaces. It
 // needs CAP_NET_ADMIN and rules that log packets, which -rules prints, and -install
-// installs for as long as it runs:
+// installs for as long as it runs. With -ulogd it writes JSON lines with the keys of
+// ulogd2, for what reads those of ulogd2 today.
 //
 //	add table inet nfpacket_log
 //	add chain inet nfpacket_log output { type filter hook output priority filter; }
@@ -11,6 +12,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"flag"
 	"log"
 	"log/slog"
 	"os"
@@ -22,6 +25,7 @@ import (
 )
 
 func main() {
+	asUlogd := flag.Bool("ulogd", false, "write JSON lines with the keys of ulogd2 to standard output")
 	program := rules.Parse("log", rules.Log(5).Prefix("connect: ").Match("tcp flags & (fin|syn|rst|ack) == syn"))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -47,8 +51,13 @@ func main() {
 			log.Print(err)
 		}
 	})
+	lines := json.NewEncoder(os.Stdout)
 	for p, err := range r.Packets(context.Background()) {
 		switch {
+		case err == nil && *asUlogd:
+			if err := lines.Encode(ulogd(p, links)); err != nil {
+				log.Fatal(err)
+			}
 		case err == nil:
 			slog.Info("logged", "packet", p.Named(links))
 		case ctx.Err() == nil:
