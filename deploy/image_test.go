@@ -13,7 +13,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/lab"
 )
 
 func TestImageRunsWithOneCapability(t *testing.T) {
@@ -34,11 +37,49 @@ func TestImageRunsWithOneCapability(t *testing.T) {
 	seesPackets(t, n, exec.Command("runc", "--root", state, "run", "--bundle", bundle, name))
 }
 
+// envBuilt names the program, in the process of an ordinary user.
+const envBuilt = "NFPACKET_BUILT"
+
+// An ordinary user, who has no more than a user namespace, builds the image and runs
+// it: the test above, as that user.
+func TestImageRunsRootless(t *testing.T) {
+	needs(t, "buildah", "runc")
+	lab.Require(t)
+	const uid = 65534
+	dir, err := os.MkdirTemp("", "rootless") // others may not enter t.TempDir
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	program := build(t, "..", filepath.Join(dir, "built"))
+	text, err := os.ReadFile("Dockerfile")
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), text, 0o644))
+	if err := os.Chown(dir, uid, uid); err != nil {
+		t.Skipf("only root becomes an ordinary user: %v", err)
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.v", "-test.run", "^TestImageRunsWithOneCapability$")
+	cmd.Dir = dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir, "TMPDIR=" + dir, envBuilt + "=" + program}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	out, err := cmd.CombinedOutput()
+	switch {
+	case bytes.Contains(out, []byte("--- SKIP")):
+		t.Skipf("%s", out)
+	case err != nil || !bytes.Contains(out, []byte("--- PASS")):
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // unpackImage builds the image and unpacks its layers.
 func unpackImage(t *testing.T, to string) {
 	t.Helper()
 	dir := t.TempDir()
-	build(t, "..", filepath.Join(dir, "accept"))
+	if built := os.Getenv(envBuilt); built != "" {
+		content, err := os.ReadFile(built)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, "accept"), content, 0o755))
+	} else {
+		build(t, "..", filepath.Join(dir, "accept"))
+	}
 	dockerfile, err := os.ReadFile("Dockerfile")
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), dockerfile, 0o644))
@@ -47,7 +88,11 @@ func unpackImage(t *testing.T, to string) {
 		{"bud", "--isolation", "chroot", "-t", "accept", dir},
 		{"push", "accept", "dir:" + filepath.Join(dir, "image")},
 	} {
-		out, err := exec.Command("buildah", append(store, args...)...).CombinedOutput()
+		cmd := exec.Command("buildah", append(store, args...)...)
+		if os.Getenv(envBuilt) != "" { // root of a user namespace needs no other
+			cmd.Env = append(os.Environ(), "_CONTAINERS_USERNS_CONFIGURED=done", "_CONTAINERS_ROOTLESS_UID=65534")
+		}
+		out, err := cmd.CombinedOutput()
 		if bytes.Contains(out, []byte("user namespace")) || bytes.Contains(out, []byte("ermission denied")) {
 			t.Skipf("buildah works here to root only: %s", out)
 		}
