@@ -3,9 +3,12 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
@@ -60,17 +63,33 @@ func TestWiresharkCapturesEveryQueuedPacket(t *testing.T) {
 	until(t, "the queue is free", func() bool { return !queueBound() })
 }
 
+// extcap builds the extcap program, once for all tests.
+var extcap = sync.OnceValues(func() (file string, err error) {
+	dir, err := os.MkdirTemp("", "extcap")
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(dir, "nfpacket")
+	if out, err := exec.Command("go", "build", "-o", file, "./extcap").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return file, nil
+})
+
 // home gives Wireshark a home with the program in it.
 func home(t *testing.T) {
 	t.Helper()
 	lab.Require(t)
+	program, err := extcap()
+	must(t, err)
 	dir := t.TempDir()
-	folder := filepath.Join(dir, ".config/wireshark/extcap")   // up to version 4.0
-	newer := filepath.Join(dir, ".local/lib/wireshark/extcap") // from 4.2 on
-	for _, f := range []string{folder, newer} {
-		if out, err := exec.Command("go", "build", "-o", filepath.Join(f, "nfpacket"), "./extcap").CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+	for _, folder := range []string{
+		".config/wireshark/extcap",    // up to version 4.0
+		".local/lib/wireshark/extcap", // from 4.2 on
+	} {
+		folder = filepath.Join(dir, folder)
+		must(t, os.MkdirAll(folder, 0o755))
+		must(t, os.Symlink(program, filepath.Join(folder, "nfpacket")))
 	}
 	t.Setenv("HOME", dir)
 	t.Setenv("XDG_CONFIG_HOME", "")
