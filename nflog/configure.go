@@ -13,8 +13,10 @@ import (
 // This file tells the kernel what a Config says, at Open and later.
 
 // Configure changes the configuration of the open groups. It may be called at any
-// time, also in the body of a loop, beside a loop, or while nothing receives. It loses
-// no packets. Packets that the kernel has collected keep their copy range and fields,
+// time, also in the body of a loop, beside a loop, or while nothing receives. Packets
+// that come before the kernel's answer are kept for the next receive. What exceeds one
+// and a half times the receive buffer is lost, and counted in Stats.Lost. Packets that
+// the kernel has collected keep their copy range and fields,
 // and the previous FlushTimeout applies to them. Batch applies to loops and Batches
 // that begin later.
 //

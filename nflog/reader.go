@@ -109,6 +109,7 @@ func openConn(conn *nfnl.Conn, cfg Config, open func(*Reader, Config) error) (*R
 	if err := conn.Claim(); err != nil {
 		return nil, fmt.Errorf("nflog: open group %d: %w", cfg.Groups[0], err)
 	}
+	conn.LoseUnread()
 	r := &Reader{conn: conn, groups: groups, index: index, last: &groups[0],
 		ended: make(chan struct{}), quiet: make(chan struct{}, 1)}
 	r.given.Store(&cfg)

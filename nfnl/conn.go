@@ -69,6 +69,7 @@ type Conn struct {
 	room  atomic.Int64 // that a Batch must have for a datagram, at least
 	turns atomic.Int64 // how often the token was given back
 
+	lossy    atomic.Bool  // by LoseUnread
 	receives atomic.Int64 // how often it was, by who receives
 
 	mu       sync.Mutex // guards what follows

@@ -213,7 +213,8 @@ func (c *Conn) look(r *request) error {
 	most := c.mostKept()
 	for start := time.Now(); !r.answered() && time.Since(start) < requestPatience; {
 		b.reset()
-		if c.keptBytes() >= most && c.sealed.Load() == open {
+		full := c.keptBytes() >= most && c.sealed.Load() == open
+		if full && !c.lossy.Load() {
 			return errUnread
 		}
 		if err := c.check(c.t.receive(b, false)); err != nil {
@@ -223,7 +224,7 @@ func (c *Conn) look(r *request) error {
 			return nil
 		}
 		a.news = false
-		if b.deliver(c); a.news {
+		if b.deliver(c); a.news && !full {
 			c.keep(b.slots[0])
 		}
 	}
@@ -281,6 +282,14 @@ func (c *Conn) mostKept() int64 {
 	return size*3/2 + size/8
 }
 
+// LoseUnread makes Request drop what it has no room to keep, instead of failing. It
+// is for copies of packets, whose receiver sees from their numbers what is missing.
+func (c *Conn) LoseUnread() {
+	if !c.never() {
+		c.lossy.Store(true)
+	}
+}
+
 // keptBytes returns how much is kept.
 func (c *Conn) keptBytes() int64 {
 	c.mu.Lock()
@@ -293,6 +302,6 @@ func (c *Conn) keptBytes() int64 {
 func (c *Conn) awaitRoom() error {
 	return c.whileReceived(func() bool {
 		kept := c.keptBytes()
-		return kept == 0 || kept+int64(queued(c.t)) <= int64(c.keepSize())*3/2 || c.sealed.Load() != open
+		return kept == 0 || c.lossy.Load() || kept+int64(queued(c.t)) <= int64(c.keepSize())*3/2 || c.sealed.Load() != open
 	})
 }

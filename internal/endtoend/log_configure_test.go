@@ -51,7 +51,7 @@ func TestConfigureReachesTheKernel(t *testing.T) {
 		}
 	}
 	before := logGroups(t, n)
-	for _, wrong := range []nflog.Config{{BufferSize: 131073}, {CopyRange: 65532}, {Groups: []uint16{5}}} {
+	for _, wrong := range []nflog.Config{{BufferSize: 131073}, {Threshold: 1, MetadataOnly: true, CopyRange: 1}, {Groups: []uint16{5}}} {
 		if wrong.Groups == nil {
 			wrong.Groups = []uint16{5, 6}
 		}
