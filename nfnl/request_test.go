@@ -156,6 +156,7 @@ func TestRequestsWhilePacketsCome(t *testing.T) {
 		if err := receiver(); err != nil {
 			k.Fatal(err)
 		}
+		s.replies = nil // on a slow machine a request is repeated, and has two answers
 		s.want(k, 1, packets)
 	})
 }
