@@ -31,7 +31,8 @@ type buffer struct {
 }
 
 // NewBatch returns a Batch with room for Config.Batch datagrams of any length.
-// Memory is touched only as packets need it.
+// Memory is touched only as packets need it. Keep the Batch, or a Packet of it, as
+// long as slices of its packets are used.
 func (r *Reader) NewBatch() *Batch { return &Batch{buf: r.orClosed().newBuffer()} }
 
 // newBuffer returns a buffer for one receive.

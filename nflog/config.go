@@ -18,8 +18,9 @@ type Config struct {
 	// that a flood in one causes loss in the others. Open a separate Reader for a
 	// group whose packets must not be lost. Packet.Group is the group of a packet.
 	//
-	// The time that the kernel takes to open groups grows faster than their number:
-	// 8,192 groups take about 0.2 s, and all 65,536 half a minute.
+	// The time that the kernel takes to open groups grows faster than their number,
+	// for it searches the groups it has at each (instance_lookup): 8,192 groups take
+	// about 0.2 s, and all 65,536 half a minute, or more on a busy machine.
 	Groups []uint16
 
 	// CopyRange is the maximum number of bytes of a packet to deliver, from the network

@@ -45,7 +45,8 @@ type Batch struct {
 }
 
 // NewBatch returns a Batch with room for Config.Batch packets of
-// Config.CopyRange bytes. Memory is touched only as packets need it.
+// Config.CopyRange bytes. Memory is touched only as packets need it. Keep the Batch,
+// or a Packet of it, as long as slices of its packets are used.
 func (q *Queue) NewBatch() *Batch {
 	q = q.orClosed()
 	n := q.cfg().Batch

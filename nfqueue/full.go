@@ -111,10 +111,14 @@ func (q *Queue) moreFull() (more uint64) {
 	return more
 }
 
-// close ends the timer.
-func (f *fullCount) close() {
+// closeFull counts for the last time, before the kernel forgets, and ends the timer.
+func (q *Queue) closeFull() {
+	f := &q.full
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.known && !f.closed {
+		q.readFull()
+	}
 	f.closed = true
 	if f.timer != nil {
 		f.timer.Stop()

@@ -228,7 +228,7 @@ func (q *Queue) Close() error {
 	q = q.orClosed()
 	q.closed.Store(true)
 	q.waiting.close()
-	q.full.close()
+	q.closeFull()
 	q.list.Close()
 	return q.conn.Close()
 }

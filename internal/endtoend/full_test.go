@@ -116,6 +116,23 @@ func TestFullCountsSinceOpen(t *testing.T) {
 	}
 }
 
+// What has found the queue full since OnError was last called is in Stats also after
+// the end of the queue, of which the kernel knows nothing then.
+func TestFullIsCountedUpToClose(t *testing.T) {
+	l := newLane(t, ipv4, lab.Input, nfqueue.Config{MaxLen: 3})
+	if !canCount(t, l.queue) {
+		t.Skip("the kernel's list of queues cannot be read here")
+	}
+	for range 10 {
+		send(t, l.from, "x")
+	}
+	must(t, l.queue.Close())
+	must(t, l.queue.Close())
+	if s := l.queue.Stats(); s.Full != 7 {
+		t.Errorf("stats %+v, want 7 for which the queue was full", s)
+	}
+}
+
 // bind binds to a queue as another program would.
 func bind(conn *nfnl.Conn, cfg nfqueue.Config) error {
 	m, err := cfg.Bind()
