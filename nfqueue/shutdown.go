@@ -29,7 +29,16 @@ func (q *Queue) Shutdown(ctx context.Context) error {
 	if ctx == nil {
 		return errNoContext
 	}
-	return q.endWith(q.empty(ctx))
+	if q.isClosed() {
+		return q.endWith(nil)
+	}
+	select {
+	case q.stopping <- struct{}{}: // one at a time, until the queue is closed
+		defer func() { <-q.stopping }()
+		return q.endWith(q.empty(ctx))
+	case <-ctx.Done():
+		return q.endWith(context.Cause(ctx))
+	}
 }
 
 // isClosed reports whether Close was called, or there never was a queue.
@@ -43,12 +52,6 @@ const nobodyAfter = 100 * time.Millisecond
 func (q *Queue) empty(ctx context.Context) error {
 	if q.isClosed() {
 		return nil
-	}
-	select {
-	case q.stopping <- struct{}{}:
-		defer func() { <-q.stopping }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
 	if err := q.handOut(ctx); err != nil {
 		return err
