@@ -50,6 +50,7 @@ func read(t *testing.T, name string) string {
 }
 
 func TestCommandsInDocumentsAreRun(t *testing.T) {
+	needsWholeModule(t)
 	seen := map[string]bool{}
 	for _, name := range documents(t) {
 		for _, block := range shellBlock.FindAllStringSubmatch(read(t, name), -1) {
@@ -77,6 +78,7 @@ func TestCommandsInDocumentsAreRun(t *testing.T) {
 
 // A command in a sentence names files and tests that are there.
 func TestCommandsInDocumentsNameWhatIsThere(t *testing.T) {
+	needsWholeModule(t)
 	tests := testNames(t)
 	commands := 0
 	for _, name := range documents(t) {
