@@ -3,6 +3,7 @@ package nfqueue
 import (
 	"errors"
 	"fmt"
+	"net"
 	"syscall"
 
 	"github.com/nfpacket/nfpacket/internal/refusal"
@@ -18,7 +19,8 @@ import (
 //
 // Queue and RangeVerdicts cannot change. The fields of Socket must be zero or as
 // passed to Open; a receive buffer of default size follows CopyRange. If Configure
-// returns an error, the configuration is unchanged.
+// returns an error, the configuration is unchanged. While Shutdown is in progress the
+// error is net.ErrClosed.
 //
 // cfg replaces the whole configuration: a zero field, such as OnError or Fallback,
 // selects its default. To change one field, modify the result of Config:
@@ -36,6 +38,9 @@ func (q *Queue) Configure(cfg Config) error {
 	}
 	q.configuring.Lock()
 	defer q.configuring.Unlock()
+	if len(q.stopping) > 0 { // its request would add to what Shutdown waits for
+		return q.wrap(fmt.Errorf("configure: Shutdown is in progress: %w", net.ErrClosed))
+	}
 	if old := q.cfg().RangeVerdicts; cfg.RangeVerdicts != old {
 		return fmt.Errorf("nfqueue %d: Config.RangeVerdicts is %t, but the queue was opened with %t: open it again", q.number, cfg.RangeVerdicts, old)
 	}

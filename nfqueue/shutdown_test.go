@@ -131,6 +131,30 @@ func TestShutdownWaitsForHeldPackets(t *testing.T) {
 	wantVerdict(t, k, 2, nfqueue.Stop())
 }
 
+// A request keeps what it finds on the socket. Shutdown, which waits for that, would
+// not end where somebody changes the configuration again and again.
+func TestConfigureIsRefusedDuringShutdown(t *testing.T) {
+	q, k := open(t, nfqueue.Config{})
+	k.Enqueue(packet("x"))
+	tickets := make(chan nfqueue.Ticket, 1)
+	ended := running(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		tickets <- p.Ticket()
+		return nfqueue.Hold()
+	})
+	ticket := wait(t, tickets)
+	down := make(chan error, 1)
+	go func() { down <- q.Shutdown(t.Context()) }()
+	until(t, func() bool { return errors.Is(q.Configure(q.Config()), net.ErrClosed) })
+	if err := ticket.SetVerdict(nfqueue.Accept()); err != nil {
+		t.Error(err)
+	}
+	if err := wait(t, down); err != nil {
+		t.Error(err)
+	}
+	ended()
+	wantVerdict(t, k, 1, nfqueue.Accept())
+}
+
 // A held packet may wait for a later one of the same queue, such as the answer to
 // a look-up.
 func TestShutdownGoesOnWhileHeldPacketsWaitForLaterOnes(t *testing.T) {
