@@ -52,13 +52,18 @@ func TestPacketsBeforeTheAnswerAreKeptInOrder(t *testing.T) {
 			first, last uint32
 		}{
 			{k.conn.Receive, 1, 2}, {k.conn.TryReceive, 3, 4}, {k.conn.Receive, 5, 7},
-			{k.conn.Receive, 8, 8}, {k.conn.Receive, 9, 9}, // behind the answer that kept the socket readable
 		} {
 			if err := tt.receive(s.batch(2)); err != nil {
 				k.Fatal(err)
 			}
 			s.want(k, tt.first, tt.last)
 		}
+		for len(s.ids) < 2 { // together or not, behind the answer that kept the socket readable
+			if err := k.conn.Receive(s.batch(2)); err != nil {
+				k.Fatal(err)
+			}
+		}
+		s.want(k, 8, 9)
 	})
 }
 

@@ -324,7 +324,7 @@ func readable(t *testing.T, r *nflog.Reader, d time.Duration) bool {
 // What is in the program and not on the socket, poll sees all the same: what a loop
 // has left behind, and what Configure has taken off the socket.
 func TestEventLoopSeesWhatIsInTheProgram(t *testing.T) {
-	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 10})
+	l := newLogLane(t, ipv4, lab.Output, nflog.Config{Threshold: 10, FlushTimeout: time.Hour})
 	b := l.reader.NewBatch()
 	rest := func() (n int) {
 		for {
@@ -349,7 +349,7 @@ func TestEventLoopSeesWhatIsInTheProgram(t *testing.T) {
 			}
 		},
 		"Configure": func() {
-			must(t, l.reader.Configure(nflog.Config{Groups: []uint16{5}, Threshold: 10}))
+			must(t, l.reader.Configure(nflog.Config{Groups: []uint16{5}, Threshold: 10, FlushTimeout: time.Hour}))
 			logged(t, l.reader, 3)
 		},
 	} {
