@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"time"
 
 	"github.com/nfpacket/nfpacket/bench/internal/subject"
@@ -26,6 +27,7 @@ var (
 const (
 	ours     = "nfpacket"
 	busy     = "nfpacket, BusyPoll 50 µs"
+	ranges   = "nfpacket, RangeVerdicts"
 	floor    = "C, least possible"
 	single   = "C, a verdict each"
 	library  = "libnetfilter_queue"
@@ -69,6 +71,10 @@ func contests(s scale) []contest {
 		{name: other, program: "gonfqueue"},
 		{name: ours, program: "queue"},
 	}
+	drained := append(slices.Clone(accept),
+		entry{name: single, program: "verdicts", args: []string{"-work", subject.Accept}},
+		entry{name: ranges, program: "queue", args: []string{"-ranges"}},
+	)
 	trips := []entry{
 		{name: bare},
 		{name: library, program: "libqueue"},
@@ -76,8 +82,8 @@ func contests(s scale) []contest {
 		{name: busy, program: "queue", args: []string{"-busypoll", "50us"}},
 	}
 	return []contest{
-		{accept64, drain(s.packets, 64), accept},
-		{accept1400, drain(s.packets, 1400), accept},
+		{accept64, drain(s.packets, 64), drained},
+		{accept1400, drain(s.packets, 1400), drained},
 		{marks, drain(s.packets, 64), doing(subject.Mark)},
 		{rewrite, drain(s.packets, 1400), doing(subject.Finish)},
 		{rewriteRaw, drain(s.packets, 1400), doing(subject.Raw)},

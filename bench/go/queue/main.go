@@ -45,8 +45,11 @@ func config(o subject.Options) nfqueue.Config {
 		MaxLen:    o.MaxLen,
 		CopyRange: o.CopyRange,
 		BusyPoll:  o.BusyPoll,
-		Socket:    nfnl.Config{ReadBuffer: o.Buffer},
-		OnError:   func(err error) { log.Print(err) },
+
+		RangeVerdicts: o.Ranges,
+
+		Socket:  nfnl.Config{ReadBuffer: o.Buffer},
+		OnError: func(err error) { log.Print(err) },
 	}
 	if o.Count == 0 {
 		cfg.OnError = nil // a flood loses packets, and is told how many by the harness

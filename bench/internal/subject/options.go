@@ -40,6 +40,7 @@ type Options struct {
 	Threshold uint32        // of the log group
 	BufSize   uint32        // of the log group, 0: the default
 	BusyPoll  time.Duration // poll so long before waiting
+	Ranges    bool          // one verdict for a row of packets, where that is allowed
 	Profile   string        // file for a CPU profile
 }
 
@@ -58,6 +59,7 @@ func Parse() Options {
 	threshold := flag.Uint("threshold", 1, "`packets` for the kernel to collect before it delivers a log")
 	bufSize := flag.Uint("bufsiz", 0, "`bytes` for the kernel to collect; 0 is the default")
 	flag.DurationVar(&o.BusyPoll, "busypoll", 0, "how `long` to poll before waiting")
+	flag.BoolVar(&o.Ranges, "ranges", false, "use range verdicts")
 	flag.StringVar(&o.Profile, "cpuprofile", "", "write a CPU profile to `file`")
 	flag.Parse()
 	o.Queue, o.MaxLen = uint16(*queue), uint32(*maxLen)
