@@ -100,8 +100,8 @@ func (c compiler) check(text string) error {
 
 // docs/testing.md has a test of its own, which also runs its code.
 func TestCodeInDocumentsCompiles(t *testing.T) {
-	if _, err := exec.LookPath("go"); err != nil {
-		t.Skip("no go command to find the source of what is imported: ", err)
+	if out, err := exec.Command("go", "list", "./nfqueue").CombinedOutput(); err != nil {
+		t.Skipf("no go command that finds the source of what is imported: %v\n%s", err, out)
 	}
 	names, err := fs.Glob(os.DirFS("."), "docs/*.md")
 	if err != nil {
