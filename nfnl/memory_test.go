@@ -53,7 +53,7 @@ func TestMemoryOfABatchIsUsedAgain(t *testing.T) {
 					t.Fatal("its memory is not used again")
 				}
 				if next != nil {
-					next.Release()
+					defer next.Release() // later, or its memory would be the first to be used again
 				}
 				runtime.GC()
 			}

@@ -81,6 +81,10 @@ lab_packages() {
 # documents and examples, one kernel is enough for.
 kernel_packages() { lab_packages | grep -Ev '/(examples|deploy|internal/documents)(/|$)'; }
 
+# byte_packages prints those that a processor may make a difference to: not those
+# that need other programs or all of a kernel, which QEMU's user emulation lacks.
+byte_packages() { go list ./... | grep -Ev '/(examples|deploy|internal/documents|internal/endtoend)(/|$)'; }
+
 # judge reads a line for each row of the matrix, "ok|FAIL|GONE NAME [ARCH]", says
 # how many there are of each, and fails unless all that ran passed and enough ran.
 judge() {
