@@ -19,6 +19,7 @@ type takenError struct {
 	text  string
 }
 
+// Unwrap returns ErrTaken.
 func (e *takenError) Unwrap() error { return ErrTaken }
 
 // Error names the program, and says what to do.

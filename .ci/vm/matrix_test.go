@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A row whose kernel cannot be had is passed over, but not in silence, and not
+// A row whose kernel cannot be had is passed over, but never silently, and not
 // if it leaves an architecture untested.
 func TestJudge(t *testing.T) {
 	for _, tt := range []struct {

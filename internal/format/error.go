@@ -10,5 +10,8 @@ type wrapped struct {
 	err    error
 }
 
+// Error returns the prefix and the text of the error.
 func (w *wrapped) Error() string { return w.prefix + w.err.Error() }
+
+// Unwrap returns the error without the prefix.
 func (w *wrapped) Unwrap() error { return w.err }
