@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -63,6 +64,7 @@ func TestSocketIsFullBeforeTheQueueIs(t *testing.T) {
 			await(t, "all packets are decided", func() bool { // the last ones show what was lost before them
 				send(t, l.from, body)
 				n := packets(t, l.rule)
+				time.Sleep(time.Millisecond) // for the handler, on one processor
 				s := l.queue.Stats()
 				return s.Packets+s.Lost == n
 			})
