@@ -11,6 +11,7 @@ import (
 // again; concurrent calls of Receive each need one of their own.
 type Batch struct {
 	used  atomic.Bool // by a receive
+	over  atomic.Bool // Release was called
 	take  func(Message, error)
 	runs  func(msgs []byte) (rest []byte, taken int) // before take, if set
 	size  int                                        // of a slot's buffer, in bytes
@@ -54,7 +55,13 @@ var errBatchInUse = errors.New("nfnl: another goroutine receives with this Batch
 
 // use reports whether nobody else uses the Batch, and then has it until unuse.
 func (b *Batch) use() bool { return b.used.CompareAndSwap(false, true) }
-func (b *Batch) unuse()    { b.used.Store(false) }
+func (b *Batch) unuse() {
+	b.used.Store(false)
+	if b.over.Load() && b.use() {
+		b.free()
+		b.used.Store(false)
+	}
+}
 
 // NewBatch returns a Batch for n datagrams of up to size bytes each, at least
 // one. Memory is touched only as packets need it. On Linux it is outside of the Go
@@ -85,8 +92,17 @@ func NewBatch(n, size int, take func(m Message, err error)) *Batch {
 func (b *Batch) TakeRuns(f func(msgs []byte) (rest []byte, taken int)) { b.runs = f }
 
 // Release lets other Batches use b's memory, without waiting until b is garbage.
-// What b brought is no longer valid, and b can receive nothing more.
+// What b brought is no longer valid, and b can receive nothing more. A receive in
+// progress keeps the memory until it returns.
 func (b *Batch) Release() {
+	b.over.Store(true)
+	if b.use() {
+		b.unuse()
+	}
+}
+
+// free is Release while nobody receives.
+func (b *Batch) free() {
 	if b.memory == nil {
 		return
 	}

@@ -54,11 +54,17 @@ func (c *Conn) keptBytes() int64 {
 	return int64(c.keeps)
 }
 
-// awaitRoom waits until a Request may keep what is on the socket. What is there when
-// the Conn is sealed comes once, and all of it is kept.
-func (c *Conn) awaitRoom() error {
+// keepsAll reports whether what is kept has no bound: for Seal, which is called once
+// and before which a finite number of packets came, and when nobody is to receive
+// any more. Requests beside a Seal have a bound, for there may be any number of them.
+func (c *Conn) keepsAll(r *request) bool {
+	return r != nil && r.seals || c.sealed.Load() == ended
+}
+
+// awaitRoom waits until r may keep what is on the socket.
+func (c *Conn) awaitRoom(r *request) error {
 	return c.whileReceived(func() bool {
 		kept := c.keptBytes()
-		return kept == 0 || c.lossy.Load() || kept+int64(queued(c.t)) <= int64(c.keepSize())*3/2 || c.sealed.Load() != open
+		return kept == 0 || c.lossy.Load() || kept+int64(queued(c.t)) <= int64(c.keepSize())*3/2 || c.keepsAll(r)
 	})
 }

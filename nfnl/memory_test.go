@@ -93,3 +93,26 @@ func TestReleasedBatchReceivesNothing(t *testing.T) {
 		s.want(k, 2, 2)
 	})
 }
+
+// A receive that waits when its Batch is released gets what it waits for, in memory
+// that nobody else uses meanwhile.
+func TestReleaseWaitsForAReceiveInProgress(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		var s seen
+		b := s.batch(4)
+		received := k.background(func() error { return k.conn.Receive(b) })
+		k.parked()
+		b.Release()
+		if b.memory == nil || len(b.slots[0].buf) == 0 {
+			k.Error("the memory of a receive in progress is gone")
+		}
+		k.packets(1, 1)
+		if err := received(); err != nil {
+			k.Error(err)
+		}
+		s.want(k, 1, 1)
+		if err := k.conn.TryReceive(b); !errors.Is(err, errNoBatch) {
+			k.Errorf("after it: %v", err)
+		}
+	})
+}

@@ -29,6 +29,7 @@ type request struct {
 	port   uint32
 	answer chan error // of capacity 1
 	then   func()     // if not nil, called once if the answer is no error; see RequestInOrder
+	seals  bool       // all that comes before the answer is kept; see Seal
 }
 
 // answered reports whether the answer is there.
@@ -52,16 +53,21 @@ func (c *Conn) Request(m Message) error { return c.RequestInOrder(m, nil) }
 // its answer stands among the messages that takes get: after those that were sent
 // before it, and before those that came later. It must not call methods of the Conn.
 func (c *Conn) RequestInOrder(m Message, then func()) error {
+	return c.request(m, &request{then: then})
+}
+
+// request is RequestInOrder for what r says.
+func (c *Conn) request(m Message, r *request) error {
 	if c.isClosed() {
 		return net.ErrClosed
 	}
-	if err := c.awaitRoom(); err != nil {
+	if err := c.awaitRoom(r); err != nil {
 		return err
 	}
 	m.Flags |= FlagRequest | FlagAck
 	m.Seq = c.nextSeq()
 	msg := m.Append(nil)
-	r := &request{typ: m.Type, seq: m.Seq, port: m.PortID, answer: make(chan error, 1), then: then}
+	r.typ, r.seq, r.port, r.answer = m.Type, m.Seq, m.PortID, make(chan error, 1)
 	c.ask(r)
 	defer c.forget(r)
 	for range requestTries {
@@ -213,7 +219,7 @@ func (c *Conn) look(r *request) error {
 	most := c.mostKept()
 	for start := time.Now(); !r.answered() && time.Since(start) < requestPatience; {
 		b.reset()
-		full := c.keptBytes() >= most && c.sealed.Load() == open
+		full := c.keptBytes() >= most && !c.keepsAll(r)
 		if full && !c.lossy.Load() {
 			return errUnread
 		}

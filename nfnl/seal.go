@@ -32,7 +32,7 @@ func (c *Conn) Seal() error {
 		return err
 	}
 	// The kernel's answer comes behind all that it sent before.
-	err := c.Request(Message{Header: Header{Type: typeNoop, PortID: wakePort}})
+	err := c.request(Message{Header: Header{Type: typeNoop, PortID: wakePort}}, &request{seals: true})
 	if refused := (*Error)(nil); errors.As(err, &refused) {
 		return nil // without CAP_NET_ADMIN it answers that, and that is an answer
 	}

@@ -188,3 +188,32 @@ func TestLostAnswerIsNotLookedForForEver(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Seal keeps all that came before it, which is a finite number. Requests beside it do
+// not, or a flood would make it more and more.
+func TestOnlySealKeepsMoreThanTheReceiveBufferHolds(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		k.conn.pipeBuffer = keepFew
+		k.packets(1, 40)
+		if err := k.conn.Seal(); err != nil {
+			k.Fatal(err)
+		}
+		if n := k.conn.Buffered(); n != 40 {
+			k.Fatalf("%d of 40 datagrams are kept", n)
+		}
+		k.packets(41, 50)
+		if err := k.conn.Request(config(5)); !errors.Is(err, errUnread) {
+			k.Errorf("a Request without room: %v", err)
+		}
+		if n := k.conn.Buffered(); n != 40 {
+			k.Errorf("a Request without room keeps %d datagrams", n-40)
+		}
+		var s seen
+		for b := s.batch(8); len(s.ids) < 40; {
+			if err := k.conn.Receive(b); err != nil {
+				k.Fatal(err)
+			}
+		}
+		s.want(k, 1, 40)
+	})
+}
