@@ -23,7 +23,8 @@ type entry struct {
 	name    string // in tables
 	program string // one of the workshop, "" for none
 	args    []string
-	queues  int // for it to read, 0 means 1
+	queues  int  // for it to read, 0 means 1
+	once    bool // it decides once a connection
 }
 
 // A sample is what one run of an entry gave.

@@ -15,22 +15,26 @@ func pingpong(where ...string) func(h *harness, e entry) (sample, error) {
 }
 
 func (h *harness) pingpong(e entry, where []string) (s sample, err error) {
+	if e.program == "" {
+		return h.ping(barePort, h.scale.trips, where...)
+	}
+	p, err := launch(append([]string{h.path(e.program)}, e.args...)...)
+	if err != nil {
+		return s, err
+	}
+	defer p.end()
+	if err := p.release(); err != nil {
+		return s, err
+	}
+	return h.ping(pingPort, h.scale.trips, where...)
+}
+
+// ping sends datagrams to a port and back.
+func (h *harness) ping(port, trips int, where ...string) (s sample, err error) {
 	if !h.has("pingpong") {
 		return s, fmt.Errorf("%w: the program pingpong was not built", errUnsupported)
 	}
-	port := barePort
-	if e.program != "" {
-		port = pingPort
-		p, err := launch(append([]string{h.path(e.program)}, e.args...)...)
-		if err != nil {
-			return s, err
-		}
-		defer p.end()
-		if err := p.release(); err != nil {
-			return s, err
-		}
-	}
-	out, err := exec.Command(h.path("pingpong"), append([]string{strconv.Itoa(port), strconv.Itoa(h.scale.trips)}, where...)...).Output()
+	out, err := exec.Command(h.path("pingpong"), append([]string{strconv.Itoa(port), strconv.Itoa(trips)}, where...)...).Output()
 	if err != nil {
 		return s, fmt.Errorf("pingpong: %w", said(err))
 	}

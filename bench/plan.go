@@ -38,6 +38,7 @@ const (
 	bare     = "no queue"
 	oneQueue = ", 1 queue"
 	twoQueue = ", 2 queues"
+	once     = ", once a connection"
 )
 
 // Names of contests.
@@ -55,6 +56,7 @@ const (
 	flooded    = "flood"
 	tcp        = "TCP stream"
 	calls      = "system calls"
+	callsOne   = "system calls, packets one at a time"
 	routed     = "router, TCP stream"
 	routed128  = "router, TCP stream, 128 B copied"
 	webKept    = "router, HTTP, connections kept"
@@ -100,7 +102,8 @@ func contests(s scale) []contest {
 		{flooded, flood, accept},
 		{tcp, stream, append([]entry{{name: bare}}, accept...)},
 		{calls, countCalls(s.traced), accept},
-		{routed, routeStream, live()},
+		{callsOne, countCallsOneAtATime(s.traced), accept[1:]},
+		{routed, routeStream, append(live(), entry{name: ours + once, program: "queue", args: []string{"-work", subject.Pass}, once: true})},
 		{routed128, routeStream, live("-copyrange", "128")},
 		{webKept, routeHTTP(), live()},
 		{webOnce, routeHTTP("-close"), live()},

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nfpacket/nfpacket/bench/internal/subject"
 	"github.com/nfpacket/nfpacket/internal/lab"
 )
 
@@ -17,7 +18,8 @@ import (
 const (
 	routedPort     = 9400 // packets from and to it wait in queue 0
 	routedTwoPort  = 9401 // the same in queues 0 and 1, by processor
-	routedBarePort = 9402 // they meet no rule
+	routedBarePort = 9402 // no rule is about them
+	routedOncePort = 9403 // in queue 0, but for those of connections with a mark
 )
 
 // east and server are the addresses at the ends of the pair between the router
@@ -66,12 +68,38 @@ func (s *site) addForwardRules() error {
 	return nil
 }
 
+// addOnceRules has a connection keep the mark that a packet of it gets with its
+// verdict, and its other packets pass. They are there only while they are measured:
+// with them the kernel tracks all connections. It returns what takes them away.
+func (s *site) addOnceRules() (remove func() error, err error) {
+	before, err := s.net.Chain(lab.IPv4, lab.Forward, 1)
+	if err != nil {
+		return nil, err
+	}
+	after, err := s.net.Chain(lab.IPv4, lab.Forward, 2)
+	if err != nil {
+		return nil, err
+	}
+	for _, port := range []lab.Term{lab.DstPort(routedOncePort), lab.SrcPort(routedOncePort)} {
+		if _, err := before.Add(lab.L4(unix.IPPROTO_TCP), port, lab.CTMark(subject.Passed), lab.Accept()); err != nil {
+			return nil, err
+		}
+		if _, err := before.Add(lab.L4(unix.IPPROTO_TCP), port, lab.Queue(0)); err != nil {
+			return nil, err
+		}
+	}
+	_, err = after.Add(lab.Mark(subject.Passed), lab.SetCTMark(subject.Passed))
+	return func() error { return errors.Join(before.Delete(), after.Delete()) }, err
+}
+
 // address returns where the server behind the router is, for an entry.
 func (e entry) routed() string {
 	port := routedPort
 	switch {
 	case e.program == "":
 		port = routedBarePort
+	case e.once:
+		port = routedOncePort
 	case e.queues == 2:
 		port = routedTwoPort
 	}
@@ -83,6 +111,13 @@ func (e entry) routed() string {
 func (h *harness) decideDuring(e entry, f func() (sample, error)) (sample, error) {
 	if e.program == "" {
 		return f()
+	}
+	if e.once {
+		remove, err := h.site.addOnceRules()
+		if err != nil {
+			return sample{}, err
+		}
+		defer remove()
 	}
 	args := []string{h.path(e.program), "-maxlen", "16384"}
 	if e.queues > 0 {

@@ -80,6 +80,7 @@ func rows() []row {
 		carried(routed, ours, library, atLeast(1.15)),
 		carried(routed, ours, bare, atLeast(0.75)),
 		carried(routed, ours+twoQueue, ours, atLeast(1)),
+		carried(routed, ours+once, bare, atLeast(0.9)),
 		carried(routed128, ours, library, atLeast(1.15)),
 		carried(routed128, ours+twoQueue, ours, atLeast(1)),
 		answered(webKept, ours, library, atLeast(1.15)),
@@ -95,6 +96,7 @@ func rows() []row {
 		faster(log64, ours, otherLog, goal{}),
 		cheaper(flooded, ours, library, atMost(0.9, "")),
 		figure(calls, "system calls a packet", goal{}, callsEach),
+		figure(callsOne, "system calls a packet, one of them to wait", atMost(3, ""), callsEach),
 	}
 }
 

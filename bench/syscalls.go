@@ -23,25 +23,50 @@ func countCalls(packets int) func(*harness, entry) (sample, error) {
 		if err := h.site.fill(ports(1), packets, 64); err != nil {
 			return s, err
 		}
-		report := filepath.Join(h.dir, "strace.out")
-		strace, err := attach(p.cmd.Process.Pid, report)
+		return h.trace(p, p.release)
+	}
+}
+
+// countCallsOneAtATime is countCalls for packets each of which comes when the one
+// before it is decided.
+func countCallsOneAtATime(trips int) func(*harness, entry) (sample, error) {
+	return func(h *harness, e entry) (s sample, err error) {
+		p, err := launch(append([]string{h.path(e.program)}, e.args...)...)
 		if err != nil {
 			return s, err
 		}
-		defer strace.Wait() // it ends with the program
+		defer p.end()
 		if err := p.release(); err != nil {
 			return s, err
 		}
-		if s.Result, err = p.result(); err != nil {
-			return s, err
-		}
-		if err := strace.Wait(); err != nil {
-			return s, err
-		}
-		s.WallNS, s.UserNS, s.SysNS = 0, 0, 0
-		s.Calls, err = totalCalls(report)
+		return h.trace(p, func() error {
+			defer p.stop()
+			_, err := h.ping(pingPort, trips)
+			return err
+		})
+	}
+}
+
+// trace counts the system calls of p while f runs, and until p ends.
+func (h *harness) trace(p *process, f func() error) (s sample, err error) {
+	report := filepath.Join(h.dir, "strace.out")
+	strace, err := attach(p.cmd.Process.Pid, report)
+	if err != nil {
 		return s, err
 	}
+	defer strace.Wait() // it ends with the program
+	if err := f(); err != nil {
+		return s, err
+	}
+	if s.Result, err = p.result(); err != nil {
+		return s, err
+	}
+	if err := strace.Wait(); err != nil {
+		return s, err
+	}
+	s.WallNS, s.UserNS, s.SysNS = 0, 0, 0
+	s.Calls, err = totalCalls(report)
+	return s, err
 }
 
 // attach has strace count the system calls of a process.

@@ -107,6 +107,11 @@ func (c *counters) handler(work string) nfqueue.Handler {
 		return func(p *nfqueue.Packet) nfqueue.Verdict {
 			return nfqueue.Accept().WithMark(uint32(c.count(p)))
 		}
+	case subject.Pass:
+		return func(p *nfqueue.Packet) nfqueue.Verdict {
+			c.count(p)
+			return nfqueue.Accept().WithMark(subject.Passed)
+		}
 	case subject.Raw:
 		return func(p *nfqueue.Packet) nfqueue.Verdict {
 			c.count(p)

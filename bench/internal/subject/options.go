@@ -19,9 +19,13 @@ const (
 	Accept = "accept" // nothing but the verdict
 	Mark   = "mark"   // a different mark on every packet
 	Raw    = "raw"    // a byte of the payload changed, checksums left as they are
+	Pass   = "pass"   // the mark Passed, by which rules let the rest of a connection pass
 	Finish = "finish" // the same, with the checksums computed
 	Read   = "read"   // for logs: payload, mark, input device and prefix are looked at
 )
+
+// Passed is the mark of connections that were let pass.
+const Passed = 1
 
 // UDPData is where the data of an IPv4 UDP packet begins.
 const UDPData = 28
@@ -51,7 +55,7 @@ func Parse() Options {
 	flag.IntVar(&o.Queues, "queues", 1, "`number` of queues")
 	flag.IntVar(&o.Count, "count", 0, "`packets` to stop at; 0 stops at SIGTERM")
 	flag.IntVar(&o.Sample, "sample", 0, "let all packets wait, then decide on so many `packets`")
-	flag.StringVar(&o.Work, "work", Accept, "what to do: accept, mark, raw, finish or read")
+	flag.StringVar(&o.Work, "work", Accept, "what to do: accept, mark, pass, raw, finish or read")
 	order := flag.String("order", "oldest", "which to decide first: oldest or newest")
 	flag.IntVar(&o.Buffer, "buffer", 8<<20, "receive buffer to ask for, in `bytes`")
 	maxLen := flag.Uint("maxlen", 65536, "length of the queue, in `packets`")
