@@ -45,7 +45,7 @@ var arrows = map[string][]string{
 	"internal/nlhead":        {"nfnl"},
 	"internal/refusal":       {"nfnl"},
 	"internal/lab":           {modNetlink, modUnix, modNftables},
-	"examples":               {"attr", "nfnl", "nfqueue", "nflog", "examples/internal/rules"},
+	"examples":               {"attr", "nfnl", "nfqueue", "nflog", "examples/internal/rules", "examples/internal/socket"},
 	"examples/internal":      {"internal/lab"},
 	"examples/watch":         {"nfnl", "nfqueue", "examples/internal/rules", "internal/lab", modUnix},
 	"examples/demo":          {"attr", "nfnl", "nfqueue", "nflog", "internal/lab"},

@@ -20,8 +20,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"log"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -57,8 +59,12 @@ func main() {
 		log.Fatal(err)
 	}
 	// When it is to end, what is queued is decided first.
-	context.AfterFunc(ctx, func() { report(q.Shutdown(context.Background())) })
-	if err := run(q, file); ctx.Err() == nil {
+	context.AfterFunc(ctx, func() {
+		if err := q.Shutdown(context.Background()); err != nil {
+			log.Print(err)
+		}
+	})
+	if err := run(q, file); !errors.Is(err, net.ErrClosed) { // which Shutdown is the reason for
 		log.Fatal(err)
 	}
 }
@@ -96,10 +102,4 @@ func write(file *os.File, packets []nfqueue.Packet) error {
 		return err
 	}
 	return file.Sync()
-}
-
-func report(err error) {
-	if err != nil {
-		log.Print(err)
-	}
 }

@@ -1,27 +1,21 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"syscall"
 	"unsafe"
 
+	"github.com/nfpacket/nfpacket/examples/internal/socket"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
 // beginAnew runs the program again in its place, with the connection's socket and
 // nothing else. Privileges belong to threads: execve ends all but this one.
 func beginAnew(conn *nfnl.Conn) error {
-	raw, err := conn.SyscallConn()
+	fd, err := socket.Dup(conn)
 	if err != nil {
-		return err
-	}
-	var fd int
-	var failed error
-	err = raw.Control(func(own uintptr) { fd, failed = syscall.Dup(int(own)) }) // stays open over execve
-	if err := errors.Join(err, failed); err != nil {
 		return err
 	}
 	runtime.LockOSThread()

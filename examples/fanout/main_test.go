@@ -25,6 +25,7 @@ func TestRulesHaveAQueueForEachProcessor(t *testing.T) {
 			t.Errorf("no %q in: %s", want, shown)
 		}
 	}
+	exampletest.CheckInstall(t)
 }
 
 func TestSumsAreOfAllQueues(t *testing.T) {

@@ -18,16 +18,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log"
 	"os"
-	"os/exec"
 	"os/signal"
 	"syscall"
 
-	"github.com/nfpacket/nfpacket/examples/internal/rules"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -47,74 +44,6 @@ func main() {
 	if err := do(ctx); ctx.Err() == nil {
 		log.Fatal(err)
 	}
-}
-
-// keep opens the queue, and starts workers until ctx is done.
-func keep(ctx context.Context) error {
-	program := rules.Parse("handover", rules.Queue(7).Match("udp dport 53"))
-	// The buffer has room for what comes while there is no worker.
-	conn, err := nfnl.Dial(nfnl.Config{ReadBuffer: 8 << 20})
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	bind, err := config.Bind()
-	if err == nil {
-		err = conn.Request(bind)
-	}
-	if err != nil {
-		return err
-	}
-	socket, err := file(conn)
-	if err != nil {
-		return err
-	}
-	defer socket.Close()
-	if err := program.Install(); err != nil {
-		return err
-	}
-	hangUp := make(chan os.Signal, 1)
-	signal.Notify(hangUp, syscall.SIGHUP)
-	log.Print("ready")
-	for ctx.Err() == nil {
-		worker := exec.Command("/proc/self/exe")
-		worker.Env = append(os.Environ(), envWorker+"=1")
-		worker.Stdout, worker.Stderr, worker.ExtraFiles = os.Stdout, os.Stderr, []*os.File{socket}
-		if err := worker.Start(); err != nil {
-			return err
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- worker.Wait() }()
-		select {
-		case <-hangUp:
-			worker.Process.Signal(syscall.SIGTERM)
-			log.Print("worker replaced: ", <-ended)
-		case <-ctx.Done():
-			worker.Process.Signal(syscall.SIGTERM)
-			<-ended
-		case err := <-ended:
-			log.Print("worker ended: ", err)
-		}
-	}
-	return ctx.Err()
-}
-
-// file returns a copy of the Conn's descriptor.
-func file(conn *nfnl.Conn) (*os.File, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var fd int
-	cerr := raw.Control(func(own uintptr) {
-		if fd, err = syscall.Dup(int(own)); err == nil {
-			syscall.CloseOnExec(fd) // a worker has it as its descriptor 3 only
-		}
-	})
-	if err := cmp.Or(cerr, err); err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), "queue"), nil
 }
 
 // work decides until ctx is done. The queue stays open, for the keeper has it too.

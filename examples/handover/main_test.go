@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -90,4 +91,27 @@ func TestKeeperLeavesNoProcess(t *testing.T) {
 	if _, err := os.Stat(fmt.Sprint("/proc/", pid)); err == nil {
 		t.Error("the worker is still there")
 	}
+}
+
+// A keeper that is killed takes its worker along, or the next would find the queue
+// taken.
+func TestKilledKeeperCanBeStartedAgain(t *testing.T) {
+	n := exampletest.Net(t)
+	p := exampletest.Start(t, n)
+	pid := worker(t, p)
+	exampletest.Must(t, p.Cmd.Process.Kill())
+	for end := time.Now().Add(exampletest.Patience); !gone(pid); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			syscall.Kill(pid, syscall.SIGKILL)
+			t.Fatal("the worker outlives its keeper")
+		}
+	}
+	p.Kill()
+	worker(t, exampletest.Run(t, n))
+}
+
+// gone reports whether a process has ended, which one that nobody waits for has too.
+func gone(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || strings.Contains(string(stat), ") Z ")
 }

@@ -65,12 +65,11 @@ func main() {
 	for range *pool {
 		go answer(questions, *service, *deadline)
 	}
-	// When it is to end, what is held is waited for before the queue is closed.
-	ended := make(chan error, 1)
+	// When it is to end, what is held gets its answer or its fallback first.
 	context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.Background(), 2**deadline)
-		defer cancel()
-		ended <- q.Shutdown(grace)
+		if err := q.Shutdown(context.Background()); err != nil {
+			log.Print(err)
+		}
 	})
 	err = q.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
 		flow, _ := nfnl.ParseFlow(p.Payload)
@@ -83,9 +82,6 @@ func main() {
 		}
 	})
 	if ctx.Err() == nil {
-		log.Fatal(err)
-	}
-	if err := <-ended; err != nil {
 		log.Fatal(err)
 	}
 }

@@ -45,7 +45,11 @@ func main() {
 	}
 
 	// When it is to end, what is held goes on its way first.
-	context.AfterFunc(ctx, func() { report(q.Shutdown(context.Background())) })
+	context.AfterFunc(ctx, func() {
+		if err := q.Shutdown(context.Background()); err != nil {
+			log.Print(err)
+		}
+	})
 	err = q.Run(context.Background(), func(*nfqueue.Packet) nfqueue.Verdict {
 		if rand.Float64() < *loss {
 			return nfqueue.Drop()
@@ -58,11 +62,5 @@ func main() {
 	})
 	if ctx.Err() == nil {
 		log.Fatal(err)
-	}
-}
-
-func report(err error) {
-	if err != nil {
-		log.Print(err)
 	}
 }

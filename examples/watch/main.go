@@ -23,12 +23,9 @@ package main
 
 import (
 	"context"
-	"flag"
 	"log"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -37,36 +34,14 @@ import (
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
-// Options are what the flags say.
-type options struct {
-	demo  bool
-	drop  map[uint16]bool
-	every time.Duration
-	frame size // if it is set, one frame of this size is all that is printed
-}
-
 func main() {
-	o := options{drop: map[uint16]bool{}}
-	flag.BoolVar(&o.demo, "demo", false, "make a network and traffic to watch, and touch nothing of the host")
-	flag.DurationVar(&o.every, "every", time.Second, "how often rates are computed")
-	flag.Func("drop", "drop packets to these `ports`, with commas between", o.setDrop)
-	flag.Func("frame", "print one frame of this `size`, such as 100x24, after three rounds and exit", o.frame.set)
+	var o options
+	o.addFlags()
 	all := rules.Queue(7).Bypass()
 	program := rules.Parse("watch", all.At(rules.Input), all.At(rules.Output))
 	if err := run(program, o); err != nil {
 		log.Fatal(err)
 	}
-}
-
-func (o *options) setDrop(list string) error {
-	for _, s := range strings.Split(list, ",") {
-		port, err := strconv.ParseUint(s, 10, 16)
-		if err != nil {
-			return err
-		}
-		o.drop[uint16(port)] = true
-	}
-	return nil
 }
 
 func run(program *rules.Program, o options) error {

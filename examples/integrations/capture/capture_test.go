@@ -107,4 +107,4 @@ func TestTsharkConnects(t *testing.T) {
 
 // The rules that the program prints are those of its comment, and nft and iptables
 // take them.
-func TestRules(t *testing.T) { exampletest.CheckRules(t) }
+func TestRules(t *testing.T) { exampletest.CheckRules(t, "-group", "5") }

@@ -4,11 +4,8 @@ package exampletest
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"regexp"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
@@ -125,58 +122,4 @@ next:
 		return nil, fmt.Errorf("exampletest knows no term %q", rule)
 	}
 	return all, nil
-}
-
-// CheckRules checks the rules that -rules prints: the comment of main.go has each
-// of them, and nft and iptables-restore take them where these are installed.
-func CheckRules(t *testing.T) {
-	t.Helper()
-	source, err := os.ReadFile("main.go")
-	Must(t, err)
-	text := Shown(t)
-	var nft, restore strings.Builder
-	for _, line := range strings.Split(text, "\n") {
-		isNFT := strings.HasPrefix(line, "add ")
-		if !isNFT && !strings.HasPrefix(line, "iptables ") {
-			continue
-		}
-		if !strings.Contains(string(source), "//\t"+line+"\n") {
-			t.Errorf("the comment of main.go lacks the rule: %s", line)
-		}
-		if isNFT {
-			fmt.Fprintln(&nft, line)
-		} else {
-			restore.WriteString(restoreLine(line))
-		}
-	}
-	check(t, nft.String(), "nft", "-c", "-f", "-")
-	check(t, restore.String(), "iptables-restore", "--test")
-}
-
-// restoreLine turns a command into what iptables-restore reads.
-func restoreLine(command string) string {
-	args, table := strings.TrimPrefix(command, "iptables "), "filter"
-	if rest, ok := strings.CutPrefix(args, "-t "); ok {
-		table, args, _ = strings.Cut(rest, " ")
-	}
-	return fmt.Sprintf("*%s\n%s\nCOMMIT\n", table, args)
-}
-
-// check has a program look at text in a namespace, if the program is there.
-func check(t *testing.T, text string, args ...string) {
-	t.Helper()
-	if _, err := exec.LookPath(args[0]); err != nil {
-		t.Logf("not checked: there is no %s here", args[0])
-		return
-	}
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Stdin = strings.NewReader(text)
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	Must(t, Net(t).Do(cmd.Start))
-	err := cmd.Wait()
-	// A kernel may lack the queue statement: that nft asked it is what counts.
-	if err != nil && !strings.Contains(out.String(), "Could not process rule: No such file or directory") {
-		t.Errorf("%v: %v: %s\n%s", args, err, out.String(), text)
-	}
 }

@@ -91,7 +91,17 @@ func Start(t *testing.T, n *lab.Net, args ...string) *Process {
 // Run is Start without the rules.
 func Run(t *testing.T, n *lab.Net, args ...string) *Process {
 	t.Helper()
-	p := &Process{Cmd: command(args...), t: t, lines: make(chan string, 10000)}
+	p, ready := run(t, n, command(args...))
+	if !ready {
+		t.Fatalf("the example ended: %s", p.Log())
+	}
+	return p
+}
+
+// run starts the example, and reports whether it got ready: else it has ended.
+func run(t *testing.T, n *lab.Net, cmd *exec.Cmd) (p *Process, ready bool) {
+	t.Helper()
+	p = &Process{Cmd: cmd, t: t, lines: make(chan string, 10000)}
 	out, err := p.Cmd.StdoutPipe()
 	Must(t, err)
 	errs, err := p.Cmd.StderrPipe()
@@ -104,17 +114,14 @@ func Run(t *testing.T, n *lab.Net, args ...string) *Process {
 			p.lines <- s.Text()
 		}
 	})
-	ready := make(chan bool, 1)
-	p.pipes.Go(func() { p.readLog(errs, ready) })
+	said := make(chan bool, 1)
+	p.pipes.Go(func() { p.readLog(errs, said) })
 	select {
-	case ok := <-ready:
-		if !ok {
-			t.Fatalf("the example ended: %s", p.Log())
-		}
+	case ready = <-said:
 	case <-time.After(Patience):
 		t.Fatalf("the example is not ready: %s", p.Log())
 	}
-	return p
+	return p, ready
 }
 
 // command returns the example, not yet started.
