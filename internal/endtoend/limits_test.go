@@ -195,7 +195,7 @@ func TestStalledHandlerCostsLittleMemory(t *testing.T) {
 func isSmall() bool { n, err := memory("MemTotal"); return err == nil && n <= 1<<30 }
 
 // available returns how much memory is free, in bytes.
-func available(t testing.TB) int {
+func available(t testing.TB) int64 {
 	t.Helper()
 	n, err := memory("MemAvailable")
 	must(t, err)
@@ -203,7 +203,7 @@ func available(t testing.TB) int {
 }
 
 // memory reads /proc/meminfo.
-func memory(field string) (int, error) {
+func memory(field string) (int64, error) {
 	b, err := os.ReadFile("/proc/meminfo")
 	if err != nil {
 		return 0, err
@@ -212,6 +212,6 @@ func memory(field string) (int, error) {
 	if m == nil {
 		return 0, fmt.Errorf("no %s in %q", field, b)
 	}
-	n, err := strconv.Atoi(string(m[1]))
+	n, err := strconv.ParseInt(string(m[1]), 10, 64)
 	return n << 10, err
 }
