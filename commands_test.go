@@ -25,7 +25,7 @@ var runs = []struct{ command, file, words string }{
 	{"go run ./examples/demo", ".ci/run", "readme go run ./examples/demo"},
 	{"go test ./...", ".ci/run", "readme go test"},
 	{`sudo env "PATH=$PATH" NFPACKET_KERNEL=require go test -count=1 ./...`, ".ci/run", "NFPACKET_KERNEL=require"},
-	{".ci/vm/run amd64-6.12 -v -run TestAccepted ./internal/endtoend", ".ci/vm/matrix", "amd64-6.12) \"$here/run\""},
+	{".ci/vm/run amd64-6.12 -v -run TestAccepted ./internal/endtoend/queue", ".ci/vm/matrix", "amd64-6.12) \"$here/run\""},
 	{"bash .ci/run", ".github/workflows/ci.yml", "run: bash .ci/run"},
 	{"git clone https://github.com/nfpacket/nfpacket && cd nfpacket", "", ""}, // by nobody: it is of the published repository
 }

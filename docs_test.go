@@ -44,6 +44,7 @@ var arrows = map[string][]string{
 	"internal/kernelversion": {modUnix},
 	"internal/nlhead":        {"nfnl"},
 	"internal/refusal":       {"nfnl"},
+	"internal/endtoend":      {"nfnl", "nflog", "nfqueue", "internal/kernelversion", "internal/lab", "internal/testkit", modNetlink, modUnix},
 	"internal/lab":           {modNetlink, modUnix, modNftables},
 	"examples":               {"attr", "nfnl", "nfqueue", "nflog", "examples/internal/rules", "examples/internal/socket"},
 	"examples/internal":      {"internal/lab"},
@@ -228,7 +229,7 @@ func TestDocumentsNameWhatThereIs(t *testing.T) {
 
 // docs/rewriting.md has the table that TestRewritesArriveOrAreRefused tries.
 func TestRewritingHasTheTableThatIsTried(t *testing.T) {
-	table, err := os.ReadFile("internal/endtoend/testdata/rewriting.md")
+	table, err := os.ReadFile("internal/endtoend/rewrite/testdata/rewriting.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,6 +238,6 @@ func TestRewritingHasTheTableThatIsTried(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(text), string(table)) {
-		t.Error("docs/rewriting.md has another table than internal/endtoend/testdata/rewriting.md")
+		t.Error("docs/rewriting.md has another table than internal/endtoend/rewrite/testdata/rewriting.md")
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,16 +38,7 @@ func TestMain(m *testing.M) {
 		f()
 		return
 	}
-	check := func() error { return nil }
-	status := lab.TestMain(runner(func() int {
-		check = lab.NoLeaks()
-		return m.Run()
-	}))
-	if err := check(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(status)
+	os.Exit(lab.TestMain(testkit.WithoutLeaks(m)))
 }
 
 type runner func() int

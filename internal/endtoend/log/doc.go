@@ -1,0 +1,3 @@
+// Package log has the tests of what a log does against the running kernel: see
+// internal/endtoend.
+package log
