@@ -20,7 +20,7 @@ import (
 
 // opened are the types that a function returns a pointer to, or an error and nil.
 var opened = []reflect.Type{
-	reflect.TypeFor[nfnl.Conn](), reflect.TypeFor[nfnl.Links](), reflect.TypeFor[nfnl.Peer](),
+	reflect.TypeFor[nfnl.Conn](), reflect.TypeFor[nfnl.Links](),
 	reflect.TypeFor[nfqueue.Queue](), reflect.TypeFor[nfqueue.Queues](), reflect.TypeFor[nflog.Reader](),
 }
 
@@ -28,11 +28,10 @@ var opened = []reflect.Type{
 var values = []reflect.Type{
 	reflect.TypeFor[attr.Conntrack](), reflect.TypeFor[attr.ConntrackInfo](), reflect.TypeFor[attr.ConntrackLabels](),
 	reflect.TypeFor[attr.ConntrackStatus](), reflect.TypeFor[attr.DCCPState](), reflect.TypeFor[attr.Decoder](),
-	reflect.TypeFor[attr.Expectation](), reflect.TypeFor[attr.Lengths](), reflect.TypeFor[attr.SCTPState](),
+	reflect.TypeFor[attr.Expectation](), reflect.TypeFor[attr.SCTPState](),
 	reflect.TypeFor[attr.TCPFlags](), reflect.TypeFor[attr.TCPState](), reflect.TypeFor[attr.Tuple](), reflect.TypeFor[attr.VLAN](),
-	reflect.TypeFor[nfnl.Batch](), reflect.TypeFor[nfnl.Config](), reflect.TypeFor[nfnl.Error](), reflect.TypeFor[nfnl.Family](),
+	reflect.TypeFor[nfnl.Error](), reflect.TypeFor[nfnl.Family](),
 	reflect.TypeFor[nfnl.Flow](), reflect.TypeFor[nfnl.TCPFlags](), reflect.TypeFor[nfnl.Hook](), reflect.TypeFor[nfnl.Message](), reflect.TypeFor[nfnl.OverrunError](),
-	reflect.TypeFor[nfnl.Receiver](), reflect.TypeFor[nfnl.Reply](), reflect.TypeFor[nfnl.SendError](), reflect.TypeFor[nfnl.Type](),
 	reflect.TypeFor[nfqueue.Action](), reflect.TypeFor[nfqueue.Config](), reflect.TypeFor[nfqueue.Named](), reflect.TypeFor[nfqueue.Packet](),
 	reflect.TypeFor[nfqueue.PacketError](), reflect.TypeFor[nfqueue.PanicError](), reflect.TypeFor[nfqueue.Stats](), reflect.TypeFor[nfqueue.Ticket](), reflect.TypeFor[nfqueue.Verdict](),
 	reflect.TypeFor[nflog.Config](), reflect.TypeFor[nflog.Stats](), reflect.TypeFor[nflog.GroupStats](), reflect.TypeFor[nflog.Named](), reflect.TypeFor[nflog.Packet](),

@@ -7,8 +7,13 @@ import (
 	"fmt"
 )
 
-// nested is NLA_F_NESTED of linux/netlink.h.
-const nested = 0x8000
+// The header of an attribute, struct nlattr of linux/netlink.h: 16 bits each for
+// its length, which includes the header, and for its type with two flags.
+const (
+	headerLen = 4      // NLA_HDRLEN
+	typeMask  = 0x3fff // NLA_TYPE_MASK
+	nested    = 0x8000 // NLA_F_NESTED
+)
 
 // ErrMalformed is wrapped by every decoding error.
 var ErrMalformed = errors.New("malformed attribute")
@@ -46,15 +51,15 @@ func NewDecoder(b []byte) Decoder {
 // list and after the first error; Err says which.
 func (d *Decoder) Next() bool {
 	b := d.rest
-	if len(b) < HeaderLen {
+	if len(b) < headerLen {
 		return d.stop()
 	}
 	n := int(binary.NativeEndian.Uint16(b))
-	d.typ = binary.NativeEndian.Uint16(b[2:]) & TypeMask
-	if n < HeaderLen || n > len(b) {
+	d.typ = binary.NativeEndian.Uint16(b[2:]) & typeMask
+	if n < headerLen || n > len(b) {
 		return d.overrun(n)
 	}
-	d.value = b[HeaderLen:n:n]
+	d.value = b[headerLen:n:n]
 	// The last attribute of a message may come without its padding:
 	// nfqnl_build_packet_message leaves it off the payload.
 	d.rest = b[min(align(n), len(b)):]

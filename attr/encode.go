@@ -6,7 +6,7 @@ import (
 )
 
 // MaxLen is the length in bytes of the longest value an attribute can hold.
-const MaxLen = 0xffff - HeaderLen
+const MaxLen = 0xffff - headerLen
 
 // AppendBytes adds an attribute with the value v, copied as it is. It panics if
 // v is longer than MaxLen: an attribute that long can't be framed.
@@ -65,7 +65,7 @@ func BeginNested(b []byte, typ uint16) []byte {
 // follows the header is its value. It panics if that is longer than MaxLen.
 func EndNested(b []byte, start int) []byte {
 	n := len(b) - start
-	checkLen(n - HeaderLen)
+	checkLen(n - headerLen)
 	binary.NativeEndian.PutUint16(b[start:], uint16(n))
 	return b
 }
@@ -73,7 +73,7 @@ func EndNested(b []byte, start int) []byte {
 // appendHeader adds the header of an attribute with a value of n bytes.
 func appendHeader(b []byte, typ uint16, n int) []byte {
 	checkLen(n)
-	b = binary.NativeEndian.AppendUint16(b, uint16(HeaderLen+n))
+	b = binary.NativeEndian.AppendUint16(b, uint16(headerLen+n))
 	return binary.NativeEndian.AppendUint16(b, typ)
 }
 

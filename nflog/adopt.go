@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -22,7 +23,7 @@ import (
 // is an error.
 func AdoptConn(conn *nfnl.Conn, cfg Config, last map[uint16]uint32) (*Reader, error) {
 	last = maps.Clone(last)
-	return openConn(conn, cfg, func(r *Reader, cfg Config) error { return r.adopt(cfg, last) })
+	return openConn((*engine.Conn)(conn), cfg, func(r *Reader, cfg Config) error { return r.adopt(cfg, last) })
 }
 
 // adopt makes r the Reader of groups that are bound.

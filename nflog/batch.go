@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nfpacket/nfpacket/internal/nlhead"
+	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/internal/nlattr"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -21,7 +22,7 @@ type Batch struct {
 // thing of its own because what a loop leaves behind goes to another Batch.
 type buffer struct {
 	r       *Reader
-	raw     *nfnl.Batch
+	raw     *engine.Batch
 	packets []Packet
 	next    int // the first of those that no loop has yielded
 
@@ -40,7 +41,7 @@ func (r *Reader) newBuffer() *buffer {
 	c := r.cfg()
 	b := &buffer{r: r, packets: make([]Packet, 0, min(c.Batch*int(min(c.Threshold, maxRoom)), maxRoom))}
 	size := slotSize(c.BufferSize, c.CopyRange)
-	b.raw = nfnl.NewBatch(c.Batch, size, func(m nfnl.Message, err error) { b.take(&m, err) })
+	b.raw = engine.NewBatch(c.Batch, size, func(m engine.Message, err error) { b.take(&m, err) })
 	b.raw.TakeRuns(b.takeRun)
 	return b
 }
@@ -60,7 +61,7 @@ func (b *buffer) clear() {
 func (b *buffer) rest() []Packet { return b.packets[b.next:] }
 
 // take sorts one message of the kernel.
-func (b *buffer) take(m *nfnl.Message, err error) {
+func (b *buffer) take(m *engine.Message, err error) {
 	b.taken++
 	if m.Type == typePacket {
 		if g := b.r.group(m.Resource); g != nil {
@@ -78,7 +79,7 @@ func (b *buffer) take(m *nfnl.Message, err error) {
 }
 
 // takePacket adds a packet of g.
-func (b *buffer) takePacket(g *group, m *nfnl.Message, err error) {
+func (b *buffer) takePacket(g *group, m *engine.Message, err error) {
 	p := b.room()
 	p.clear(m.Resource, m.Family)
 	has, wrong := p.decode(m.Attrs)
@@ -102,13 +103,13 @@ func (b *buffer) takePacket(g *group, m *nfnl.Message, err error) {
 func (b *buffer) takeRun(msgs []byte) (rest []byte, taken int) {
 	g := b.r.last
 	for {
-		n := nlhead.MessageLen(msgs, typePacket, g.number)
+		n := nlattr.MessageLen(msgs, typePacket, g.number)
 		if n == 0 {
 			break
 		}
 		p := b.room()
-		p.clear(g.number, nlhead.Family(msgs))
-		has, err := p.decode(msgs[nlhead.Len:n:n])
+		p.clear(g.number, nlattr.Family(msgs))
+		has, err := p.decode(msgs[nlattr.MessageHeaderLen:n:n])
 		if err != nil {
 			break
 		}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"syscall"
 
-	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
 // This file binds groups and unbinds them.
@@ -65,7 +65,7 @@ func (r *Reader) unbind(groups []group) error {
 
 // unbindSome is unbind for as many as one system call takes.
 func (r *Reader) unbindSome(groups []group) error {
-	var last nfnl.Message
+	var last engine.Message
 	var msgs []byte
 	for i := len(groups) - 1; i >= 0; i-- {
 		if !groups[i].own {
@@ -74,8 +74,8 @@ func (r *Reader) unbindSome(groups []group) error {
 		if last.Type != 0 {
 			msgs = last.Append(msgs)
 		}
-		last = Config{}.Unbind(groups[i].number)
-		last.Flags = nfnl.FlagRequest
+		last = command(groups[i].number, commandUnbind)
+		last.Flags = engine.FlagRequest
 	}
 	if last.Type == 0 {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -48,7 +49,7 @@ type Config struct {
 
 	// BufferSize is how many bytes the kernel collects at least, between a
 	// page (at most 8192) and 131072. 0 means the kernel's default, about a
-	// page, and 32 KiB with a Threshold above 32. See nfnl.Conn.ReadBuffer: a
+	// page, and 32 KiB with a Threshold above 32. See Stats.ReadBuffer: a
 	// collected buffer counts there with up to twice its size, full or not.
 	BufferSize uint32
 
@@ -180,7 +181,7 @@ func (c Config) check() error {
 	if c.Batch < 0 || c.Batch > maxBatch {
 		return fmt.Errorf("nflog: Config.Batch is %d, not between 0 and %d", c.Batch, maxBatch)
 	}
-	if err := c.Socket.Check(); err != nil {
+	if err := engine.Config(c.Socket).Check(); err != nil {
 		return fmt.Errorf("nflog: Config.Socket.%w", err)
 	}
 	return c.checkParams()

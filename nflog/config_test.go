@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -41,14 +42,14 @@ func TestWrongFieldsAreRefusedByName(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.field) {
 			t.Errorf("%+v: error %v, want one about %s", c.cfg, err, c.field)
 		}
-		conn, _, cerr := nfnl.Pipe(func([]byte) error {
+		conn, _, cerr := engine.Pipe(func([]byte) error {
 			t.Errorf("%+v: the kernel was asked", c.cfg)
 			return nil
 		})
 		if cerr != nil {
 			t.Fatal(cerr)
 		}
-		if _, err := nflog.OpenConn(conn, c.cfg); err == nil {
+		if _, err := nflog.OpenConn((*nfnl.Conn)(conn), c.cfg); err == nil {
 			t.Errorf("%+v: OpenConn has no error", c.cfg)
 		}
 		conn.Close()
@@ -136,7 +137,7 @@ func TestLargeDatagramsFitTheBuffers(t *testing.T) {
 			}
 			datagram = longer
 		}
-		datagram = append(datagram, nfnl.Message{Header: nfnl.Header{Type: 0x0400, Resource: 5},
+		datagram = append(datagram, nfnl.Message{Type: 0x0400, Resource: 5,
 			Attrs: append(packetHeader(), tlv(9, make([]byte, c.size-len(datagram)-32)...)...)}.Append(nil)...)
 		if len(datagram) != c.size {
 			t.Fatalf("%d bytes, want %d", len(datagram), c.size)

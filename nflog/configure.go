@@ -5,9 +5,9 @@ import (
 	"net"
 	"slices"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/format"
-	"github.com/nfpacket/nfpacket/internal/refusal"
-	"github.com/nfpacket/nfpacket/nfnl"
 )
 
 // This file tells the kernel what a Config says, at Open and later.
@@ -44,7 +44,7 @@ func (r *Reader) Configure(cfg Config) error {
 		return r.wrap(net.ErrClosed)
 	}
 	old := r.cfg()
-	if err := refusal.Socket(cfg.Socket, old.Socket); err != nil {
+	if err := engine.Config(cfg.Socket).CheckOpen(engine.Config(old.Socket)); err != nil {
 		return r.wrap(fmt.Errorf("Config.Socket.%w", err))
 	}
 	given := cfg
@@ -87,7 +87,7 @@ func (r *Reader) configure(cfg Config, apply func(Config) (*group, error)) (err 
 			r.config.Store(&c)
 			return nil
 		}
-		if !refusal.OfFlag(err) {
+		if !diagnose.IsFlag(err) {
 			break
 		}
 	}
@@ -120,10 +120,10 @@ func (r *Reader) change(c Config) (refused *group, err error) {
 
 // explain adds to the kernel's refusal of c for a group what to do about it.
 func (r *Reader) explain(g *group, c Config, err error) error {
-	if refusal.OfFlag(err) {
-		err = refusal.ExplainFlag(err, c.optional())
+	if diagnose.IsFlag(err) {
+		err = diagnose.Flag(err, c.optional())
 	} else {
-		err = r.conn.Explain(err, nfnl.SubsystemLog, g.number)
+		err = diagnose.Refusal(r.conn, err, engine.SubsystemLog, g.number)
 	}
 	return format.Wrap(fmt.Sprintf("group %d: ", g.number), err)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/hooks"
+	"github.com/nfpacket/nfpacket/internal/nlattr"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -13,7 +14,7 @@ import (
 const packetHeaderLen = 3
 
 // lengths is of the attributes that have a length.
-var lengths = attr.Lengths{
+var lengths = nlattr.Lengths{
 	attrPacketHeader:  packetHeaderLen,
 	attrMark:          4,
 	attrTimestamp:     16,
@@ -81,60 +82,60 @@ func (p *Packet) decode(b []byte) (has found, err error) {
 //	| EtherType | hook | padding |    struct nfulnl_msg_packet_hdr
 //	+-----------+------+---------+
 func (p *Packet) walk(b []byte, at int, has found) (found, error) {
-	for next := at; at <= len(b)-attr.HeaderLen; at = next {
+	for next := at; at <= len(b)-nlattr.HeaderLen; at = next {
 		n := int(binary.NativeEndian.Uint16(b[at:]))
-		typ := binary.NativeEndian.Uint16(b[at+2:]) & attr.TypeMask
+		typ := binary.NativeEndian.Uint16(b[at+2:]) & nlattr.TypeMask
 		if n == 8 && at <= len(b)-8 {
 			next = at + 8
-		} else if n >= attr.HeaderLen && n <= len(b)-at && n >= lengths.Least(typ) {
+		} else if n >= nlattr.HeaderLen && n <= len(b)-at && n >= lengths.Least(typ) {
 			next = at + align(n)
 		} else {
 			return has, lengths.Check(b)
 		}
 		switch typ {
 		case attrPacketHeader:
-			p.Proto, p.Hook = attr.Uint16At(b, at), nfnl.Hook(b[at+6])
+			p.Proto, p.Hook = nlattr.Uint16At(b, at), nfnl.Hook(b[at+6])
 			has |= foundHeader
 		case attrPrefix:
-			p.Prefix = text(attr.ValueAt(b, at, n))
+			p.Prefix = text(nlattr.ValueAt(b, at, n))
 		case attrInDev:
-			p.InDev = int(attr.Uint32At(b, at))
+			p.InDev = int(nlattr.Uint32At(b, at))
 		case attrPhysInDev:
-			p.PhysInDev = int(attr.Uint32At(b, at))
+			p.PhysInDev = int(nlattr.Uint32At(b, at))
 		case attrOutDev:
-			p.OutDev = int(attr.Uint32At(b, at))
+			p.OutDev = int(nlattr.Uint32At(b, at))
 		case attrPhysOutDev:
-			p.PhysOutDev = int(attr.Uint32At(b, at))
+			p.PhysOutDev = int(nlattr.Uint32At(b, at))
 		case attrMark:
-			p.Mark = attr.Uint32At(b, at)
+			p.Mark = nlattr.Uint32At(b, at)
 		case attrHardwareAddr:
-			p.HardwareAddr = attr.HardwareAddr(attr.ValueAt(b, at, n))
+			p.HardwareAddr = attr.HardwareAddr(nlattr.ValueAt(b, at, n))
 		case attrHardwareType:
-			p.HardwareType = attr.Uint16At(b, at)
+			p.HardwareType = nlattr.Uint16At(b, at)
 		case attrHardwareLen:
-			p.HardwareLen = attr.Uint16At(b, at)
+			p.HardwareLen = nlattr.Uint16At(b, at)
 		case attrHardwareHeader:
-			p.HardwareHeader = attr.ValueAt(b, at, n)
+			p.HardwareHeader = nlattr.ValueAt(b, at, n)
 		case attrTimestamp:
 			if n < lengths.Least(attrTimestamp) {
 				return has, lengths.Check(b)
 			}
-			p.Time = attr.Time(attr.ValueAt(b, at, n))
+			p.Time = attr.Time(nlattr.ValueAt(b, at, n))
 		case attrUID:
-			p.UID, p.HasOwner = attr.Uint32At(b, at), true
+			p.UID, p.HasOwner = nlattr.Uint32At(b, at), true
 		case attrGID:
-			p.GID = attr.Uint32At(b, at)
+			p.GID = nlattr.Uint32At(b, at)
 		case attrSeq:
-			p.Seq = attr.Uint32At(b, at)
+			p.Seq = nlattr.Uint32At(b, at)
 			has |= foundSeq
 		case attrGlobalSeq:
-			p.GlobalSeq = attr.Uint32At(b, at)
+			p.GlobalSeq = nlattr.Uint32At(b, at)
 		case attrConntrack:
-			if n > attr.HeaderLen { // else there is nothing to know
-				p.conntrack = attr.ValueAt(b, at, n)
+			if n > nlattr.HeaderLen { // else there is nothing to know
+				p.conntrack = nlattr.ValueAt(b, at, n)
 			}
 		case attrConntrackInfo:
-			p.ConntrackInfo = attr.ConntrackInfo(attr.Uint32At(b, at))
+			p.ConntrackInfo = attr.ConntrackInfo(nlattr.Uint32At(b, at))
 		case attrVLAN:
 			d := attr.NewDecoder(b[at:])
 			d.Next()
@@ -143,9 +144,9 @@ func (p *Packet) walk(b []byte, at int, has found) (found, error) {
 				return has, err
 			}
 		case attrLinkHeader:
-			p.LinkHeader = attr.ValueAt(b, at, n)
+			p.LinkHeader = nlattr.ValueAt(b, at, n)
 		case attrPayload:
-			p.Payload = attr.ValueAt(b, at, n)
+			p.Payload = nlattr.ValueAt(b, at, n)
 		}
 	}
 	if at < len(b) {

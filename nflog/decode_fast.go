@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/nlattr"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -17,73 +18,73 @@ import (
 // something follows spares each slice below the case that nothing does.
 func (p *Packet) decodeFast(b []byte) (has found, rest []byte) {
 	if len(b) > 8 && is(b, fastPacketHeader) {
-		p.Proto, p.Hook = attr.Uint16At(b, 0), nfnl.Hook(b[6])
+		p.Proto, p.Hook = nlattr.Uint16At(b, 0), nfnl.Hook(b[6])
 		has |= foundHeader
 		b = b[8:]
 	}
 	if n := length(b, attrPrefix); n > 0 {
-		p.Prefix = text(attr.ValueAt(b, 0, n))
+		p.Prefix = text(nlattr.ValueAt(b, 0, n))
 		b = b[align(n):]
 	}
 	if len(b) > 8 && is(b, fastInDev) {
-		p.InDev = int(attr.Uint32At(b, 0))
+		p.InDev = int(nlattr.Uint32At(b, 0))
 		b = b[8:]
 	}
 	if len(b) > 8 && is(b, fastPhysInDev) {
-		p.PhysInDev = int(attr.Uint32At(b, 0))
+		p.PhysInDev = int(nlattr.Uint32At(b, 0))
 		b = b[8:]
 	}
 	if len(b) > 8 && is(b, fastOutDev) {
-		p.OutDev = int(attr.Uint32At(b, 0))
+		p.OutDev = int(nlattr.Uint32At(b, 0))
 		b = b[8:]
 	}
 	if len(b) > 8 && is(b, fastPhysOutDev) {
-		p.PhysOutDev = int(attr.Uint32At(b, 0))
+		p.PhysOutDev = int(nlattr.Uint32At(b, 0))
 		b = b[8:]
 	}
 	if len(b) > 8 && is(b, fastMark) {
-		p.Mark = attr.Uint32At(b, 0)
+		p.Mark = nlattr.Uint32At(b, 0)
 		b = b[8:]
 	}
 	if len(b) > 16 && is(b, fastHardwareAddr) {
-		p.HardwareAddr = attr.HardwareAddr(attr.ValueAt(b, 0, 16))
+		p.HardwareAddr = attr.HardwareAddr(nlattr.ValueAt(b, 0, 16))
 		b = b[16:]
 	}
 	if len(b) > 8 && is(b, fastHardwareType) {
-		p.HardwareType = attr.Uint16At(b, 0)
+		p.HardwareType = nlattr.Uint16At(b, 0)
 		b = b[8:]
 	}
 	if len(b) > 8 && is(b, fastHardwareLen) {
-		p.HardwareLen = attr.Uint16At(b, 0)
+		p.HardwareLen = nlattr.Uint16At(b, 0)
 		b = b[8:]
 	}
 	if n := length(b, attrHardwareHeader); n > 0 {
-		p.HardwareHeader = attr.ValueAt(b, 0, n)
+		p.HardwareHeader = nlattr.ValueAt(b, 0, n)
 		b = b[align(n):]
 	}
 	if len(b) > 20 && is(b, fastTimestamp) {
-		p.Time = attr.Time(attr.ValueAt(b, 0, 20))
+		p.Time = attr.Time(nlattr.ValueAt(b, 0, 20))
 		b = b[20:]
 	}
 	if len(b) > 8 && is(b, fastUID) {
-		p.UID, p.HasOwner = attr.Uint32At(b, 0), true
+		p.UID, p.HasOwner = nlattr.Uint32At(b, 0), true
 		b = b[8:]
 	}
 	if len(b) > 8 && is(b, fastGID) {
-		p.GID = attr.Uint32At(b, 0)
+		p.GID = nlattr.Uint32At(b, 0)
 		b = b[8:]
 	}
 	if len(b) > 8 && is(b, fastSeq) {
-		p.Seq = attr.Uint32At(b, 0)
+		p.Seq = nlattr.Uint32At(b, 0)
 		has |= foundSeq
 		b = b[8:]
 	}
 	if len(b) > 8 && is(b, fastGlobalSeq) {
-		p.GlobalSeq = attr.Uint32At(b, 0)
+		p.GlobalSeq = nlattr.Uint32At(b, 0)
 		b = b[8:]
 	}
 	if n := length(b, attrPayload); n > 0 {
-		p.Payload = attr.ValueAt(b, 0, n)
+		p.Payload = nlattr.ValueAt(b, 0, n)
 		b = b[align(n):]
 	}
 	return has, b
@@ -109,7 +110,7 @@ var (
 
 // header returns the first four bytes of an attribute in host byte order.
 func header(typ, n uint16) uint32 {
-	var b [attr.HeaderLen]byte
+	var b [nlattr.HeaderLen]byte
 	binary.NativeEndian.PutUint16(b[:], n)
 	binary.NativeEndian.PutUint16(b[2:], typ)
 	return binary.NativeEndian.Uint32(b[:])
@@ -121,11 +122,11 @@ func is(b []byte, header uint32) bool { return binary.NativeEndian.Uint32(b) == 
 // length returns the length of the attribute that b begins with, 0 if it is of
 // another type or not whole.
 func length(b []byte, typ uint16) int {
-	if len(b) < attr.HeaderLen || binary.NativeEndian.Uint16(b[2:]) != typ {
+	if len(b) < nlattr.HeaderLen || binary.NativeEndian.Uint16(b[2:]) != typ {
 		return 0
 	}
 	n := int(binary.NativeEndian.Uint16(b))
-	if n < attr.HeaderLen || align(n) > len(b) {
+	if n < nlattr.HeaderLen || align(n) > len(b) {
 		return 0
 	}
 	return n

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -16,11 +17,11 @@ func (c Config) Bind(group uint16) (nfnl.Message, error) {
 	if err := c.checkParams(); err != nil {
 		return nfnl.Message{}, err
 	}
-	return c.withDefaults().bind(group), nil
+	return nfnl.Message(c.withDefaults().bind(group)), nil
 }
 
 // bind is Bind with the defaults filled in.
-func (c Config) bind(group uint16) nfnl.Message {
+func (c Config) bind(group uint16) engine.Message {
 	m := command(group, commandBind)
 	m.Attrs = c.appendParams(m.Attrs)
 	return m
@@ -28,25 +29,27 @@ func (c Config) bind(group uint16) nfnl.Message {
 
 // Unbind returns the message that unbinds a group. The kernel delivers the packets it
 // has collected before it answers.
-func (c Config) Unbind(group uint16) nfnl.Message { return command(group, commandUnbind) }
+func (c Config) Unbind(group uint16) nfnl.Message {
+	return nfnl.Message(command(group, commandUnbind))
+}
 
 // change returns the message that sets up a group which the socket has already,
 // with the defaults filled in. The kernel's default buffer size cannot be named;
 // the least that can be is next to it.
-func (c Config) change(group uint16) nfnl.Message {
+func (c Config) change(group uint16) engine.Message {
 	c.BufferSize = max(c.BufferSize, minBufferSize())
-	return nfnl.Message{
-		Header: nfnl.Header{Type: typeConfig, Resource: group},
-		Attrs:  c.appendParams(nil),
+	return engine.Message{
+		Type: typeConfig, Resource: group,
+		Attrs: c.appendParams(nil),
 	}
 }
 
 // command returns a message with one command: struct nfulnl_msg_config_cmd is
 // 8 bits.
-func command(group uint16, cmd byte) nfnl.Message {
-	return nfnl.Message{
-		Header: nfnl.Header{Type: typeConfig, Resource: group},
-		Attrs:  attr.AppendUint8(nil, attrConfigCommand, cmd),
+func command(group uint16, cmd byte) engine.Message {
+	return engine.Message{
+		Type: typeConfig, Resource: group,
+		Attrs: attr.AppendUint8(nil, attrConfigCommand, cmd),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -13,7 +14,7 @@ var (
 	// names the program that has the group, if a search of /proc, made when the text is
 	// requested, finds it. The kernel releases the group of a killed process a few
 	// milliseconds after it exits; a standby should retry.
-	ErrTaken = nfnl.ErrTaken
+	ErrTaken = diagnose.ErrTaken
 
 	// ErrUntracked is the error of Packet.Conntrack for a packet without a connection.
 	ErrUntracked = errors.New("the packet is not tracked, or Config.Conntrack is not set")

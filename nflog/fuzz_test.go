@@ -37,7 +37,7 @@ func FuzzPacket(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, attrs []byte) {
-		m := nfnl.Message{Header: nfnl.Header{Type: 0x0400, Family: nfnl.IPv4, Resource: 5}, Attrs: attrs}
+		m := nfnl.Message{Type: 0x0400, Family: nfnl.IPv4, Resource: 5, Attrs: attrs}
 		var p, again nflog.Packet
 		err := p.Decode(m)
 		for _, b := range [][]byte{p.Prefix, p.HardwareAddr, p.HardwareHeader, p.LinkHeader, p.Payload} {
@@ -74,7 +74,7 @@ func FuzzDatagram(f *testing.F) {
 	p := fullPacket()
 	p.Group = 5
 	record := nflogtest.AppendPacket(nil, &p)
-	refusal := nfnltest.AppendReply(nil, nfnl.Header{Type: 0x0401, Seq: 1}, syscall.EINVAL)
+	refusal := nfnltest.AppendReply(nil, nfnl.Message{Type: 0x0401, Seq: 1}, syscall.EINVAL)
 	for _, datagram := range [][]byte{record, append(record, record...), record[:len(record)-9], refusal, []byte("nonsense")} {
 		f.Add(datagram)
 	}

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	status := m.Run()
 	for end := time.Now().Add(patience); status == 0; time.Sleep(time.Millisecond) {
-		left := stacks("nfpacket/nfnl")
+		left := stacks("nfpacket/internal/engine")
 		if len(left) == 0 {
 			break
 		}
@@ -150,8 +150,8 @@ func parked(t testing.TB, n int) {
 		for _, s := range stacks("nflog.(*Reader).receive") {
 			for _, place := range [][2]string{
 				{"[IO wait", ""},
-				{"[sync.Cond.Wait", "nfnl.(*memory).receive"},
-				{"[select", "nfnl.(*Conn).acquire"},
+				{"[sync.Cond.Wait", "engine.(*memory).receive"},
+				{"[select", "engine.(*Conn).acquire"},
 			} {
 				if strings.Contains(s, place[0]) && strings.Contains(s, place[1]) {
 					found++

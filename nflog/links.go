@@ -8,5 +8,5 @@ import "github.com/nfpacket/nfpacket/nfnl"
 func (r *Reader) Links() (*nfnl.Links, error) {
 	r = r.orClosed()
 	l, err := r.conn.Links()
-	return l, r.wrap(err)
+	return (*nfnl.Links)(l), r.wrap(err)
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"iter"
 
-	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
 // Packets iterates over the logged packets until ctx is done, the Reader is closed or
@@ -39,7 +39,7 @@ type loop struct {
 	r     *Reader
 	ctx   context.Context
 	yield func(*Packet, error) bool
-	from  *nfnl.Receiver
+	from  *engine.Receiver
 	buf   *buffer
 }
 

@@ -115,10 +115,11 @@ func TestMalformedMessagesEndNothing(t *testing.T) {
 	good := func(seq uint32) []byte {
 		return nflogtest.AppendPacket(nil, &nflog.Packet{Group: 5, Seq: seq, Payload: []byte("a")})
 	}
-	bad := func(h nfnl.Header, attrs ...[]byte) []byte {
-		return nfnl.Message{Header: h, Attrs: slices.Concat(attrs...)}.Append(nil)
+	bad := func(m nfnl.Message, attrs ...[]byte) []byte {
+		m.Attrs = slices.Concat(attrs...)
+		return m.Append(nil)
 	}
-	packet := nfnl.Header{Type: 0x0400, Resource: 5}
+	packet := nfnl.Message{Type: 0x0400, Resource: 5}
 	seq := tlv(12, 0, 0, 0, 0)
 	for _, c := range []struct {
 		name string
@@ -129,9 +130,9 @@ func TestMalformedMessagesEndNothing(t *testing.T) {
 		{"a bad attribute behind the number", bad(packet, packetHeader(), seq, tlv(2, 1)), 0},
 		{"a bad attribute before the number", bad(packet, packetHeader(), tlv(2, 1), seq), 1},
 		{"a short number", bad(packet, packetHeader(), tlv(12, 0)), 1},
-		{"a group that is not ours", bad(nfnl.Header{Type: 0x0400, Resource: 4}, packetHeader()), 1},
-		{"a packet of a queue", bad(nfnl.Header{Type: 0x0300, Resource: 5}), 1},
-		{"an unknown message of the log", bad(nfnl.Header{Type: 0x0407, Resource: 5}), 1},
+		{"a group that is not ours", bad(nfnl.Message{Type: 0x0400, Resource: 4}, packetHeader()), 1},
+		{"a packet of a queue", bad(nfnl.Message{Type: 0x0300, Resource: 5}), 1},
+		{"an unknown message of the log", bad(nfnl.Message{Type: 0x0407, Resource: 5}), 1},
 		{"an answer that nobody asked for", nfnlReply(0x0301), 1},
 		{"bytes", []byte("these are not a message, and no 5000 bytes either"), 1},
 		{"too few bytes", []byte{1}, 1},
@@ -156,8 +157,8 @@ func TestMalformedMessagesEndNothing(t *testing.T) {
 
 // nfnlReply returns an acknowledgement of a message of that type.
 func nfnlReply(typ nfnl.Type) []byte {
-	echo := nfnl.Message{Header: nfnl.Header{Type: typ}}.Append(nil)[:16]
-	return nfnl.Message{Header: nfnl.Header{Type: 2}, Attrs: append(make([]byte, 4), echo...)}.Append(nil)
+	echo := nfnl.Message{Type: typ}.Append(nil)[:16]
+	return nfnl.Message{Type: 2, Attrs: append(make([]byte, 4), echo...)}.Append(nil)
 }
 
 func TestSecondAnswerIsIgnored(t *testing.T) {

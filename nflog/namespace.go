@@ -6,6 +6,8 @@ import (
 	"net"
 	"syscall"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/format"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
@@ -59,7 +61,7 @@ func (r *Reader) setLogger(f nfnl.Family, cmd byte) error {
 	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOENT): // nf_log_bind_pf
 		err = fmt.Errorf("%w: NFLOG does not log that family on this kernel", err)
 	default:
-		err = r.conn.Explain(err, nfnl.SubsystemLog, 0)
+		err = diagnose.Refusal(r.conn, err, engine.SubsystemLog, 0)
 	}
 	return r.wrap(format.Wrap(fmt.Sprintf("set the logger of family %v: ", f), err))
 }

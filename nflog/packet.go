@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -87,7 +88,7 @@ type Packet struct {
 	ConntrackInfo attr.ConntrackInfo
 
 	conntrack []byte
-	from      *nfnl.Batch // keeps the memory that the Packet refers to
+	from      *engine.Batch // keeps the memory that the Packet refers to
 }
 
 // Clone returns a copy that shares no memory with p.

@@ -60,8 +60,8 @@ func fullPacket() nflog.Packet {
 // message returns a packet message with the given attributes.
 func message(attrs ...[]byte) nfnl.Message {
 	return nfnl.Message{
-		Header: nfnl.Header{Type: 0x0400, Family: nfnl.IPv4, Resource: 5},
-		Attrs:  slices.Concat(attrs...),
+		Type: 0x0400, Family: nfnl.IPv4, Resource: 5,
+		Attrs: slices.Concat(attrs...),
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/format"
 	"github.com/nfpacket/nfpacket/internal/kernellist"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -17,7 +18,7 @@ import (
 // also from the body of a loop over Packets. A nil or zero Reader behaves as a closed
 // one; use Open to obtain a Reader.
 type Reader struct {
-	conn        *nfnl.Conn
+	conn        *engine.Conn
 	configuring sync.Mutex             // one request at a time, and none once Shutdown has begun
 	given       atomic.Pointer[Config] // by the program
 	config      atomic.Pointer[Config] // as granted, with defaults; replaced, never changed
@@ -75,11 +76,11 @@ func Open(cfg Config) (*Reader, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	conn, err := nfnl.Dial(cfg.withDefaults().Socket)
+	conn, err := engine.Dial(engine.Config(cfg.withDefaults().Socket))
 	if err != nil {
 		return nil, fmt.Errorf("nflog: open group %d: %w", cfg.Groups[0], err)
 	}
-	r, err := OpenConn(conn, cfg)
+	r, err := openConn(conn, cfg, bindAll)
 	if err != nil {
 		conn.Close()
 		return nil, err
@@ -93,11 +94,14 @@ func Open(cfg Config) (*Reader, error) {
 // one only. Groups that the connection has already are taken over, and set up as
 // cfg says, which takes the same privilege; AdoptConn needs none.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
-	return openConn(conn, cfg, func(r *Reader, cfg Config) error { return r.configure(cfg, r.bind) })
+	return openConn((*engine.Conn)(conn), cfg, bindAll)
 }
 
+// bindAll binds all groups.
+func bindAll(r *Reader, cfg Config) error { return r.configure(cfg, r.bind) }
+
 // openConn returns a Reader whose groups open binds, or finds bound.
-func openConn(conn *nfnl.Conn, cfg Config, open func(*Reader, Config) error) (*Reader, error) {
+func openConn(conn *engine.Conn, cfg Config, open func(*Reader, Config) error) (*Reader, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}

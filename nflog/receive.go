@@ -5,7 +5,7 @@ import (
 	"net"
 	"os"
 
-	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
 // news is what a receive learned besides packets.
@@ -110,7 +110,7 @@ func (r *Reader) leave() {
 
 // receive fills *b: with what a loop has left behind if there is anything, and
 // else with what comes. The caller is one of r.users.
-func (r *Reader) receive(from interface{ Receive(*nfnl.Batch) error }, b **buffer) error {
+func (r *Reader) receive(from interface{ Receive(*engine.Batch) error }, b **buffer) error {
 	for !r.stopping.Load() {
 		if r.takeLeft(b) {
 			return nil

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -318,7 +319,7 @@ func TestManyGroupsAreUnboundFromTheLastOn(t *testing.T) {
 	var order []uint16
 	answered := 0
 	k.Refuse(func(m nfnl.Message) error {
-		if order = append(order, m.Resource); m.Flags&nfnl.FlagAck != 0 {
+		if order = append(order, m.Resource); m.Flags&engine.FlagAck != 0 {
 			answered++
 		}
 		return nil

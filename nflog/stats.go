@@ -17,7 +17,7 @@ type Stats struct {
 	Malformed uint64 // messages that could not be parsed
 	Discarded uint64 // received, but Close came before a loop or Receive handed them out
 
-	ReadBuffer  int    // the receive buffer granted, in bytes; see nfnl.Conn.ReadBuffer
+	ReadBuffer  int    // the receive buffer granted, in bytes of the kernel's own accounting: about 832 a small packet
 	SocketDrops uint32 // datagrams that found no room, each with all that was collected
 }
 

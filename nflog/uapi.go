@@ -1,14 +1,17 @@
 package nflog
 
-import "github.com/nfpacket/nfpacket/nfnl"
+import (
+	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
 
 // The numbers of linux/netfilter/nfnetlink_log.h, with the kernel's names.
 // Integers on the wire are in network byte order.
 
 // Messages.
 const (
-	typePacket = nfnl.Type(nfnl.SubsystemLog << 8)   // NFULNL_MSG_PACKET
-	typeConfig = nfnl.Type(nfnl.SubsystemLog<<8 | 1) // NFULNL_MSG_CONFIG
+	typePacket = nfnl.Type(engine.SubsystemLog << 8)   // NFULNL_MSG_PACKET
+	typeConfig = nfnl.Type(engine.SubsystemLog<<8 | 1) // NFULNL_MSG_CONFIG
 )
 
 // Attributes of packets.

@@ -1,198 +1,29 @@
 package nfnl
 
-import (
-	"errors"
-	"fmt"
-	"sync/atomic"
-	"time"
-)
+import "github.com/nfpacket/nfpacket/internal/engine"
 
 // A Batch holds the buffers of one Receive; NewBatch makes it. Use it again and
 // again; concurrent calls of Receive each need one of their own.
-type Batch struct {
-	used  atomic.Bool // by a receive
-	over  atomic.Bool // Release was called
-	take  func(Message, error)
-	runs  func(msgs []byte) (rest []byte, taken int) // before take, if set
-	size  int                                        // of a slot's buffer, in bytes
-	slots []slot
-
-	memory *region // of the buffers
-	n      int     // datagrams that the last receive brought
-	sys    system
-
-	waiter *Receiver     // of this receive
-	busy   time.Duration // for which it polls
-}
-
-// A slot is the place for one datagram.
-type slot struct {
-	buf     []byte
-	got     []byte // what came: of buf, or a copy that a Request kept
-	cut     bool   // the datagram was longer than buf
-	foreign bool   // it did not come from the kernel
-	after   func() // to be called when it was handed out
-}
-
-// stagger is added to the distance of two buffers, so that their beginnings,
-// the part that is always read, do not compete for the same cache lines.
-const stagger = 5 * 64
-
-// errForeign goes to take without the message, errCut with what is left of it.
-var (
-	errForeign = fmt.Errorf("%w: sent by another program, not by the kernel", ErrMalformed)
-	errCut     = fmt.Errorf("%w: the datagram was longer than the buffer", ErrMalformed)
-)
-
-// errNoContext is what Receive says to a Receiver of a nil context.
-var errNoContext = errors.New("nfnl: a Receiver needs a context, not nil")
-
-// errNoBatch is what Receive says to a Batch without a take.
-var errNoBatch = errors.New("nfnl: the Batch was not made by NewBatch, with a function to take messages")
-
-// errBatchInUse is what the second of two receives with one Batch says.
-var errBatchInUse = errors.New("nfnl: another goroutine receives with this Batch: each needs one of its own")
-
-// use reports whether nobody else uses the Batch, and then has it until unuse.
-func (b *Batch) use() bool { return b.used.CompareAndSwap(false, true) }
-func (b *Batch) unuse() {
-	b.used.Store(false)
-	if b.over.Load() && b.use() {
-		b.free()
-		b.used.Store(false)
-	}
-}
+type Batch engine.Batch
 
 // NewBatch returns a Batch for n datagrams of up to size bytes each, at least
 // one. Memory is touched only as packets need it. On Linux it is outside of the Go
 // heap, and used again once the Batch is gone: keep the Batch as long as what it
 // brought.
 //
-// Every message that is not the answer to a Request goes to take, unless the
-// function of TakeRuns has it, in the order in which the kernel sent it; across
-// all the batches of a Conn, one call at a time. The message is valid until the
-// next Receive with the same Batch. With an error, which wraps ErrMalformed,
-// comes as much of the message as could be read. take must not call methods of
-// the Conn that receive, nor Request.
+// Every message that is not the answer to a Request goes to take, in the order in
+// which the kernel sent it; across all the batches of a Conn, one call at a time. The
+// message is valid until the next Receive with the same Batch. With an error, which
+// wraps ErrMalformed, comes as much of the message as could be read. take must not
+// call Receive or Request of the Conn.
 func NewBatch(n, size int, take func(m Message, err error)) *Batch {
-	b := &Batch{take: take, slots: make([]slot, max(n, 1))}
-	b.resize(size)
-	return b
+	return (*Batch)(engine.NewBatch(n, size, taker(take)))
 }
 
-// TakeRuns makes f take messages before the function given to NewBatch does: with
-// one call for many of them, where a datagram has many. f gets the messages of a
-// datagram. It takes as many off their beginning as it wants, and returns what
-// follows them and their number. The first that it leaves goes the usual way, and
-// f is called again with those behind it.
-//
-// What f gets is as it came: f must leave what it cannot parse, and every message
-// with a Type below 16, which may be the answer to a Request. What NewBatch says
-// of take holds for f too. Call TakeRuns before the first Receive.
-func (b *Batch) TakeRuns(f func(msgs []byte) (rest []byte, taken int)) { b.runs = f }
-
-// Release lets other Batches use b's memory, without waiting until b is garbage.
-// What b brought is no longer valid, and b can receive nothing more. A receive in
-// progress keeps the memory until it returns.
-func (b *Batch) Release() {
-	b.over.Store(true)
-	if b.use() {
-		b.unuse()
+// taker returns what calls take; nil if that is, which Receive reports.
+func taker(take func(Message, error)) func(engine.Message, error) {
+	if take == nil {
+		return nil
 	}
-}
-
-// free is Release while nobody receives.
-func (b *Batch) free() {
-	if b.memory == nil {
-		return
-	}
-	b.reset()
-	b.take = nil
-	for i := range b.slots {
-		b.slots[i] = slot{}
-	}
-	b.sys = system{}
-	b.memory.release()
-}
-
-// resize makes new buffers. What the last receive brought stays where it is.
-func (b *Batch) resize(size int) {
-	b.size = size
-	stride := (size+63)&^63 + stagger
-	b.memory = newRegion(len(b.slots) * stride)
-	room := b.memory.bytes
-	for i := range b.slots {
-		at := i * stride
-		b.slots[i].buf = room[at : at+size : at+size]
-	}
-	b.sys.prepare(b.slots)
-}
-
-// reset forgets what the last receive brought. In race builds it overwrites
-// it, so that a slice kept too long shows up as garbage at once.
-func (b *Batch) reset() {
-	if raceEnabled {
-		for i := range b.slots[:b.n] {
-			poison(b.slots[i].got)
-		}
-	}
-	b.n = 0
-}
-
-// poison overwrites b.
-func poison(b []byte) {
-	for i := range b {
-		b[i] = 0xdb
-	}
-}
-
-// deliver hands what was received to take, but for answers to requests of c,
-// which go to whoever waits for them. It returns how many messages take saw.
-func (b *Batch) deliver(c *Conn) (taken int) {
-	var m Message
-	for i := range b.slots[:b.n] {
-		s := &b.slots[i]
-		taken += b.deliverSlot(c, s, &m)
-		if s.after != nil {
-			s.after()
-			s.after = nil
-		}
-	}
-	return taken
-}
-
-// deliverSlot is deliver for one datagram; m is for its use.
-func (b *Batch) deliverSlot(c *Conn, s *slot, m *Message) (taken int) {
-	if s.foreign {
-		b.take(Message{}, errForeign)
-		return 1
-	}
-	cut := s.cut
-	for rest := s.got; len(rest) > 0; {
-		if b.runs != nil {
-			var n int
-			rest, n = b.runs(rest)
-			taken += n
-		}
-		if len(rest) == 0 {
-			break
-		}
-		var err error
-		rest, err = m.parse(rest)
-		if err != nil && cut {
-			cut, err = false, errCut
-		}
-		switch {
-		case m.Type == typeError && c.answer(*m):
-		case err == nil && (m.Type == typeNoop || m.Type == typeDone):
-		default:
-			b.take(*m, err)
-			taken++
-		}
-	}
-	if cut { // between two messages, or there was no room at all
-		b.take(Message{}, errCut)
-		taken++
-	}
-	return taken
+	return func(m engine.Message, err error) { take(Message(m), err) }
 }

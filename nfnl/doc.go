@@ -40,6 +40,7 @@
 // Requests are answered on the socket on which packets arrive. Conn separates the
 // two, with any number of concurrent calls of Request and Receive.
 //
-// A full receive buffer is not an error of Receive: the kernel drops packets that do
-// not fit. Callers detect the loss from gaps in the numbers of the packets.
+// A full receive buffer is not an error of Receive: the kernel drops datagrams that do
+// not fit, and Conn.Drops counts them. Packets have numbers, from whose gaps nfqueue and
+// nflog know exactly how many were lost.
 package nfnl

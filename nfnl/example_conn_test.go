@@ -34,14 +34,14 @@ func ExampleConn() {
 	}
 	count := 0
 	b := nfnl.NewBatch(32, 8<<10, func(m nfnl.Message, err error) {
-		if err == nil && m.Type.Subsystem() == subsystem {
+		if err == nil && m.Type>>8 == subsystem {
 			count++
 		}
 	})
 	for {
-		if err := conn.Receive(b); err != nil { // *nfnl.OverrunError: events were lost
+		if err := conn.Receive(b); err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(count, "new connections")
+		fmt.Println(count, "new connections in the messages received,", conn.Drops(), "datagrams lost")
 	}
 }

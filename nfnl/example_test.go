@@ -22,10 +22,13 @@ func ExampleParseFlow() {
 
 // A datagram holds one message or several.
 func ExampleNext() {
-	const unbind = nfnl.Type(nfnl.SubsystemQueue<<8 | 2) // NFQNL_MSG_CONFIG
+	const (
+		unbind  = nfnl.Type(3<<8 | 2) // NFNL_SUBSYS_QUEUE, NFQNL_MSG_CONFIG
+		request = 1                   // NLM_F_REQUEST
+	)
 	var datagram []byte
 	for queue := range uint16(2) {
-		m := nfnl.Message{Header: nfnl.Header{Type: unbind, Flags: nfnl.FlagRequest, Resource: queue}}
+		m := nfnl.Message{Type: unbind, Flags: request, Resource: queue}
 		datagram = m.Append(datagram)
 	}
 	for len(datagram) > 0 {

@@ -131,9 +131,6 @@ func (f *Flow) readICMP(b []byte) {
 	}
 }
 
-// IsFragment reports whether the packet is a part of a datagram only.
-func (f Flow) IsFragment() bool { return f.FragmentOffset != 0 || f.MoreFragments }
-
 // ProtocolName returns the name of f.Protocol, or its number.
 func (f Flow) ProtocolName() string {
 	switch f.Protocol {

@@ -1,27 +1,21 @@
 package nfnl
 
-import (
-	"encoding/binary"
-	"fmt"
-	"syscall"
+import "github.com/nfpacket/nfpacket/internal/engine"
 
-	"github.com/nfpacket/nfpacket/attr"
-)
-
-// A Header is everything before a message's attributes.
-type Header struct {
-	Type     Type
-	Flags    uint16 // FlagRequest and its kin
-	Seq      uint32 // echoed by the kernel in its answer
-	PortID   uint32 // 0 in what the kernel sends; the kernel ignores ours but echoes it
-	Family   Family // the hook's family; 0 in requests
-	Resource uint16 // queue number or log group
-}
+// A Type names a message, in 16 bits: a subsystem of nfnetlink in the high byte (3 is
+// NFQUEUE, 4 NFLOG), one of its messages in the low byte. Types below 16 are netlink's
+// own, without a subsystem.
+type Type = engine.Type
 
 // A Message is one nfnetlink message. The zero Message is no message the
 // kernel knows.
 type Message struct {
-	Header
+	Type     Type
+	Flags    uint16 // NLM_F_ of linux/netlink.h; the kernel ignores messages without NLM_F_REQUEST (1)
+	Seq      uint32 // echoed by the kernel in its answer
+	PortID   uint32 // 0 in what the kernel sends; the kernel ignores ours but echoes it
+	Family   Family // the hook's family; 0 in requests
+	Resource uint16 // queue number or log group
 
 	// Attrs is for attr.NewDecoder. It aliases the buffer that was parsed. For
 	// netlink's own messages (see Reply) it is all that follows the header.
@@ -40,161 +34,22 @@ type Message struct {
 // A message that claims to be longer than b is an error that wraps
 // ErrMalformed; m then holds as much of it as is there, and rest is nil.
 func Next(b []byte) (m Message, rest []byte, err error) {
-	rest, err = m.parse(b)
-	return m, rest, err
-}
-
-// parse sets m to the first message in b, as Next does, field by field: a copy
-// of a whole Header would wait for the stores of its parts.
-func (m *Message) parse(b []byte) (rest []byte, err error) {
-	if len(b) < headerLen {
-		*m = Message{}
-		return nil, fmt.Errorf("%w: %d bytes, shorter than a header", ErrMalformed, len(b))
-	}
-	length := binary.NativeEndian.Uint32(b)
-	m.Type = Type(binary.NativeEndian.Uint16(b[4:]))
-	m.Flags = binary.NativeEndian.Uint16(b[6:])
-	m.Seq = binary.NativeEndian.Uint32(b[8:])
-	m.PortID = binary.NativeEndian.Uint32(b[12:])
-	whole := length >= headerLen && uint64(length) <= uint64(len(b))
-	n := len(b)
-	if whole {
-		n = int(length)
-		// The last message of a datagram may lack its padding: NFQUEUE's do.
-		rest = b[min(align(n), len(b)):]
-	}
-	b = b[headerLen:n:n]
-	m.Family, m.Resource = 0, 0
-	if !m.Type.control() {
-		if len(b) < genericLen {
-			m.Attrs = nil
-			return nil, fmt.Errorf("%w: %d bytes, shorter than an nfnetlink header", ErrMalformed, n)
-		}
-		m.Family = Family(b[0])
-		m.Resource = binary.BigEndian.Uint16(b[2:])
-		b = b[genericLen:]
-	}
-	m.Attrs = b
-	if !whole {
-		return nil, fmt.Errorf("%w: length %d in a datagram that has %d bytes left", ErrMalformed, length, n)
-	}
-	return rest, nil
-}
-
-// Begin appends h to b. Append the attributes next, then call End with the
-// length that b had before.
-func Begin(b []byte, h Header) []byte {
-	b = append(b, 0, 0, 0, 0) // the length, for End
-	b = binary.NativeEndian.AppendUint16(b, uint16(h.Type))
-	b = binary.NativeEndian.AppendUint16(b, h.Flags)
-	b = binary.NativeEndian.AppendUint32(b, h.Seq)
-	b = binary.NativeEndian.AppendUint32(b, h.PortID)
-	if h.Type.control() {
-		return b
-	}
-	return append(b, byte(h.Family), 0, byte(h.Resource>>8), byte(h.Resource))
-}
-
-// End completes the message that starts at b[start] and pads it, so that
-// another may follow.
-func End(b []byte, start int) []byte {
-	binary.NativeEndian.PutUint32(b[start:], uint32(len(b)-start))
-	for (len(b)-start)%alignTo != 0 {
-		b = append(b, 0)
-	}
-	return b
+	e, rest, err := engine.Next(b)
+	return Message(e), rest, err
 }
 
 // Append appends the whole message to b.
-func (m Message) Append(b []byte) []byte {
-	start := len(b)
-	return End(append(Begin(b, m.Header), m.Attrs...), start)
-}
+func (m Message) Append(b []byte) []byte { return engine.Message(m).Append(b) }
 
-// A Reply is the kernel's answer to a request.
-type Reply struct {
-	Type   Type   // of the request
-	Seq    uint32 // of the request
-	PortID uint32 // of the request
-
-	Errno  syscall.Errno // 0 if the kernel did what was asked
-	Text   []byte        // the kernel's explanation, if any; aliases the message
-	Offset uint32        // of the attribute that Text is about, from the start of the request
-}
-
-// Reply returns the answer that m is. It returns false if m is none, or one
+// Reply returns the kernel's answer that m is: what it refused and why or, with an
+// Errno of 0, that it did what was asked. It returns false if m is no answer, or one
 // that is too short to tell what it answers.
 //
 //	 0       4                    20
 //	+-------+--------------------+-------------------------+-----------+
 //	| errno | header of request  | request, unless capped  | text ...  |
 //	+-------+--------------------+-------------------------+-----------+
-func (m Message) Reply() (Reply, bool) {
-	if m.Type != typeError || len(m.Attrs) < errorLen {
-		return Reply{}, false
-	}
-	echo := m.Attrs[4:]
-	r := Reply{
-		Type:   Type(binary.NativeEndian.Uint16(echo[4:])),
-		Seq:    binary.NativeEndian.Uint32(echo[8:]),
-		PortID: binary.NativeEndian.Uint32(echo[12:]),
-		Errno:  syscall.Errno(-int32(binary.NativeEndian.Uint32(m.Attrs))),
-	}
-	if m.Flags&flagText != 0 {
-		r.explain(m.Attrs, m.Flags&flagCapped != 0)
-	}
-	return r, true
-}
-
-// explain reads the attributes behind the echoed request (netlink_ack_tlv_fill
-// in net/netlink/af_netlink.c).
-func (r *Reply) explain(body []byte, capped bool) {
-	skip := errorLen
-	if !capped {
-		skip = 4 + align(int(binary.NativeEndian.Uint32(body[4:])))
-	}
-	if skip < errorLen || skip > len(body) {
-		return
-	}
-	for d := attr.NewDecoder(body[skip:]); d.Next(); {
-		switch d.Type() {
-		case errorText:
-			r.Text = d.CString()
-		case errorOffset:
-			if v := d.Bytes(); len(v) >= 4 {
-				r.Offset = binary.NativeEndian.Uint32(v)
-			}
-		}
-	}
-}
-
-// Err returns the refusal as an *Error, or nil if the kernel did what was asked.
-func (r Reply) Err() error {
-	if r.Errno == 0 {
-		return nil
-	}
-	return &Error{Type: r.Type, Seq: r.Seq, Errno: r.Errno, Text: string(r.Text), Offset: r.Offset}
-}
-
-// align rounds n up to where the next message may start.
-func align(n int) int { return (n + alignTo - 1) &^ (alignTo - 1) }
-
-// headOf returns how many bytes of msgs, whole messages, fit into limit. It is
-// at least one message, for the kernel to refuse it.
-func headOf(msgs []byte, limit int) int {
-	if len(msgs) <= limit {
-		return len(msgs)
-	}
-	n := 0
-	for n+headerLen <= len(msgs) {
-		next := n + align(int(binary.NativeEndian.Uint32(msgs[n:])))
-		if next <= n || next > limit && n > 0 || next > len(msgs) {
-			break
-		}
-		n = next
-	}
-	if n == 0 {
-		return len(msgs)
-	}
-	return n
+func (m Message) Reply() (Error, bool) {
+	r, ok := engine.Message(m).Reply()
+	return Error{Type: r.Type, Seq: r.Seq, Errno: r.Errno, Text: string(r.Text), Offset: r.Offset}, ok
 }

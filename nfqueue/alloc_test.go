@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -85,9 +86,9 @@ func skipUnderRace(t *testing.T) {
 // that nothing but the library can allocate meanwhile.
 func sink(t testing.TB, cfg nfqueue.Config, packets int) *nfqueue.Queue {
 	t.Helper()
-	var peer *nfnl.Peer
-	conn, peer, err := nfnl.Pipe(func(datagram []byte) error {
-		if m, _, err := nfnl.Next(datagram); err == nil && m.Flags&nfnl.FlagAck != 0 {
+	var peer *engine.Peer
+	conn, peer, err := engine.Pipe(func(datagram []byte) error {
+		if m, _, err := nfnl.Next(datagram); err == nil && m.Flags&engine.FlagAck != 0 {
 			w := wiretap{Peer: peer}
 			return w.acknowledge(m)
 		}
@@ -98,7 +99,7 @@ func sink(t testing.TB, cfg nfqueue.Config, packets int) *nfqueue.Queue {
 	}
 	t.Cleanup(func() { peer.Close() })
 	cfg.Queue = 7
-	q, err := nfqueue.OpenConn(conn, cfg)
+	q, err := nfqueue.OpenConn((*nfnl.Conn)(conn), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
 // A Batch holds the packets of one Receive. Verdicts[i] is the verdict on Packets[i],
@@ -21,7 +21,7 @@ type Batch struct {
 	Verdicts []Verdict
 
 	q    *Queue
-	raw  *nfnl.Batch
+	raw  *engine.Batch
 	news news
 
 	problems problems // what is yet to be reported to OnError
@@ -57,7 +57,7 @@ func (q *Queue) NewBatch() *Batch {
 		tickets:  make([]Ticket, 0, n),
 		early:    make([]bool, 0, n),
 	}
-	b.raw = nfnl.NewBatch(n, int(q.cfg().CopyRange)+metadataRoom, b.take)
+	b.raw = engine.NewBatch(n, int(q.cfg().CopyRange)+metadataRoom, b.take)
 	b.raw.TakeRuns(b.takeRun)
 	return b
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -235,7 +236,7 @@ func (c Config) check() error {
 	case c.Fallback.change&^(changeMark|changePriority) != 0:
 		return fmt.Errorf("nfqueue: Config.Fallback is %v, which does not fit every packet", c.Fallback)
 	}
-	if err := c.Socket.Check(); err != nil {
+	if err := engine.Config(c.Socket).Check(); err != nil {
 		return fmt.Errorf("nfqueue: Config.Socket.%w", err)
 	}
 	return nil
@@ -269,20 +270,25 @@ func (c Config) Bind() (nfnl.Message, error) {
 	if err := c.check(); err != nil {
 		return nfnl.Message{}, err
 	}
+	return nfnl.Message(c.bind()), nil
+}
+
+// bind is Bind of what was checked.
+func (c Config) bind() engine.Message {
 	m := c.command(commandBind)
 	m.Attrs = c.withDefaults().appendParams(m.Attrs)
-	return m, nil
+	return m
 }
 
 // Unbind returns the message that unbinds the queue. The kernel drops what
 // waits in it.
-func (c Config) Unbind() nfnl.Message { return c.command(commandUnbind) }
+func (c Config) Unbind() nfnl.Message { return nfnl.Message(c.command(commandUnbind)) }
 
 // adopt returns the message that sets up a queue which the socket has already.
-func (c Config) adopt() nfnl.Message {
-	return nfnl.Message{
-		Header: nfnl.Header{Type: typeConfig, Resource: c.Queue},
-		Attrs:  c.withDefaults().appendParams(nil),
+func (c Config) adopt() engine.Message {
+	return engine.Message{
+		Type: typeConfig, Resource: c.Queue,
+		Attrs: c.withDefaults().appendParams(nil),
 	}
 }
 
@@ -292,10 +298,10 @@ func (c Config) adopt() nfnl.Message {
 //	+---------+---------+-------------+
 //	| command | padding | family, 0   |
 //	+---------+---------+-------------+
-func (c Config) command(cmd byte) nfnl.Message {
-	return nfnl.Message{
-		Header: nfnl.Header{Type: typeConfig, Resource: c.Queue},
-		Attrs:  attr.AppendBytes(nil, attrConfigCommand, []byte{cmd, 0, 0, 0}),
+func (c Config) command(cmd byte) engine.Message {
+	return engine.Message{
+		Type: typeConfig, Resource: c.Queue,
+		Attrs: attr.AppendBytes(nil, attrConfigCommand, []byte{cmd, 0, 0, 0}),
 	}
 }
 

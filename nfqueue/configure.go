@@ -6,8 +6,8 @@ import (
 	"net"
 	"syscall"
 
-	"github.com/nfpacket/nfpacket/internal/refusal"
-	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/internal/diagnose"
+	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
 // This file sends a Config to the kernel, at Open and later.
@@ -45,7 +45,7 @@ func (q *Queue) Configure(cfg Config) error {
 		return fmt.Errorf("nfqueue %d: Config.RangeVerdicts is %t, but the queue was opened with %t: open it again", q.number, cfg.RangeVerdicts, old)
 	}
 	socket := q.cfg().Socket
-	if err := refusal.Socket(cfg.Socket, socket); err != nil {
+	if err := engine.Config(cfg.Socket).CheckOpen(engine.Config(socket)); err != nil {
 		return q.wrap(fmt.Errorf("Config.Socket.%w", err))
 	}
 	given := cfg
@@ -78,7 +78,7 @@ func (q *Queue) configure(cfg Config, bind bool) (err error) {
 			}
 			return nil
 		}
-		if !refusal.OfFlag(err) {
+		if !diagnose.IsFlag(err) {
 			break
 		}
 	}
@@ -127,16 +127,16 @@ func (q *Queue) request(c Config, bind bool) error {
 }
 
 // ask sends m, which asks for c.
-func (q *Queue) ask(m nfnl.Message, c Config) error {
+func (q *Queue) ask(m engine.Message, c Config) error {
 	return q.conn.RequestInOrder(m, func() { q.bypass.change(c.FailOpen) })
 }
 
 // explain adds to the kernel's refusal of c what to do about it.
 func (q *Queue) explain(c Config, err error) error {
-	if refusal.OfFlag(err) {
-		return refusal.ExplainFlag(err, c.optional())
+	if diagnose.IsFlag(err) {
+		return diagnose.Flag(err, c.optional())
 	}
-	return q.conn.Explain(err, nfnl.SubsystemQueue, q.number)
+	return diagnose.Refusal(q.conn, err, engine.SubsystemQueue, q.number)
 }
 
 // optional returns the names of the fields that ask for what a kernel may lack.

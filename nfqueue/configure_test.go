@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -427,10 +428,10 @@ func TestConfigureCannotChangeTheSocket(t *testing.T) {
 // a bit that it does not know.
 func lacking(t testing.TB, flags uint32, text bool) *nfnl.Conn {
 	t.Helper()
-	var peer *nfnl.Peer
-	conn, peer, err := nfnl.Pipe(func(datagram []byte) error {
+	var peer *engine.Peer
+	conn, peer, err := engine.Pipe(func(datagram []byte) error {
 		m, _, err := nfnl.Next(datagram)
-		if err != nil || m.Flags&nfnl.FlagAck == 0 {
+		if err != nil || m.Flags&engine.FlagAck == 0 {
 			return err
 		}
 		errno, replyFlags, says := uint32(0), uint16(0x100), []byte(nil)
@@ -451,7 +452,7 @@ func lacking(t testing.TB, flags uint32, text bool) *nfnl.Conn {
 		conn.Close()
 		peer.Close()
 	})
-	return conn
+	return (*nfnl.Conn)(conn)
 }
 
 func TestBestEffortDoesWithoutWhatTheKernelLacks(t *testing.T) {

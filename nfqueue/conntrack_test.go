@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/nlattr"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -42,7 +43,7 @@ func TestPacketTellsOfItsConnection(t *testing.T) {
 	if c2, err := clone.Conntrack(); err != nil || c2.ID != c.ID {
 		t.Errorf("a clone says %+v, %v", c2, err)
 	}
-	raw := connection()[attr.HeaderLen:]
+	raw := connection()[nlattr.HeaderLen:]
 	if !bytes.Equal(p.ConntrackBytes(), raw) || !bytes.Equal(clone.ConntrackBytes(), raw) {
 		t.Errorf("attributes %x, of a clone %x, want %x", p.ConntrackBytes(), clone.ConntrackBytes(), raw)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/hooks"
+	"github.com/nfpacket/nfpacket/internal/nlattr"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -12,7 +13,7 @@ import (
 const packetHeaderLen = 7
 
 // lengths is of the attributes that have a length.
-var lengths = attr.Lengths{
+var lengths = nlattr.Lengths{
 	attrPacketHeader:  packetHeaderLen,
 	attrMark:          4,
 	attrTimestamp:     16,
@@ -55,59 +56,59 @@ func (p *Packet) decode(family nfnl.Family, attrs []byte) (found bool, err error
 //	+-------------+-----------+------+
 func (p *Packet) read(b []byte) (found bool, err error) {
 	at, next := 0, 0
-	for ; at <= len(b)-attr.HeaderLen; at = next {
+	for ; at <= len(b)-nlattr.HeaderLen; at = next {
 		n := int(binary.NativeEndian.Uint16(b[at:]))
-		typ := binary.NativeEndian.Uint16(b[at+2:]) & attr.TypeMask
+		typ := binary.NativeEndian.Uint16(b[at+2:]) & nlattr.TypeMask
 		if n == 8 && at <= len(b)-8 {
 			next = at + 8
-		} else if n >= attr.HeaderLen && n <= len(b)-at && n >= lengths.Least(typ) {
+		} else if n >= nlattr.HeaderLen && n <= len(b)-at && n >= lengths.Least(typ) {
 			next = at + (n+3)&^3
 		} else {
 			return found, lengths.Check(b)
 		}
 		switch typ {
 		case attrPacketHeader:
-			if n < attr.HeaderLen+packetHeaderLen {
+			if n < nlattr.HeaderLen+packetHeaderLen {
 				return found, lengths.Check(b)
 			}
-			h := attr.ValueAt(b, at, n)
+			h := nlattr.ValueAt(b, at, n)
 			p.ID = binary.BigEndian.Uint32(h)
 			p.Proto = binary.BigEndian.Uint16(h[4:])
 			p.Hook = nfnl.Hook(h[6])
 			found = true
 		case attrMark:
-			p.Mark = attr.Uint32At(b, at)
+			p.Mark = nlattr.Uint32At(b, at)
 		case attrTimestamp:
 			if n < lengths.Least(attrTimestamp) {
 				return found, lengths.Check(b)
 			}
-			p.Time = attr.Time(attr.ValueAt(b, at, n))
+			p.Time = attr.Time(nlattr.ValueAt(b, at, n))
 		case attrInDev:
-			p.InDev = int(attr.Uint32At(b, at))
+			p.InDev = int(nlattr.Uint32At(b, at))
 		case attrOutDev:
-			p.OutDev = int(attr.Uint32At(b, at))
+			p.OutDev = int(nlattr.Uint32At(b, at))
 		case attrPhysInDev:
-			p.PhysInDev = int(attr.Uint32At(b, at))
+			p.PhysInDev = int(nlattr.Uint32At(b, at))
 		case attrPhysOutDev:
-			p.PhysOutDev = int(attr.Uint32At(b, at))
+			p.PhysOutDev = int(nlattr.Uint32At(b, at))
 		case attrHardwareAddr:
-			p.HardwareAddr = attr.HardwareAddr(attr.ValueAt(b, at, n))
+			p.HardwareAddr = attr.HardwareAddr(nlattr.ValueAt(b, at, n))
 		case attrPayload:
-			p.Payload = attr.ValueAt(b, at, n)
+			p.Payload = nlattr.ValueAt(b, at, n)
 		case attrConntrack:
-			p.conntrack = attr.ValueAt(b, at, n)
+			p.conntrack = nlattr.ValueAt(b, at, n)
 		case attrConntrackInfo:
-			p.ConntrackInfo = attr.ConntrackInfo(attr.Uint32At(b, at))
+			p.ConntrackInfo = attr.ConntrackInfo(nlattr.Uint32At(b, at))
 		case attrFullLen:
-			p.Len = int(attr.Uint32At(b, at))
+			p.Len = int(nlattr.Uint32At(b, at))
 		case attrSkbInfo:
-			p.setSkbInfo(attr.Uint32At(b, at))
+			p.setSkbInfo(nlattr.Uint32At(b, at))
 		case attrUID:
-			p.UID, p.HasOwner = attr.Uint32At(b, at), true
+			p.UID, p.HasOwner = nlattr.Uint32At(b, at), true
 		case attrGID:
-			p.GID = attr.Uint32At(b, at)
+			p.GID = nlattr.Uint32At(b, at)
 		case attrSecurity:
-			p.SecurityContext = attr.ValueAt(b, at, n)
+			p.SecurityContext = nlattr.ValueAt(b, at, n)
 		case attrVLAN:
 			d := attr.NewDecoder(b[at:])
 			d.Next()
@@ -116,11 +117,11 @@ func (p *Packet) read(b []byte) (found bool, err error) {
 				return found, err
 			}
 		case attrLinkHeader:
-			p.LinkHeader = attr.ValueAt(b, at, n)
+			p.LinkHeader = nlattr.ValueAt(b, at, n)
 		case attrPriority:
-			p.Priority = attr.Uint32At(b, at)
+			p.Priority = nlattr.Uint32At(b, at)
 		case attrClassID:
-			p.ClassID = attr.Uint32At(b, at)
+			p.ClassID = nlattr.Uint32At(b, at)
 		}
 	}
 	if at < len(b) {

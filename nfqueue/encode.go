@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -78,7 +79,7 @@ func (v *Verdict) append(b []byte, t *Ticket, portID uint32) ([]byte, error) {
 			return b[:start], err
 		}
 	}
-	return nfnl.End(b, start), nil
+	return engine.End(b, start), nil
 }
 
 // begin appends all but a payload. The ID is the sequence number too, so that
@@ -89,11 +90,11 @@ func (v *Verdict) append(b []byte, t *Ticket, portID uint32) ([]byte, error) {
 //	| verdict     | ID          |    struct nfqnl_msg_verdict_hdr
 //	+-------------+-------------+
 func (v *Verdict) begin(b []byte, typ nfnl.Type, t *Ticket, portID uint32) []byte {
-	flags := nfnl.FlagRequest
+	flags := engine.FlagRequest
 	if typ == typeVerdict && portID == ackedPort {
-		flags |= nfnl.FlagAck
+		flags |= engine.FlagAck
 	}
-	b = nfnl.Begin(b, nfnl.Header{Type: typ, Flags: flags, Seq: t.id, PortID: portID, Resource: t.queue})
+	b = engine.Begin(b, engine.Message{Type: typ, Flags: flags, Seq: t.id, PortID: portID, Resource: t.queue})
 	var header [8]byte
 	binary.BigEndian.PutUint32(header[:], v.word())
 	binary.BigEndian.PutUint32(header[4:], t.id)

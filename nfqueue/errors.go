@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -15,7 +16,7 @@ var (
 	// requested, finds it. The kernel
 	// releases a killed process's queue a few milliseconds after it exits; a standby
 	// should retry.
-	ErrTaken = nfnl.ErrTaken
+	ErrTaken = diagnose.ErrTaken
 
 	// ErrPacketGone reports verdicts on packets that the kernel no longer has. This is
 	// expected after a device goes down or a base chain of the network namespace is

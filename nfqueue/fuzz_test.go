@@ -120,7 +120,7 @@ func verdicts(action, changes uint8, queue uint16, mark, priority uint32, payloa
 // behind it gets its verdict, unless it was the kernel's word that there will be
 // no verdicts any more.
 func FuzzDatagram(f *testing.F) {
-	refusal := nfnltest.AppendReply(nil, nfnl.Header{Type: 0x0301, Seq: 1}, syscall.EINVAL)
+	refusal := nfnltest.AppendReply(nil, nfnl.Message{Type: 0x0301, Seq: 1}, syscall.EINVAL)
 	for _, datagram := range [][]byte{fromLinux(), full(), plainMessage(), packetMessage(1, tlv(3, "00")), packetMessage(9), refusal, []byte("nonsense")} {
 		f.Add(datagram)
 		f.Add(append(bytes.Clone(datagram), plainMessage()...))

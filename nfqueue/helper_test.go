@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -242,7 +243,7 @@ func refuseVerdicts(k *nfqueuetest.Kernel, id uint32, n int, errno syscall.Errno
 // A wiretap is a kernel that does nothing but acknowledge, and keeps what is
 // sent to it.
 type wiretap struct {
-	*nfnl.Peer
+	*engine.Peer
 	sends chan []byte // each one Send
 }
 
@@ -250,9 +251,9 @@ type wiretap struct {
 func tap(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, wiretap) {
 	t.Helper()
 	w := wiretap{sends: make(chan []byte, 1000)}
-	conn, peer, err := nfnl.Pipe(func(datagram []byte) error {
+	conn, peer, err := engine.Pipe(func(datagram []byte) error {
 		m, _, err := nfnl.Next(datagram)
-		if err == nil && m.Flags&nfnl.FlagAck != 0 && m.Type != verdictType {
+		if err == nil && m.Flags&engine.FlagAck != 0 && m.Type != verdictType {
 			return w.acknowledge(m)
 		}
 		w.sends <- append([]byte(nil), datagram...)
@@ -263,7 +264,7 @@ func tap(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, wiretap) {
 	}
 	w.Peer = peer
 	cfg.Queue = 7
-	q, err := nfqueue.OpenConn(conn, cfg)
+	q, err := nfqueue.OpenConn((*nfnl.Conn)(conn), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

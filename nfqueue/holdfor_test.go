@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -31,13 +32,13 @@ type failer struct {
 func failing(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, *failer) {
 	t.Helper()
 	f := &failer{wiretap: wiretap{sends: make(chan []byte, 1000)}, failed: make(chan time.Time, 1000)}
-	conn, peer, err := nfnl.Pipe(func(datagram []byte) error {
+	conn, peer, err := engine.Pipe(func(datagram []byte) error {
 		if f.fail.Load() {
 			f.failed <- time.Now()
 			return errSend
 		}
 		m, _, err := nfnl.Next(datagram)
-		if err == nil && m.Flags&nfnl.FlagAck != 0 {
+		if err == nil && m.Flags&engine.FlagAck != 0 {
 			return f.acknowledge(m)
 		}
 		f.sends <- slices.Clone(datagram)
@@ -48,7 +49,7 @@ func failing(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, *failer) {
 	}
 	f.Peer = peer
 	cfg.Queue = 7
-	q, err := nfqueue.OpenConn(conn, cfg)
+	q, err := nfqueue.OpenConn((*nfnl.Conn)(conn), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

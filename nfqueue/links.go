@@ -8,7 +8,7 @@ import "github.com/nfpacket/nfpacket/nfnl"
 func (q *Queue) Links() (*nfnl.Links, error) {
 	q = q.orClosed()
 	l, err := q.conn.Links()
-	return l, q.wrap(err)
+	return (*nfnl.Links)(l), q.wrap(err)
 }
 
 // Links is Queue.Links: all queues are in one network namespace.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -198,7 +199,7 @@ func (x *interleaving) loop(n int) {
 func (x *interleaving) fail() {
 	x.k.FailSend(func(datagram []byte) error {
 		m, _, err := nfnl.Next(datagram)
-		if err != nil || m.Flags&nfnl.FlagAck != 0 || !x.chance(60) {
+		if err != nil || m.Flags&engine.FlagAck != 0 || !x.chance(60) {
 			return nil // what is asked for must be answered
 		}
 		x.mu.Lock()

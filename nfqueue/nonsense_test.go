@@ -37,9 +37,9 @@ func TestAnswersToVerdictsNobodyGave(t *testing.T) {
 	q, k := open(t, nfqueue.Config{OnError: told.onError})
 	for _, errno := range []syscall.Errno{0, syscall.ENOENT, syscall.EINVAL} {
 		for _, typ := range []nfnl.Type{verdictType, verdictBatchType} {
-			echo := nfnl.Message{Header: nfnl.Header{Type: typ, Seq: 0xbad, Resource: 7}}.Append(nil)[:16]
+			echo := nfnl.Message{Type: typ, Seq: 0xbad, Resource: 7}.Append(nil)[:16]
 			body := append(binary.NativeEndian.AppendUint32(nil, uint32(-int32(errno))), echo...)
-			k.Deliver(nfnl.Message{Header: nfnl.Header{Type: 2, Flags: 0x100, Seq: 0xbad}, Attrs: body}.Append(nil))
+			k.Deliver(nfnl.Message{Type: 2, Flags: 0x100, Seq: 0xbad, Attrs: body}.Append(nil))
 		}
 	}
 	start(t, q, accept)

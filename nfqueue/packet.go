@@ -7,6 +7,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/checksum"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -88,9 +89,9 @@ type Packet struct {
 
 	conntrack []byte
 	q         *Queue
-	from      *nfnl.Batch // keeps the memory that p refers to
-	ticket    Ticket      // as the packet came, before anybody edited it
-	corrupt   bool        // its checksum was wrong before anybody touched it
+	from      *engine.Batch // keeps the memory that p refers to
+	ticket    Ticket        // as the packet came, before anybody edited it
+	corrupt   bool          // its checksum was wrong before anybody touched it
 }
 
 // Decode sets p to the packet in m, whose bytes it aliases. The error wraps

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/format"
 	"github.com/nfpacket/nfpacket/internal/kernellist"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -16,7 +17,7 @@ import (
 // also from handlers. A nil or zero Queue behaves as a closed one; use Open to obtain
 // a Queue.
 type Queue struct {
-	conn        *nfnl.Conn
+	conn        *engine.Conn
 	number      uint16
 	configuring sync.Mutex             // one at a time
 	given       atomic.Pointer[Config] // by the program
@@ -85,11 +86,11 @@ func Open(cfg Config) (*Queue, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	conn, err := nfnl.Dial(cfg.withDefaults().Socket)
+	conn, err := engine.Dial(engine.Config(cfg.withDefaults().Socket))
 	if err != nil {
 		return nil, fmt.Errorf("nfqueue: open queue %d: %w", cfg.Queue, err)
 	}
-	q, err := OpenConn(conn, cfg)
+	q, err := openConn(conn, cfg)
 	if err != nil {
 		conn.Close()
 		return nil, err
@@ -103,6 +104,11 @@ func Open(cfg Config) (*Queue, error) {
 // one nflog.Reader, and a connection already in use is refused. If the socket has the
 // queue bound already, the Queue takes it over with the packets that wait in it.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
+	return openConn((*engine.Conn)(conn), cfg)
+}
+
+// openConn is OpenConn on what does the work of conn.
+func openConn(conn *engine.Conn, cfg Config) (*Queue, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}

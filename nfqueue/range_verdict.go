@@ -3,7 +3,7 @@ package nfqueue
 import (
 	"sync/atomic"
 
-	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
 // This file is about Config.RangeVerdicts: equal verdicts in a row become one
@@ -119,5 +119,5 @@ func (b *Batch) endRun() {
 // the kernel ignores but echoes when it finds none of them.
 func (v *Verdict) appendUpTo(b []byte, t *Ticket, n int) []byte {
 	start := len(b)
-	return nfnl.End(v.begin(b, typeVerdictBatch, t, uint32(n)), start)
+	return engine.End(v.begin(b, typeVerdictBatch, t, uint32(n)), start)
 }

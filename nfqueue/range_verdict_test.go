@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -298,10 +299,10 @@ func TestTicketInTheMiddleOfARun(t *testing.T) {
 func TestTicketThatIsBeingAnsweredBreaksTheRun(t *testing.T) {
 	answering, proceed := make(chan struct{}), make(chan struct{})
 	sends := make(chan []byte, 10)
-	var peer *nfnl.Peer
-	conn, peer, err := nfnl.Pipe(func(datagram []byte) error {
+	var peer *engine.Peer
+	conn, peer, err := engine.Pipe(func(datagram []byte) error {
 		m, _, err := nfnl.Next(datagram)
-		if err == nil && m.Flags&nfnl.FlagAck != 0 {
+		if err == nil && m.Flags&engine.FlagAck != 0 {
 			w := wiretap{Peer: peer}
 			return w.acknowledge(m)
 		}
@@ -316,7 +317,7 @@ func TestTicketThatIsBeingAnsweredBreaksTheRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { peer.Close() })
-	q, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 7, RangeVerdicts: true, FlushAfter: time.Hour})
+	q, err := nfqueue.OpenConn((*nfnl.Conn)(conn), nfqueue.Config{Queue: 7, RangeVerdicts: true, FlushAfter: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"syscall"
 
-	"github.com/nfpacket/nfpacket/internal/nlhead"
+	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/internal/nlattr"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -27,7 +28,7 @@ func (n *news) clear() {
 }
 
 // receive waits for packets.
-func (q *Queue) receive(r interface{ Receive(*nfnl.Batch) error }, b *Batch) error {
+func (q *Queue) receive(r interface{ Receive(*engine.Batch) error }, b *Batch) error {
 	for {
 		b.clear()
 		if err := r.Receive(b.raw); err != nil {
@@ -55,7 +56,7 @@ func (q *Queue) tryReceive(b *Batch) error {
 }
 
 // take sorts one message of the kernel.
-func (b *Batch) take(m nfnl.Message, err error) {
+func (b *Batch) take(m engine.Message, err error) {
 	b.begun()
 	b.news.seen++
 	if m.Type == typePacket && m.Resource == b.q.number {
@@ -76,12 +77,12 @@ func (b *Batch) take(m nfnl.Message, err error) {
 // takeRun takes the packet that msgs, a datagram, begins with, unless anything is
 // wrong with it: take deals with that. It is there for speed.
 func (b *Batch) takeRun(msgs []byte) (rest []byte, taken int) {
-	n := nlhead.MessageLen(msgs, typePacket, b.q.number)
+	n := nlattr.MessageLen(msgs, typePacket, b.q.number)
 	if n == 0 {
 		return msgs, 0
 	}
 	p := b.room()
-	found, err := p.decode(nlhead.Family(msgs), msgs[nlhead.Len:n:n])
+	found, err := p.decode(nlattr.Family(msgs), msgs[nlattr.MessageHeaderLen:n:n])
 	if !found || err != nil {
 		return msgs, 0
 	}
@@ -92,7 +93,7 @@ func (b *Batch) takeRun(msgs []byte) (rest []byte, taken int) {
 }
 
 // takePacket adds a packet, or notes that it needs the fallback.
-func (b *Batch) takePacket(m *nfnl.Message, err error) {
+func (b *Batch) takePacket(m *engine.Message, err error) {
 	p := b.room()
 	found, wrong := p.decode(m.Family, m.Attrs)
 	if err == nil {
@@ -163,7 +164,7 @@ func (q *Queue) gap(id uint32) uint32 {
 
 // takeReply notes what the kernel says of a verdict. Answers to requests come
 // here when nobody waits for them: the request was repeated, and had its answer.
-func (b *Batch) takeReply(r nfnl.Reply) {
+func (b *Batch) takeReply(r engine.Reply) {
 	if r.Type != typeVerdict && r.Type != typeVerdictBatch || r.PortID == allPort {
 		return
 	}

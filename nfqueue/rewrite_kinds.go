@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/ipheader"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -66,7 +66,7 @@ func (t *Ticket) endsHere() bool { return t.hook == nfnl.Input && t.family != nf
 // takesUDP says whether the kernel can segment a rewritten UDP packet at all. It
 // was tried: 5.10 panics (__udp_gso_segment), 6.1 loses every datagram, 6.12 is
 // the next that there was to try.
-var takesUDP = sync.OnceValue(func() bool { return kernelversion.AtLeast(6, 12) })
+var takesUDP = sync.OnceValue(func() bool { return diagnose.KernelAtLeast(6, 12) })
 
 // refuseFragment returns why b cannot replace a fragment: the checksum covers
 // bytes of other fragments, and so do offsets. It may if it contributes the same

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -46,7 +46,7 @@ func TestRewriteOfAGSOPacketIsRefusedWhereItWouldBeLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := nfqueue.Packet{Payload: c.from, Hook: c.hook, GSO: true, ChecksumPending: true}
 			want := c.want
-			if c.to[9] == 17 && !kernelversion.AtLeast(6, 12) {
+			if c.to[9] == 17 && !diagnose.KernelAtLeast(6, 12) {
 				want = nfqueue.ErrGSO // the running kernel cannot cut it
 			}
 			for kind, v := range map[string]nfqueue.Verdict{
@@ -244,7 +244,7 @@ func behindNAT(payload, conn []byte, hook, skbInfo string) []byte {
 
 // With NAT behind the queue a UDP GSO packet's checksums would be spoilt.
 func TestRewriteOfUDPGSOInFrontOfNATIsRefused(t *testing.T) {
-	if !kernelversion.AtLeast(6, 12) {
+	if !diagnose.KernelAtLeast(6, 12) {
 		t.Skip("the running kernel cannot cut UDP that was rewritten")
 	}
 	const near, far, router = "192.0.2.1:4660", "192.0.2.2:9", "198.51.100.7:4660"

@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"hash/maphash"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/ipheader"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -25,9 +26,9 @@ const (
 
 // restrictionOf asks for the running kernel, and for the network namespace of
 // conn. A kernel that is a fake takes everything, whatever the real one is.
-func restrictionOf(conn *nfnl.Conn) restriction {
+func restrictionOf(conn *engine.Conn) restriction {
 	switch {
-	case conn.PortID() == 0 || !kernelversion.AtLeast(7, 2):
+	case conn.PortID() == 0 || !diagnose.KernelAtLeast(7, 2):
 		return anyRewrite
 	case conn.InUserNamespace():
 		return noRewrite

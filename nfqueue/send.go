@@ -4,7 +4,7 @@ import (
 	"errors"
 	"syscall"
 
-	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
 // send sends verdicts on packets that are l. One that does not fit the send buffer
@@ -17,10 +17,10 @@ func (q *Queue) send(msgs []byte, l *load, refused *problems) error {
 		err = q.stats.counting(msgs, q.conn.Send)
 	}
 	for errors.Is(err, syscall.EMSGSIZE) {
-		if at := (*nfnl.SendError)(nil); errors.As(err, &at) {
+		if at := (*engine.SendError)(nil); errors.As(err, &at) {
 			msgs = msgs[at.Sent:]
 		}
-		m, rest, _ := nfnl.Next(msgs) // of our own making
+		m, rest, _ := engine.Next(msgs) // of our own making
 		if err = q.sendOne(&m, msgs[:len(msgs)-len(rest)], refused); err != nil || len(rest) == 0 {
 			return err
 		}
@@ -31,7 +31,7 @@ func (q *Queue) send(msgs []byte, l *load, refused *problems) error {
 }
 
 // sendOne sends one verdict, or the fallback if it is too long.
-func (q *Queue) sendOne(m *nfnl.Message, msg []byte, refused *problems) error {
+func (q *Queue) sendOne(m *engine.Message, msg []byte, refused *problems) error {
 	tooLong := q.stats.counting(msg, q.conn.Send)
 	if !errors.Is(tooLong, syscall.EMSGSIZE) {
 		return tooLong

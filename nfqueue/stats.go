@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -33,7 +34,7 @@ type Stats struct {
 	Held      int    // packets held now
 	HeldBytes int    // bytes of those; with Config.MetadataOnly 64 KiB each
 
-	ReadBuffer  int    // the receive buffer granted, in bytes; see nfnl.Conn.ReadBuffer
+	ReadBuffer  int    // the receive buffer granted, in bytes of the kernel's own accounting: about 832 a small packet
 	SocketDrops uint32 // datagrams dropped by the socket; includes answers to requests
 }
 
@@ -126,7 +127,7 @@ func (c *counters) counting(msgs []byte, send func([]byte) error) error {
 	if err == nil {
 		return nil
 	}
-	if at := (*nfnl.SendError)(nil); errors.As(err, &at) {
+	if at := (*engine.SendError)(nil); errors.As(err, &at) {
 		msgs = msgs[at.Sent:]
 	}
 	for action, n := range countVerdicts(msgs) {

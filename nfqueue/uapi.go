@@ -1,16 +1,19 @@
 package nfqueue
 
-import "github.com/nfpacket/nfpacket/nfnl"
+import (
+	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
 
 // The numbers of linux/netfilter/nfnetlink_queue.h and linux/netfilter.h, with
 // the kernel's names. Integers on the wire are in network byte order.
 
 // Messages.
 const (
-	typePacket       = nfnl.Type(nfnl.SubsystemQueue << 8)   // NFQNL_MSG_PACKET
-	typeVerdict      = nfnl.Type(nfnl.SubsystemQueue<<8 | 1) // NFQNL_MSG_VERDICT
-	typeConfig       = nfnl.Type(nfnl.SubsystemQueue<<8 | 2) // NFQNL_MSG_CONFIG
-	typeVerdictBatch = nfnl.Type(nfnl.SubsystemQueue<<8 | 3) // NFQNL_MSG_VERDICT_BATCH
+	typePacket       = nfnl.Type(engine.SubsystemQueue << 8)   // NFQNL_MSG_PACKET
+	typeVerdict      = nfnl.Type(engine.SubsystemQueue<<8 | 1) // NFQNL_MSG_VERDICT
+	typeConfig       = nfnl.Type(engine.SubsystemQueue<<8 | 2) // NFQNL_MSG_CONFIG
+	typeVerdictBatch = nfnl.Type(engine.SubsystemQueue<<8 | 3) // NFQNL_MSG_VERDICT_BATCH
 )
 
 // Attributes of packets and verdicts.

@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
 // SetVerdictAll gives v to all packets that wait in the kernel: held packets, packets
@@ -84,7 +84,7 @@ const allPort = 1 << 31
 // there were any.
 func (q *Queue) answerAll(v *Verdict) (found bool, err error) {
 	for _, id := range everyID {
-		m, _, err := nfnl.Next(v.appendUpTo(nil, &Ticket{id: id, queue: q.number}, 0))
+		m, _, err := engine.Next(v.appendUpTo(nil, &Ticket{id: id, queue: q.number}, 0))
 		if err != nil {
 			return false, err
 		}

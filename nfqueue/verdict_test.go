@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -82,8 +83,8 @@ func TestVerdictIsForThePacketsQueue(t *testing.T) {
 	p := decode(t, packetMessage(0xfffffffe))
 	got, err := nfqueue.Accept().Append(nil, p)
 	m := parse(t, got)
-	if err != nil || m.Resource != 7 || m.Seq != p.ID || m.Flags != nfnl.FlagRequest {
-		t.Errorf("got %+v, %v", m.Header, err)
+	if err != nil || m.Resource != 7 || m.Seq != p.ID || m.Flags != engine.FlagRequest {
+		t.Errorf("got %+v, %v", m, err)
 	}
 	if want := tlv(2, "00000001 fffffffe"); !bytes.Equal(m.Attrs, want) {
 		t.Errorf("attributes %x, want %x", m.Attrs, want)

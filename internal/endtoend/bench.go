@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/mdlayher/netlink"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -51,7 +52,7 @@ func NewBacklog(b *testing.B, terms ...lab.Term) *Backlog {
 	b.Cleanup(func() { p.from.Close() })
 
 	// An ordinary user's receive buffers are smaller.
-	probe, err := nfnl.Dial(nfnl.Config{NetNS: p.Net.FD(), ReadBuffer: BenchBuffer})
+	probe, err := engine.Dial(engine.Config{NetNS: p.Net.FD(), ReadBuffer: BenchBuffer})
 	testkit.Must(b, err)
 	defer probe.Close()
 	p.Packets = min(benchPackets, probe.ReadBuffer()/1024) &^ (LogThreshold - 1)

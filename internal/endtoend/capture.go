@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
@@ -112,10 +113,10 @@ func (tp *Tape) receive() (messages []nfnl.Message) {
 func (tp *Tape) Configure(m nfnl.Message, err error) {
 	tp.t.Helper()
 	testkit.Must(tp.t, err)
-	m.Flags, m.Seq = nfnl.FlagRequest|nfnl.FlagAck, 1
+	m.Flags, m.Seq = engine.FlagRequest|engine.FlagAck, 1
 	tp.send(m.Append(nil))
 	r, ok := tp.receive()[0].Reply()
-	if !ok || r.Err() != nil {
+	if !ok || r.Errno != 0 {
 		tp.t.Fatalf("answer %+v", r)
 	}
 }
@@ -148,7 +149,7 @@ func (tp *Tape) Answer(p *nfqueue.Packet, v nfqueue.Verdict) {
 func (tp *Tape) Logged() (packets []nflog.Packet) {
 	tp.t.Helper()
 	for _, m := range tp.receive() {
-		if m.Type.Subsystem() != nfnl.SubsystemLog {
+		if m.Type>>8 != engine.SubsystemLog {
 			continue // the end of a collection
 		}
 		var p nflog.Packet

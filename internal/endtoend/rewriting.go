@@ -6,13 +6,13 @@ import (
 	"os"
 	"testing"
 
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // RestrictsRewrites reports whether the kernel has the rules of Linux 7.2 for rewrites.
-func RestrictsRewrites() bool { return kernelversion.AtLeast(7, 2) }
+func RestrictsRewrites() bool { return diagnose.KernelAtLeast(7, 2) }
 
 // InUserNamespace reports whether the tests, and so their network namespaces, are in
 // a user namespace other than the first.

@@ -2,7 +2,10 @@
 // the IP and bridge families and another in arp and netdev.
 package hooks
 
-import "github.com/nfpacket/nfpacket/nfnl"
+import (
+	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/nfnl"
+)
 
 // unknown marks hook numbers that have no name in their family.
 const unknown nfnl.Hook = 0x80
@@ -31,7 +34,7 @@ func of(f nfnl.Family, n uint8) nfnl.Hook {
 		return arp[n]
 	case f == nfnl.NetDev && int(n) < len(netdev):
 		return netdev[n]
-	case n == ingress && (f == nfnl.INet || f == nfnl.IPv4 || f == nfnl.IPv6):
+	case n == ingress && (f == engine.INet || f == nfnl.IPv4 || f == nfnl.IPv6):
 		return nfnl.Ingress
 	}
 	return unknown | nfnl.Hook(n)

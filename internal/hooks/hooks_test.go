@@ -3,6 +3,7 @@ package hooks
 import (
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -16,7 +17,7 @@ func TestNumbersMeanTheHookOfTheirFamily(t *testing.T) {
 		{nfnl.IPv4, 0, nfnl.Prerouting, "prerouting"},
 		{nfnl.IPv6, 1, nfnl.Input, "input"},
 		{nfnl.IPv4, 4, nfnl.Postrouting, "postrouting"},
-		{nfnl.INet, 5, nfnl.Ingress, "ingress"},
+		{engine.INet, 5, nfnl.Ingress, "ingress"},
 		{nfnl.Bridge, 2, nfnl.Forward, "forward"},
 		{nfnl.Bridge, 5, 0x85, "hook 5"},
 		{nfnl.ARP, 0, nfnl.Input, "input"},
@@ -26,7 +27,7 @@ func TestNumbersMeanTheHookOfTheirFamily(t *testing.T) {
 		{nfnl.NetDev, 0, nfnl.Ingress, "ingress"},
 		{nfnl.NetDev, 1, nfnl.Egress, "egress"},
 		{nfnl.NetDev, 2, 0x82, "hook 2"},
-		{nfnl.Unspec, 3, nfnl.Output, "output"},
+		{engine.Unspec, 3, nfnl.Output, "output"},
 	} {
 		got := Of(c.family, c.number)
 		if got != c.want || got.String() != c.name {
@@ -36,7 +37,7 @@ func TestNumbersMeanTheHookOfTheirFamily(t *testing.T) {
 }
 
 func TestNumberIsTheInverseOfOf(t *testing.T) {
-	for _, f := range []nfnl.Family{nfnl.Unspec, nfnl.INet, nfnl.IPv4, nfnl.ARP, nfnl.NetDev, nfnl.Bridge, nfnl.IPv6, 255} {
+	for _, f := range []nfnl.Family{engine.Unspec, engine.INet, nfnl.IPv4, nfnl.ARP, nfnl.NetDev, nfnl.Bridge, nfnl.IPv6, 255} {
 		for n := range uint8(0x80) {
 			if got := Number(f, Of(f, n)); got != n {
 				t.Errorf("hook %d of %v became %d", n, f, got)

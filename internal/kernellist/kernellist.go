@@ -10,7 +10,7 @@ import (
 	"net"
 	"os"
 
-	"github.com/nfpacket/nfpacket/nfnl"
+	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
 // A List is the list of a socket's network namespace. It is opened with the
@@ -23,7 +23,7 @@ type List struct {
 
 // Open opens the list that is called name below /proc/net. Read returns what is
 // wrong with it.
-func Open(conn *nfnl.Conn, name string) (l List) {
+func Open(conn *engine.Conn, name string) (l List) {
 	l.file, l.err = conn.OpenProc(name)
 	return l
 }

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"golang.org/x/sys/unix"
 )
@@ -254,7 +254,7 @@ func TestEveryHook(t *testing.T) {
 				if family == lab.Netdev {
 					c, err = n.DeviceChain("a", h, 0)
 				}
-				if family == lab.Netdev && h == lab.Egress && !kernelversion.AtLeast(5, 16) {
+				if family == lab.Netdev && h == lab.Egress && !diagnose.KernelAtLeast(5, 16) {
 					if !errors.Is(err, errors.ErrUnsupported) {
 						t.Errorf("egress came with 5.16, but there is no error but %v", err)
 					}

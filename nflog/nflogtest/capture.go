@@ -72,7 +72,7 @@ func appendBody(packets []nflog.Packet, r capfile.Record) ([]nflog.Packet, error
 	if len(r.Data) < 4 {
 		return packets, capfile.ErrFormat
 	}
-	m := nfnl.Message{Header: nfnl.Header{Type: typePacket, Family: nfnl.Family(r.Data[0]), Resource: binary.BigEndian.Uint16(r.Data[2:])}, Attrs: r.Data[4:]}
+	m := nfnl.Message{Type: typePacket, Family: nfnl.Family(r.Data[0]), Resource: binary.BigEndian.Uint16(r.Data[2:]), Attrs: r.Data[4:]}
 	return appendMessage(packets, m)
 }
 

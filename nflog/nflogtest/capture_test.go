@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/captured"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -62,7 +63,7 @@ func TestCaptureOfMessagesIsRead(t *testing.T) {
 		if !f.IsNative() {
 			continue
 		}
-		want := f.Messages(t, nfnl.Type(nfnl.SubsystemLog<<8))
+		want := f.Messages(t, nfnl.Type(engine.SubsystemLog<<8))
 		packets := nflogtest.ReadCapture(t, f.Name)
 		if len(packets) != len(want) {
 			t.Fatalf("%s: %d packets, want %d", f.Name, len(packets), len(want))

@@ -209,7 +209,7 @@ func (k *Kernel) flushGroup(number uint16) {
 	}
 	if len(g.collected) > 1 {
 		body := binary.BigEndian.AppendUint16([]byte{0, 0}, number)
-		datagram = nfnl.Message{Header: nfnl.Header{Type: typeDone}, Attrs: body}.Append(datagram)
+		datagram = nfnl.Message{Type: typeDone, Attrs: body}.Append(datagram)
 	}
 	g.collected = nil
 	k.wire.Deliver(datagram)

@@ -4,6 +4,7 @@ import (
 	"syscall"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/hooks"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -11,9 +12,9 @@ import (
 
 // The numbers of linux/netfilter/nfnetlink_log.h, with the kernel's names.
 const (
-	typeDone   = nfnl.Type(3)                        // NLMSG_DONE
-	typePacket = nfnl.Type(nfnl.SubsystemLog << 8)   // NFULNL_MSG_PACKET
-	typeConfig = nfnl.Type(nfnl.SubsystemLog<<8 | 1) // NFULNL_MSG_CONFIG
+	typeDone   = nfnl.Type(3)                          // NLMSG_DONE
+	typePacket = nfnl.Type(engine.SubsystemLog << 8)   // NFULNL_MSG_PACKET
+	typeConfig = nfnl.Type(engine.SubsystemLog<<8 | 1) // NFULNL_MSG_CONFIG
 
 	attrPacketHeader   = 1  // NFULA_PACKET_HDR
 	attrMark           = 2  // NFULA_MARK
@@ -69,7 +70,7 @@ func AppendPacket(b []byte, p *nflog.Packet) []byte { return appendPacket(b, p, 
 // appendPacket is AppendPacket with a packet's connection, if there is one.
 func appendPacket(b []byte, p *nflog.Packet, c *connection) []byte {
 	start := len(b)
-	b = nfnl.Begin(b, nfnl.Header{Type: typePacket, Family: p.Family, Resource: p.Group})
+	b = engine.Begin(b, engine.Message{Type: typePacket, Family: p.Family, Resource: p.Group})
 	b = attr.AppendBytes(b, attrPacketHeader, []byte{byte(p.Proto >> 8), byte(p.Proto), hooks.Number(p.Family, p.Hook), 0})
 	b = attr.AppendString(b, attrPrefix, string(p.Prefix))
 	b = appendNonzero(b, attrInDev, uint32(p.InDev))
@@ -100,7 +101,7 @@ func appendPacket(b []byte, p *nflog.Packet, c *connection) []byte {
 	if len(p.Payload) > 0 {
 		b = attr.AppendBytes(b, attrPayload, p.Payload)
 	}
-	return nfnl.End(b, start)
+	return engine.End(b, start)
 }
 
 // appendHardware appends what the input device tells.

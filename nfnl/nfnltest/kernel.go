@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -26,7 +27,7 @@ import (
 // one does. Its methods may be called from any goroutine.
 type Kernel struct {
 	t      testing.TB
-	peer   *nfnl.Peer
+	peer   *engine.Peer
 	answer func(nfnl.Message) error
 	mute   atomic.Int32
 	fail   atomic.Pointer[func(datagram []byte) error]
@@ -51,15 +52,15 @@ func New(t testing.TB, answer func(nfnl.Message) error) (*nfnl.Conn, *Kernel) {
 		conn.Close()
 		peer.Close()
 	})
-	return conn, k
+	return (*nfnl.Conn)(conn), k
 }
 
 // pipe returns what makes the two ends.
-func pipe(t testing.TB) func(handle func([]byte) error) (*nfnl.Conn, *nfnl.Peer, error) {
+func pipe(t testing.TB) func(handle func([]byte) error) (*engine.Conn, *engine.Peer, error) {
 	if inBubble(t) {
-		return nfnl.MemoryPipe
+		return engine.MemoryPipe
 	}
-	return nfnl.Pipe
+	return engine.Pipe
 }
 
 // inBubble reports whether t is the test of a bubble. In one, Deadline panics, as
@@ -113,10 +114,10 @@ func (k *Kernel) handle(datagram []byte) error {
 		if m, rest, err = nfnl.Next(rest); err != nil {
 			return nil
 		}
-		if m.Flags&nfnl.FlagRequest != 0 && m.Type >= minType {
+		if m.Flags&engine.FlagRequest != 0 && m.Type >= minType {
 			err = k.answer(m)
 		}
-		if err != nil || m.Flags&nfnl.FlagAck != 0 {
+		if err != nil || m.Flags&engine.FlagAck != 0 {
 			k.reply(m, err)
 		}
 	}
@@ -133,7 +134,7 @@ func (k *Kernel) reply(m nfnl.Message, err error) {
 		k.t.Errorf("fake kernel: answer returned %v, not a syscall.Errno", err)
 		return
 	}
-	datagram := AppendReply(nil, m.Header, errno)
+	datagram := AppendReply(nil, m, errno)
 	length := headerLen + len(m.Attrs)
 	if m.Type >= minType {
 		length += genericLen
@@ -160,14 +161,15 @@ const (
 	flagCapped uint16    = 0x100 // NLM_F_CAPPED
 )
 
-// AppendReply appends the kernel's answer to the request with header h: an
-// acknowledgement if errno is 0, and otherwise a refusal. Of the request's
-// length, which h does not have, it echoes that of its headers.
-func AppendReply(b []byte, h nfnl.Header, errno syscall.Errno) []byte {
-	echo := nfnl.Message{Header: h}.Append(nil)[:headerLen]
+// AppendReply appends the kernel's answer to a request: an acknowledgement if errno
+// is 0, and otherwise a refusal. It echoes the request's header only, with the length
+// of a request without attributes.
+func AppendReply(b []byte, request nfnl.Message, errno syscall.Errno) []byte {
+	request.Attrs = nil
+	echo := request.Append(nil)[:headerLen]
 	body := binary.NativeEndian.AppendUint32(nil, uint32(-int32(errno)))
 	return nfnl.Message{
-		Header: nfnl.Header{Type: typeError, Flags: flagCapped, Seq: h.Seq},
-		Attrs:  append(body, echo...),
+		Type: typeError, Flags: flagCapped, Seq: request.Seq,
+		Attrs: append(body, echo...),
 	}.Append(b)
 }

@@ -11,14 +11,15 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfnl/nfnltest"
 )
 
 const (
-	config  nfnl.Type = nfnl.SubsystemQueue<<8 | 2
-	verdict nfnl.Type = nfnl.SubsystemQueue<<8 | 1
-	packet  nfnl.Type = nfnl.SubsystemQueue << 8
+	config  nfnl.Type = engine.SubsystemQueue<<8 | 2
+	verdict nfnl.Type = engine.SubsystemQueue<<8 | 1
+	packet  nfnl.Type = engine.SubsystemQueue << 8
 )
 
 func TestKernelAnswersRequests(t *testing.T) {
@@ -28,10 +29,10 @@ func TestKernelAnswersRequests(t *testing.T) {
 		}
 		return nil
 	})
-	if err := conn.Request(nfnl.Message{Header: nfnl.Header{Type: config, Resource: 5}}); err != nil {
+	if err := conn.Request(nfnl.Message{Type: config, Resource: 5}); err != nil {
 		t.Error(err)
 	}
-	err := conn.Request(nfnl.Message{Header: nfnl.Header{Type: config, Resource: 7}})
+	err := conn.Request(nfnl.Message{Type: config, Resource: 7})
 	if !errors.Is(err, syscall.Errno(16)) {
 		t.Error(err)
 	}
@@ -48,9 +49,9 @@ func TestKernelHandlesEachMessageAsTheRealOneDoes(t *testing.T) {
 		}
 		return nil
 	})
-	const request, ack = nfnl.FlagRequest, nfnl.FlagAck
+	const request, ack = engine.FlagRequest, engine.FlagAck
 	var msgs []byte
-	for _, h := range []nfnl.Header{
+	for _, m := range []nfnl.Message{
 		{Seq: 1, Type: verdict, Flags: request},       // refused without being asked to answer
 		{Seq: 2, Type: config, Flags: request},        // no answer to this
 		{Seq: 3, Type: config, Flags: request | ack},  // and one to this
@@ -59,11 +60,11 @@ func TestKernelHandlesEachMessageAsTheRealOneDoes(t *testing.T) {
 		{Seq: 6, Type: 1, Flags: request | ack},       // netlink's NOOP
 		{Seq: 7, Type: verdict, Flags: request | ack}, // one refusal, not two answers
 	} {
-		msgs = nfnl.Message{Header: h}.Append(msgs)
+		msgs = m.Append(msgs)
 	}
 	msgs = append(msgs, make([]byte, 32)...) // nonsense ends the walk
-	msgs = nfnl.Message{Header: nfnl.Header{Seq: 8, Type: config, Flags: request | ack}}.Append(msgs)
-	if err := conn.Send(msgs); err != nil {
+	msgs = nfnl.Message{Seq: 8, Type: config, Flags: request | ack}.Append(msgs)
+	if _, err := conn.Send(msgs); err != nil {
 		t.Fatal(err)
 	}
 	if want := []uint32{1, 2, 3, 7}; !slices.Equal(asked, want) {
@@ -90,7 +91,7 @@ func TestAnswersAreByteForByteTheKernels(t *testing.T) {
 	}
 	minusTwo := int32(-2)
 	want := slices.Concat(header(36, 2, 0x100, 4), ne.AppendUint32(nil, uint32(minusTwo)), header(20, 0x0301, 1, 4))
-	got := nfnltest.AppendReply(nil, nfnl.Header{Type: verdict, Flags: nfnl.FlagRequest, Seq: 4}, syscall.Errno(2))
+	got := nfnltest.AppendReply(nil, nfnl.Message{Type: verdict, Flags: engine.FlagRequest, Seq: 4}, syscall.Errno(2))
 	if !slices.Equal(got, want) {
 		t.Errorf("AppendReply:\n got %x\nwant %x", got, want)
 	}
@@ -98,8 +99,8 @@ func TestAnswersAreByteForByteTheKernels(t *testing.T) {
 	// A Kernel knows the length of what it answers.
 	conn, _ := nfnltest.New(t, func(nfnl.Message) error { return syscall.Errno(2) })
 	ne.PutUint32(want[20:], 32)
-	req := nfnl.Message{Header: nfnl.Header{Type: verdict, Flags: nfnl.FlagRequest, Seq: 4}, Attrs: make([]byte, 12)}
-	if err := conn.Send(req.Append(nil)); err != nil {
+	req := nfnl.Message{Type: verdict, Flags: engine.FlagRequest, Seq: 4, Attrs: make([]byte, 12)}
+	if _, err := conn.Send(req.Append(nil)); err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.Receive(nfnl.NewBatch(1, 256, func(m nfnl.Message, err error) {
@@ -118,7 +119,7 @@ func TestLostAnswersAreCounted(t *testing.T) {
 		return nil
 	})
 	kernel.LoseAnswers(2)
-	req := nfnl.Message{Header: nfnl.Header{Type: config}}
+	req := nfnl.Message{Type: config}
 	if err := conn.Request(req); err != nil || asked.Load() != 3 {
 		t.Errorf("%v after asking %d times", err, asked.Load())
 	}
@@ -138,7 +139,7 @@ func TestLostAnswersAreCounted(t *testing.T) {
 
 func TestHangUpEndsReceive(t *testing.T) {
 	conn, kernel := nfnltest.New(t, func(nfnl.Message) error { return nil })
-	kernel.Deliver(nfnl.Message{Header: nfnl.Header{Type: packet}}.Append(nil))
+	kernel.Deliver(nfnl.Message{Type: packet}.Append(nil))
 	kernel.HangUp()
 	n := 0
 	b := nfnl.NewBatch(4, 256, func(nfnl.Message, error) { n++ })
@@ -161,7 +162,7 @@ func (f *fakeTB) Errorf(format string, args ...any) { f.failed = fmt.Sprintf(for
 func TestAnswerThatIsNoErrnoFailsTheTest(t *testing.T) {
 	tb := &fakeTB{TB: t}
 	conn, _ := nfnltest.New(tb, func(nfnl.Message) error { return errors.New("what?") })
-	if err := conn.Send(nfnl.Message{Header: nfnl.Header{Type: verdict, Flags: nfnl.FlagRequest}}.Append(nil)); err != nil {
+	if _, err := conn.Send(nfnl.Message{Type: verdict, Flags: engine.FlagRequest}.Append(nil)); err != nil {
 		t.Error(err)
 	}
 	if !strings.Contains(tb.failed, "what?") {
@@ -178,10 +179,10 @@ func Example() {
 		return nil
 	})
 	defer conn.Close()
-	fmt.Println(conn.Request(nfnl.Message{Header: nfnl.Header{Type: config, Resource: 5}}))
-	fmt.Println(conn.Request(nfnl.Message{Header: nfnl.Header{Type: config, Resource: 7}}))
+	fmt.Println(conn.Request(nfnl.Message{Type: config, Resource: 5}))
+	fmt.Println(conn.Request(nfnl.Message{Type: config, Resource: 7}))
 
-	kernel.Deliver(nfnl.Message{Header: nfnl.Header{Type: packet, Family: nfnl.IPv4, Resource: 5}}.Append(nil))
+	kernel.Deliver(nfnl.Message{Type: packet, Family: nfnl.IPv4, Resource: 5}.Append(nil))
 	err := conn.Receive(nfnl.NewBatch(1, 256, func(m nfnl.Message, err error) {
 		fmt.Println("queue", m.Resource, m.Family)
 	}))

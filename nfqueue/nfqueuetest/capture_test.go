@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/captured"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -57,7 +58,7 @@ func TestCaptureOfMessagesIsReplayed(t *testing.T) {
 		if !f.IsNative() {
 			continue
 		}
-		want := f.Messages(t, nfnl.Type(nfnl.SubsystemQueue<<8))
+		want := f.Messages(t, nfnl.Type(engine.SubsystemQueue<<8))
 		packets := nfqueuetest.ReadCapture(t, f.Name)
 		if len(packets) != len(want) {
 			t.Fatalf("%s: %d packets, want %d", f.Name, len(packets), len(want))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -16,7 +17,7 @@ import (
 
 // config returns a configuration message for queue 7.
 func config(attrs ...[]byte) nfnl.Message {
-	return nfnl.Message{Header: nfnl.Header{Type: 0x0302, Resource: 7}, Attrs: slices.Concat(attrs...)}
+	return nfnl.Message{Type: 0x0302, Resource: 7, Attrs: slices.Concat(attrs...)}
 }
 
 // verdict returns a verdict message for queue 7.
@@ -62,8 +63,8 @@ func TestAnswersAreTheKernels(t *testing.T) {
 		"short command":                   {nil, config(value(1, 1, 0)), syscall.ERANGE},
 		"short parameters":                {&nfnl.Message{}, config(value(2, 0, 0, 0, 0)), syscall.ERANGE},
 		"unknown mode is ignored":         {&nfnl.Message{}, config(value(2, 0, 0, 0, 0, 9)), nil},
-		"a packet":                        {nil, nfnl.Message{Header: nfnl.Header{Type: 0x0300}}, syscall.Errno(524)},
-		"unknown message":                 {nil, nfnl.Message{Header: nfnl.Header{Type: 0x0309}}, syscall.EINVAL},
+		"a packet":                        {nil, nfnl.Message{Type: 0x0300}, syscall.Errno(524)},
+		"unknown message":                 {nil, nfnl.Message{Type: 0x0309}, syscall.EINVAL},
 		"verdict on nothing":              {&nfnl.Message{}, verdict(head(1, 9)), syscall.ENOENT},
 		"verdict without a queue":         {nil, verdict(head(1, 9)), syscall.ENODEV},
 		"verdict without a header":        {&nfnl.Message{}, verdict(), syscall.EINVAL},
@@ -71,8 +72,8 @@ func TestAnswersAreTheKernels(t *testing.T) {
 		"verdict with a short mark":       {&nfnl.Message{}, verdict(head(1, 1), value(3, 0, 0)), syscall.ERANGE},
 		"verdict that steals":             {&nfnl.Message{}, verdict(head(2, 1)), syscall.EINVAL},
 		"verdict that there is none":      {&nfnl.Message{}, verdict(head(6, 1)), syscall.EINVAL},
-		"verdict batch, which it lacks":   {&nfnl.Message{}, nfnl.Message{Header: nfnl.Header{Type: 0x0303, Resource: 7}}, syscall.EINVAL},
-		"another subsystem's message":     {nil, nfnl.Message{Header: nfnl.Header{Type: 0x0402}}, syscall.EINVAL},
+		"verdict batch, which it lacks":   {&nfnl.Message{}, nfnl.Message{Type: 0x0303, Resource: 7}, syscall.EINVAL},
+		"another subsystem's message":     {nil, nfnl.Message{Type: 0x0402}, syscall.EINVAL},
 		"longer number than it has to be": {&nfnl.Message{}, config(value(3, 0, 0, 0, 1, 0, 0, 0, 0)), nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -196,7 +197,7 @@ func TestFamilyIsThatOfThePayload(t *testing.T) {
 	for first, want := range map[byte]struct {
 		family nfnl.Family
 		proto  uint16
-	}{0x45: {nfnl.IPv4, 0x0800}, 0x60: {nfnl.IPv6, 0x86dd}, 0x00: {nfnl.Unspec, 0}} {
+	}{0x45: {nfnl.IPv4, 0x0800}, 0x60: {nfnl.IPv6, 0x86dd}, 0x00: {engine.Unspec, 0}} {
 		got := roundTrip(t, nfqueue.Config{}, nfqueue.Packet{Payload: []byte{first}})
 		if got.Family != want.family || got.Proto != want.proto {
 			t.Errorf("%#x is %v, %#x", first, got.Family, got.Proto)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/hooks"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -15,7 +16,7 @@ func (s settings) appendPacket(b []byte, p nfqueue.Packet) []byte {
 	p.Len = max(p.Len, len(p.Payload))
 	guessFamily(&p)
 	start := len(b)
-	b = nfnl.Begin(b, nfnl.Header{Type: typePacket, Family: p.Family, Resource: p.Queue})
+	b = engine.Begin(b, engine.Message{Type: typePacket, Family: p.Family, Resource: p.Queue})
 	header := binary.BigEndian.AppendUint32(nil, p.ID)
 	header = binary.BigEndian.AppendUint16(header, p.Proto)
 	b = attr.AppendBytes(b, attrPacketHeader, append(header, hooks.Number(p.Family, p.Hook)))
@@ -40,7 +41,7 @@ func (s settings) appendPacket(b []byte, p nfqueue.Packet) []byte {
 
 // guessFamily sets Proto and Family to what the payload is, if they are not set.
 func guessFamily(p *nfqueue.Packet) {
-	proto, family := uint16(0), nfnl.Unspec
+	proto, family := uint16(0), engine.Unspec
 	if len(p.Payload) > 0 {
 		switch p.Payload[0] >> 4 {
 		case 4:
@@ -52,7 +53,7 @@ func guessFamily(p *nfqueue.Packet) {
 	if p.Proto == 0 {
 		p.Proto = proto
 	}
-	if p.Family == nfnl.Unspec {
+	if p.Family == engine.Unspec {
 		p.Family = family
 	}
 }
@@ -99,7 +100,7 @@ func (s settings) appendPayload(b []byte, start int, p nfqueue.Packet) []byte {
 		b = b[:len(b)-(4-len(payload)%4)%4]
 	}
 	end := len(b)
-	return nfnl.End(b, start)[:end]
+	return engine.End(b, start)[:end]
 }
 
 // skbInfo returns the bits of NFQA_SKB_INFO.

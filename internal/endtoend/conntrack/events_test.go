@@ -28,7 +28,7 @@ func requireConntrackNetlink(t *testing.T, n *lab.Net) {
 	conn, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
 	testkit.Must(t, err)
 	defer conn.Close()
-	err = conn.Request(nfnl.Message{Header: nfnl.Header{Type: subsystemConntrack<<8 | conntrackStats}})
+	err = conn.Request(nfnl.Message{Type: subsystemConntrack<<8 | conntrackStats})
 	if errors.Is(err, syscall.EINVAL) {
 		t.Skip("this kernel has no nf_conntrack_netlink: ", err)
 	}
@@ -57,7 +57,7 @@ func TestConnReceivesEventsOfConntrack(t *testing.T) {
 	events := 0
 	b := nfnl.NewBatch(4, 8<<10, func(m nfnl.Message, err error) {
 		testkit.Must(t, err)
-		if m.Type.Subsystem() != subsystemConntrack || m.Family != nfnl.IPv4 || len(m.Attrs) == 0 {
+		if m.Type>>8 != subsystemConntrack || m.Family != nfnl.IPv4 || len(m.Attrs) == 0 {
 			t.Errorf("got %+v", m)
 		}
 		events++

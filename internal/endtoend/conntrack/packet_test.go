@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/endtoend"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -41,7 +41,7 @@ func TestConntrackTellsOfADatagram(t *testing.T) {
 		endtoend.Send(t, c, "thanks")
 
 		client, server := addrPort(c.LocalAddr()), addrPort(pc.LocalAddr())
-		full := kernelversion.AtLeast(5, 13) // before, packets came without counters and times
+		full := diagnose.KernelAtLeast(5, 13) // before, packets came without counters and times
 		sizes := []uint64{8, 6, 6}
 		var want struct{ original, reply attr.Counters }
 		for i, info := range []attr.ConntrackInfo{attr.InfoNew, attr.InfoEstablishedReply, attr.InfoEstablished} {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/endtoend"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -155,7 +155,7 @@ func TestVerdictChangesTheConnectionsTimeout(t *testing.T) {
 				timeouts <- want - time.Millisecond // is rounded up
 				endtoend.Send(t, l.From, "x")
 				endtoend.WantReceived(t, l.To, "x")
-				if i == 0 && !kernelversion.AtLeast(6, 1) {
+				if i == 0 && !diagnose.KernelAtLeast(6, 1) {
 					continue // old kernels add the time since they booted to that of a new connection
 				}
 				all := connections(t, l.Net)

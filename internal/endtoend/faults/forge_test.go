@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/endtoend"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
@@ -49,9 +50,9 @@ func TestForgeryIsRefused(t *testing.T) {
 	held := endtoend.AwaitHeld(t, q, tickets, 1)[0]
 
 	// A packet, an acknowledgement and a refusal, of whatever might be asked next.
-	forged := [][]byte{nfnl.Message{Header: nfnl.Header{Type: 0x0300, Resource: 3}}.Append(nil)}
+	forged := [][]byte{nfnl.Message{Type: 0x0300, Resource: 3}.Append(nil)}
 	for seq := range uint32(5) {
-		h := nfnl.Header{Type: 0x0302, Seq: seq, Resource: 3}
+		h := nfnl.Message{Type: 0x0302, Seq: seq, Resource: 3}
 		forged = append(forged, nfnltest.AppendReply(nil, h, 0), nfnltest.AppendReply(nil, h, unix.ENODEV))
 	}
 	testkit.Must(t, n.Do(func() error {
@@ -61,10 +62,11 @@ func TestForgeryIsRefused(t *testing.T) {
 		}
 		defer unix.Close(fd)
 		for _, victim := range []*nfnl.Conn{ours, logs, copied} {
+			port := (*engine.Conn)(victim).PortID()
 			for _, datagram := range forged {
-				to := unix.SockaddrNetlink{Family: unix.AF_NETLINK, Pid: victim.PortID()}
+				to := unix.SockaddrNetlink{Family: unix.AF_NETLINK, Pid: port}
 				if err := unix.Sendto(fd, datagram, 0, &to); !errors.Is(err, unix.ECONNREFUSED) {
-					t.Errorf("sending to port %d: %v, want ECONNREFUSED", victim.PortID(), err)
+					t.Errorf("sending to port %d: %v, want ECONNREFUSED", port, err)
 				}
 			}
 		}

@@ -9,15 +9,15 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/endtoend"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/testkit"
-	"github.com/nfpacket/nfpacket/nfnl"
 	"golang.org/x/sys/unix"
 )
 
 // tellUserNamespace is a helper's role: it says whether its socket's network
 // namespace belongs to a user namespace, and stays.
 func tellUserNamespace() error {
-	c, err := nfnl.Dial(nfnl.Config{})
+	c, err := engine.Dial(engine.Config{})
 	if err != nil {
 		return err
 	}
@@ -29,7 +29,7 @@ func tellUserNamespace() error {
 
 func TestOwnerOfTheNetworkNamespaceIsTold(t *testing.T) {
 	n := endtoend.NewNet(t)
-	c, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
+	c, err := engine.Dial(engine.Config{NetNS: n.FD()})
 	testkit.Must(t, err)
 	defer c.Close()
 	if got, want := c.InUserNamespace(), endtoend.InUserNamespace(t); got != want {
@@ -51,7 +51,7 @@ func TestOwnerOfTheNetworkNamespaceIsTold(t *testing.T) {
 		ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", h.Process.Pid))
 		testkit.Must(t, err)
 		defer ns.Close()
-		there, err := nfnl.Dial(nfnl.Config{NetNS: int(ns.Fd())})
+		there, err := engine.Dial(engine.Config{NetNS: int(ns.Fd())})
 		testkit.Must(t, err)
 		defer there.Close()
 		if got, want := there.InUserNamespace(), w.want == "true" || endtoend.InUserNamespace(t); got != want {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/endtoend"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
@@ -266,7 +267,7 @@ func TestVerdictsNeedThePrivilegeEachTime(t *testing.T) {
 // enterElsewhere uses the network namespace at descriptor 3, and a socket in it at
 // descriptor 4, and tells what came of it, in a line each.
 func enterElsewhere() error {
-	conn, err := nfnl.FileConn(os.NewFile(4, "socket"))
+	conn, err := engine.FileConn(os.NewFile(4, "socket"))
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/endtoend"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
@@ -36,7 +37,7 @@ func openBoth(n *lab.Net) (queue, group error) {
 // groups.
 func needOwners(t *testing.T, n *lab.Net) {
 	t.Helper()
-	conn, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
+	conn, err := engine.Dial(engine.Config{NetNS: n.FD()})
 	testkit.Must(t, err)
 	defer conn.Close()
 	for _, list := range []string{"nfnetlink_queue", "nfnetlink_log"} {

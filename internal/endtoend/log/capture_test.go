@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/endtoend"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
@@ -112,7 +112,7 @@ func logARP(t *testing.T) *endtoend.Tape {
 func logEgress(t *testing.T) *endtoend.Tape {
 	a, _, _, _ := endtoend.NetPair(t, endtoend.IPv4)
 	chain, err := a.DeviceChain("eth0", lab.Egress, 0)
-	if err != nil && !kernelversion.AtLeast(5, 16) {
+	if err != nil && !diagnose.KernelAtLeast(5, 16) {
 		t.Skip(err)
 	}
 	testkit.Must(t, err)

@@ -57,7 +57,7 @@ func TestFakeLogKernelAnswersAsTheRealOne(t *testing.T) {
 		{"unbind a family that there is not", config, 0, attr.AppendUint8(nil, 1, 4), 200},
 		{"bind once more", config, 5, attr.AppendUint8(nil, 1, 1), 0},
 	} {
-		m := nfnl.Message{Header: nfnl.Header{Type: c.typ, Family: c.of, Resource: c.group}, Attrs: c.attrs}
+		m := nfnl.Message{Type: c.typ, Family: c.of, Resource: c.group, Attrs: c.attrs}
 		want, got := errnoOf(real.Request(m)), errnoOf(fake.Request(m))
 		if got != want {
 			t.Errorf("%s: the fake answers %v, the kernel %v", c.name, got, want)

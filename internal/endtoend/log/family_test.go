@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/endtoend"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
@@ -67,7 +67,7 @@ func TestEgressTellsLinkHeaderAndTag(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a, _, addrA, addrB := endtoend.NetPair(t, endtoend.IPv4)
 			chain, err := a.DeviceChain("eth0", lab.Egress, 0)
-			if err != nil && !kernelversion.AtLeast(5, 16) {
+			if err != nil && !diagnose.KernelAtLeast(5, 16) {
 				t.Skipf("no hook egress before Linux 5.16: %v", err)
 			}
 			testkit.Must(t, err)

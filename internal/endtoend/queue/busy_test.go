@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/endtoend"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -24,7 +25,7 @@ func TestBusyPollFindsPacketsAndIsEnded(t *testing.T) {
 	q, err := nfqueue.OpenConn(conn, nfqueue.Config{})
 	testkit.Must(t, err)
 	t.Cleanup(func() { q.Close() })
-	conn.SetBusyPoll(24 * time.Hour)
+	(*engine.Conn)(conn).SetBusyPoll(24 * time.Hour)
 	endtoend.AddRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Queue(0))
 	to, from := endtoend.UDPPair(t, n, "udp", endtoend.IPv4.Address())
 

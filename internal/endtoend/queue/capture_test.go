@@ -8,8 +8,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/endtoend"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -36,7 +36,7 @@ func queueOwner(t *testing.T) *endtoend.Tape {
 	c, _, _ := endtoend.DialAs(t, n, endtoend.IPv4.Address())
 	endtoend.SetSocketOption(t, c, unix.SO_PRIORITY, 6)
 	endtoend.Send(t, c, "hello")
-	if p := tp.Accept(); !p.HasOwner || p.Mark != 0xfeed || !p.ChecksumPending || p.Priority != 6 && kernelversion.AtLeast(5, 18) {
+	if p := tp.Accept(); !p.HasOwner || p.Mark != 0xfeed || !p.ChecksumPending || p.Priority != 6 && diagnose.KernelAtLeast(5, 18) {
 		t.Errorf("%+v", p)
 	}
 	return tp
@@ -101,7 +101,7 @@ func queueClass(t *testing.T) *endtoend.Tape {
 	tp.Configure(nfqueue.Config{Queue: 7}.Bind())
 	endtoend.AddRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Queue(7))
 	c, err := dialInClass(n, class)
-	if errors.Is(err, errors.ErrUnsupported) || !kernelversion.AtLeast(6, 4) {
+	if errors.Is(err, errors.ErrUnsupported) || !diagnose.KernelAtLeast(6, 4) {
 		t.Skipf("no classes in packets here: %v", err)
 	}
 	testkit.Must(t, err)

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/endtoend"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
@@ -43,7 +43,7 @@ func TestInetChainHasBothVersions(t *testing.T) {
 // Only packets of the IP and bridge families can be queued; the kernel refuses a
 // rule that would queue others. Kernels before 5.19 do not, and drop the packet.
 func TestARPAndFramesCannotBeQueued(t *testing.T) {
-	if !kernelversion.AtLeast(5, 19) {
+	if !diagnose.KernelAtLeast(5, 19) {
 		t.Skip("this kernel takes the rules")
 	}
 	a, _, _, _ := endtoend.NetPair(t, endtoend.IPv4)

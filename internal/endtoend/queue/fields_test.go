@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/endtoend"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
@@ -33,7 +33,7 @@ func TestPacketTellsItsClass(t *testing.T) {
 	testkit.Must(t, err)
 	defer c.Close()
 	p := catch(t, n, endtoend.IPv4, lab.Output, nfqueue.Config{}, func() { endtoend.Send(t, c, "x") })
-	if !kernelversion.AtLeast(6, 4) {
+	if !diagnose.KernelAtLeast(6, 4) {
 		want = 0
 	}
 	if p.ClassID != want || p.HasOwner {

@@ -67,7 +67,7 @@ func wantFragments(t *testing.T, v endtoend.IPVersion, hook lab.Hook, tracked, w
 	endtoend.Send(t, from, body)
 	endtoend.WantReceived(t, to, body)
 	if whole {
-		if f := testkit.Next(t, flows); f.IsFragment() || len(flows) > 0 {
+		if f := testkit.Next(t, flows); f.FragmentOffset > 0 || f.MoreFragments || len(flows) > 0 {
 			t.Errorf("a fragment came: %+v, and %d more", f, len(flows))
 		}
 		return

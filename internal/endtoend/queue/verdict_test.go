@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/endtoend"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -46,15 +46,13 @@ func TestPacketWhoseVerdictTheKernelRefusesGetsTheFallback(t *testing.T) {
 		const noSuchVerdict = 99
 		header := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, noSuchVerdict), p.ID)
 		verdict := nfnl.Message{
-			Header: nfnl.Header{
-				Type:     nfnl.SubsystemQueue<<8 | 1, // NFQNL_MSG_VERDICT
-				Flags:    nfnl.FlagRequest,
-				Seq:      p.ID,
-				Resource: p.Queue,
-			},
-			Attrs: attr.AppendBytes(nil, 2, header), // NFQA_VERDICT_HDR
+			Type:     0x0301, // NFQNL_MSG_VERDICT
+			Flags:    syscall.NLM_F_REQUEST,
+			Seq:      p.ID,
+			Resource: p.Queue,
+			Attrs:    attr.AppendBytes(nil, 2, header), // NFQA_VERDICT_HDR
 		}
-		if err := conn.Send(verdict.Append(nil)); err != nil {
+		if _, err := conn.Send(verdict.Append(nil)); err != nil {
 			t.Error(err)
 		}
 		return nfqueue.Hold()
@@ -130,7 +128,7 @@ func TestMarkAndPriorityReachLaterQueues(t *testing.T) {
 		endtoend.Send(t, l.From, "x")
 		endtoend.WantReceived(t, l.To, "x")
 		want := seen{0x01020304, 0x05060708}
-		if !kernelversion.AtLeast(5, 18) {
+		if !diagnose.KernelAtLeast(5, 18) {
 			want.priority = 0
 		}
 		if got := testkit.Next(t, got); got != want {

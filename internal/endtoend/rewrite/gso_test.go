@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/endtoend"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -105,7 +105,7 @@ func TestUDPPassesEveryHookAsGSO(t *testing.T) {
 		lab.Prerouting:  {unchanged},
 		lab.Input:       {unchanged},
 	}
-	if !kernelversion.AtLeast(6, 12) { // older ones lose the datagrams, or panic
+	if !diagnose.KernelAtLeast(6, 12) { // older ones lose the datagrams, or panic
 		for hook := range allowed {
 			allowed[hook] = []rewrite{unchanged}
 		}
@@ -113,7 +113,7 @@ func TestUDPPassesEveryHookAsGSO(t *testing.T) {
 	rewritable := !endtoend.ForbidsRewrites(t)
 	endtoend.EachVersion(t, func(t *testing.T, v endtoend.IPVersion) {
 		r := endtoend.NewRouted(t)
-		uncut := kernelversion.AtLeast(6, 1)
+		uncut := diagnose.KernelAtLeast(6, 1)
 		if !uncut { // the devices of 5.10 cut UDP
 			t.Run("devices", func(t *testing.T) { uncut = passUDP(t, r, v, lab.Forward, unchanged, false, nil) })
 		}
@@ -265,7 +265,7 @@ func trapKernel() int {
 	fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "6.%d.%d", &minor, &patch)
 	mended := map[int]int{12: 75, 18: 14, 19: 4}
 	switch first, ok := mended[minor]; {
-	case kernelversion.AtLeast(7, 0), ok && patch >= first:
+	case diagnose.KernelAtLeast(7, 0), ok && patch >= first:
 		return untrapped
 	case debian >= 176:
 		return trapped

@@ -10,9 +10,9 @@ import (
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/endtoend"
+	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
-	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"golang.org/x/sys/unix"
 )
@@ -20,9 +20,9 @@ import (
 // decideByHand accepts a packet with a payload, and past what this library refuses.
 func decideByHand(t *testing.T, q *nfqueue.Queue, p *nfqueue.Packet, payload []byte) {
 	t.Helper()
-	b := nfnl.Begin(nil, nfnl.Header{Type: 0x0301, Flags: nfnl.FlagRequest, Resource: p.Queue}) // NFQNL_MSG_VERDICT
-	b = attr.AppendBytes(b, 2, binary.BigEndian.AppendUint32([]byte{0, 0, 0, 1}, p.ID))         // NFQA_VERDICT_HDR, NF_ACCEPT
-	b = nfnl.End(attr.AppendBytes(b, 10, payload), 0)                                           // NFQA_PAYLOAD
+	b := engine.Begin(nil, engine.Message{Type: 0x0301, Flags: engine.FlagRequest, Resource: p.Queue}) // NFQNL_MSG_VERDICT
+	b = attr.AppendBytes(b, 2, binary.BigEndian.AppendUint32([]byte{0, 0, 0, 1}, p.ID))                // NFQA_VERDICT_HDR, NF_ACCEPT
+	b = engine.End(attr.AppendBytes(b, 10, payload), 0)                                                // NFQA_PAYLOAD
 	raw, err := q.SyscallConn()
 	testkit.Must(t, err)
 	testkit.Must(t, raw.Control(func(fd uintptr) { err = unix.Sendto(int(fd), b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) }))

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/endtoend"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -227,7 +227,7 @@ func TestNewSourceInFrontOfMasqueradingIsUndone(t *testing.T) {
 // they arrive.
 func TestUDPGSOInFrontOfUnknownNATIsLost(t *testing.T) {
 	endtoend.NeedRewriting(t)
-	if !kernelversion.AtLeast(6, 12) {
+	if !diagnose.KernelAtLeast(6, 12) {
 		t.Log("this kernel cuts no UDP that was rewritten, which is refused")
 		return
 	}

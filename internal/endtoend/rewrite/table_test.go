@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/endtoend"
-	"github.com/nfpacket/nfpacket/internal/kernelversion"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -127,7 +127,7 @@ var replacements = map[string]replacement{
 // with the table's error, and arrives as it was. Nothing is lost.
 func TestRewritesArriveOrAreRefused(t *testing.T) {
 	endtoend.NeedRewriting(t)
-	if !kernelversion.AtLeast(6, 1) {
+	if !diagnose.KernelAtLeast(6, 1) {
 		t.Skip("the table is of Linux 6.1 and later: 5.10 segments UDP and tunnels otherwise")
 	}
 	rows := readTable(t)
@@ -187,7 +187,7 @@ func (k *traffic) onThisKernel(want error) error {
 	switch {
 	case k.frame && endtoend.RestrictsRewrites() && !errors.Is(want, nfqueue.ErrNotIP):
 		return nfqueue.ErrRewriteForbidden
-	case k.udpGSO && want == nil && !kernelversion.AtLeast(6, 12):
+	case k.udpGSO && want == nil && !diagnose.KernelAtLeast(6, 12):
 		return nfqueue.ErrGSO
 	}
 	return want

@@ -35,8 +35,8 @@ func Datagram(sent bool, datagram []byte) Record {
 	return r
 }
 
-// typeLogged is the message that brings a logged packet, NFULNL_MSG_PACKET.
-const typeLogged = nfnl.Type(nfnl.SubsystemLog << 8)
+// typeLogged is the message that brings a logged packet.
+const typeLogged = nfnl.Type(4 << 8) // NFULNL_MSG_PACKET of NFNL_SUBSYS_ULOG
 
 // LogMessages returns the records of the logged packets in a datagram, for a file of
 // Link NFLOG: messages without their netlink headers. It copies them.

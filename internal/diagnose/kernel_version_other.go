@@ -1,0 +1,5 @@
+//go:build !linux
+
+package diagnose
+
+func running() (major, minor int) { return 0, 0 }

@@ -1,0 +1,30 @@
+package engine
+
+import (
+	"errors"
+	"net"
+)
+
+// errClaimed is what Claim says the second time.
+var errClaimed = errors.New("another Queue or Reader has this Conn, and takes all that comes: give each a Conn of its own")
+
+// Claim says that the caller is who receives from c: whatever comes goes to
+// one reader, and what that does not expect is lost to the others. It returns an
+// error if somebody has c already, and net.ErrClosed if it is closed. OpenConn of
+// nfqueue and nflog calls it before it asks the kernel anything.
+func (c *Conn) Claim() error {
+	switch {
+	case c.isClosed():
+		return net.ErrClosed
+	case !c.claimed.CompareAndSwap(false, true):
+		return errClaimed
+	}
+	return nil
+}
+
+// Unclaim takes a Claim back, so that somebody else can have c.
+func (c *Conn) Unclaim() {
+	if !c.never() {
+		c.claimed.Store(false)
+	}
+}

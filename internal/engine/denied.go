@@ -1,0 +1,30 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// explainDescriptors adds to the lack of descriptors what to do about it.
+func explainDescriptors(err error) error {
+	if errors.Is(err, syscall.EMFILE) {
+		return fmt.Errorf("all descriptors this program may have are in use, raise RLIMIT_NOFILE (ulimit -n): %w", err)
+	}
+	return err
+}
+
+// explainDenied adds to a system call's refusal, which does not come from
+// netlink, what refuses it.
+func explainDenied(err error) error {
+	var call *os.SyscallError
+	if !errors.As(err, &call) {
+		return err
+	}
+	switch call.Err {
+	case syscall.EPERM, syscall.EACCES, syscall.ENOSYS:
+		return fmt.Errorf("%w: something denies the program this system call: a seccomp filter (of the container, or systemd's SystemCallFilter=) or a security module", err)
+	}
+	return err
+}

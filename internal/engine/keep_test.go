@@ -1,0 +1,95 @@
+package engine
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// keepFew is a receive buffer for some ten small packets.
+const keepFew = 10 * 1024
+
+func TestRequestKeepsNoMoreThanTheReceiveBufferHolds(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		k.conn.pipeBuffer = keepFew
+		var s seen
+		sent, asked := uint32(0), k.asked.Load()
+		var err error
+		for ; err == nil && sent < 1000; err = k.conn.Request(config(5)) {
+			k.packets(sent+1, sent+5)
+			sent, asked = sent+5, k.asked.Load()
+		}
+		if n := k.conn.keptBytes(); n > 2*keepFew || n < keepFew {
+			k.Errorf("%d bytes are kept, with a receive buffer of %d", n, keepFew)
+		}
+		if !errors.Is(err, errUnread) || k.asked.Load() != asked {
+			k.Errorf("%v, and the kernel was asked %d times more", err, k.asked.Load()-asked)
+		}
+
+		// Nothing is lost, and a receive makes room.
+		for b, seen := s.batch(4), 0; seen < int(sent); seen = len(s.ids) {
+			if err := k.conn.TryReceive(b); err != nil || len(s.ids) == seen {
+				k.Fatalf("%d of %d packets, %v", seen, sent, err)
+			}
+		}
+		s.want(k, 1, sent)
+		if n := k.conn.keptBytes(); n != 0 {
+			k.Errorf("%d bytes are kept, and no datagram", n)
+		}
+		if err := k.conn.Request(config(5)); err != nil {
+			k.Error(err)
+		}
+	})
+}
+
+func TestRequestWaitsForRoomThatAReceiveMakes(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		k.conn.pipeBuffer = keepFew
+		k.packets(1, 40)
+		if err := k.conn.Buffer(); err != nil {
+			k.Fatal(err)
+		}
+		if n := k.conn.Buffered(); n == 0 || n == 40 {
+			k.Fatalf("%d of 40 datagrams are kept", n)
+		}
+		requested := k.background(func() error { return k.conn.Request(config(5)) })
+		var s seen
+		for b := s.batch(1); len(s.ids) < 40; {
+			if err := k.conn.Receive(b); err != nil {
+				k.Fatal(err)
+			}
+		}
+		s.want(k, 1, 40)
+		if err := requested(); err != nil {
+			k.Error(err)
+		}
+	})
+}
+
+// Somebody who receives slowly is not nobody.
+func TestRequestWaitsWhileSomebodyReceives(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		k.conn.pipeBuffer = keepFew
+		k.packets(1, 40)
+		if err := k.conn.Buffer(); err != nil {
+			k.Fatal(err)
+		}
+		if n := k.conn.keptBytes(); n < keepFew*3/2 {
+			k.Fatalf("%d bytes are kept, which leaves room", n)
+		}
+		requested := k.background(func() error { return k.conn.Request(config(5)) })
+		var s seen
+		for b := s.batch(1); len(s.ids) < 40; {
+			if len(s.ids) < 3 {
+				time.Sleep(requestPatience * 3 / 5)
+			}
+			if err := k.conn.Receive(b); err != nil {
+				k.Fatal(err)
+			}
+		}
+		s.want(k, 1, 40)
+		if err := requested(); err != nil {
+			k.Error(err)
+		}
+	})
+}

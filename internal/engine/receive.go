@@ -1,0 +1,255 @@
+package engine
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// A Receiver receives on a Conn until its context is done. The zero Receiver is
+// that of a closed Conn.
+type Receiver struct {
+	c    *Conn
+	ctx  context.Context
+	stop func() bool
+}
+
+// interrupted stands in Conn.holder between a receiver's interruption and the
+// moment it has cleared the deadline that interrupted it.
+var interrupted = new(Receiver)
+
+// aLongTimeAgo is a deadline that has passed.
+var aLongTimeAgo = time.Unix(1, 0)
+
+// Receiver returns a Receiver for ctx. It costs one context.AfterFunc, however
+// often Receive is called. Call Close when done.
+func (c *Conn) Receiver(ctx context.Context) *Receiver {
+	r := &Receiver{c: c, ctx: ctx}
+	if c.never() || ctx == nil {
+		return r
+	}
+	r.stop = context.AfterFunc(ctx, r.interrupt)
+	return r
+}
+
+// Close frees what the Receiver holds of its context. The Conn stays open.
+func (r *Receiver) Close() {
+	if r.stop != nil {
+		r.stop()
+	}
+}
+
+// Receive is Conn.Receive, but once the context is done it returns
+// context.Cause, at once or instead of waiting.
+func (r *Receiver) Receive(b *Batch) error {
+	switch {
+	case r.ctx == nil && r.c.never():
+		return net.ErrClosed
+	case r.ctx == nil:
+		return errNoContext
+	case !b.use():
+		return errBatchInUse
+	}
+	defer b.unuse()
+	for {
+		if err := r.ctx.Err(); err != nil {
+			return context.Cause(r.ctx)
+		}
+		if err := r.c.acquire(r.ctx); err != nil {
+			return err
+		}
+		n, err := r.c.receive(r, b)
+		if n > 0 || err != nil || r.c.woken.CompareAndSwap(true, false) {
+			return err
+		}
+		if err := r.c.rest(r.ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Receive waits until the kernel has sent something, fills b with as much as
+// is there and hands it to b's take. It returns net.ErrClosed,
+// os.ErrDeadlineExceeded or what the socket says. Loss is no error: see
+// OverrunError.
+func (c *Conn) Receive(b *Batch) error {
+	if c.never() {
+		return net.ErrClosed
+	}
+	return c.plain.Receive(b)
+}
+
+// TryReceive is Receive without waiting. If nothing is there, or another
+// goroutine is receiving and will get what comes, take is not called and the
+// error is nil.
+func (c *Conn) TryReceive(b *Batch) error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	if !b.use() {
+		return errBatchInUse
+	}
+	defer b.unuse()
+	for {
+		select {
+		case <-c.token:
+		default:
+			b.reset()
+			return nil
+		}
+		n, err := c.receive(nil, b)
+		if n > 0 || err != nil || b.n == 0 {
+			return err
+		}
+		// There were only answers, and there may be packets behind them.
+	}
+}
+
+// acquire takes the token.
+func (c *Conn) acquire(ctx context.Context) error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	select {
+	case <-c.token:
+		return nil
+	default:
+	}
+	select {
+	case <-c.token:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.closed:
+		return net.ErrClosed
+	}
+}
+
+// putBack gives the token back.
+func (c *Conn) putBack() {
+	c.turns.Add(1)
+	c.token <- struct{}{}
+}
+
+// receive fills b, hands it out and gives the token back. It waits if there is
+// a receiver to wait for. It returns how many messages take saw.
+func (c *Conn) receive(r *Receiver, b *Batch) (int, error) {
+	defer c.putBack()
+	defer c.receives.Add(1)
+	if b.take == nil {
+		return 0, errNoBatch
+	}
+	b.reset()
+	if room := int(c.room.Load()); room > b.size {
+		b.resize(room)
+	}
+	state := c.sealed.Load()
+	if r != nil && state == ended {
+		return 0, nil
+	}
+	if !c.takeKept(b) && (r == nil || state == open) {
+		if err := c.fill(r, b); err != nil {
+			return 0, err
+		}
+	}
+	return b.deliver(c), nil
+}
+
+// fill reads the socket, waiting on behalf of r unless that is nil.
+func (c *Conn) fill(r *Receiver, b *Batch) error {
+	if r == nil {
+		return c.check(c.t.receive(b, false))
+	}
+	b.waiter, b.busy = r, time.Duration(c.busy.Load())
+	c.holder.Store(r)
+	var err error
+	if r.ctx.Err() == nil { // else the interruption may have come before Store
+		err = c.check(c.t.receive(b, true))
+	}
+	if r.release() && b.n == 0 {
+		return context.Cause(r.ctx)
+	}
+	return err
+}
+
+// wanted reports whether r, which polls for packets, is to go on.
+func (r *Receiver) wanted(now time.Time) bool {
+	return r.c.holder.Load() == r && !r.c.isClosed() && !r.c.isDue(now)
+}
+
+// isDue reports whether the user's deadline has come.
+func (c *Conn) isDue(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.deadline.IsZero() && !now.Before(c.deadline)
+}
+
+// interrupt makes r return from the kernel, if it is there.
+func (r *Receiver) interrupt() {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	if r.c.holder.CompareAndSwap(r, interrupted) {
+		r.c.t.setReadDeadline(aLongTimeAgo)
+	}
+}
+
+// GrowBuffers gives every Batch that receives from now on room for datagrams of
+// up to size bytes. A Receive that waits is called back to do so: when
+// GrowBuffers returns the kernel may send longer ones.
+func (c *Conn) GrowBuffers(size int) error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	for old := c.room.Load(); old < int64(size) && !c.room.CompareAndSwap(old, int64(size)); {
+		old = c.room.Load()
+	}
+	// Whoever takes the token from here on sees room; wait for who has it now.
+	return c.recall()
+}
+
+// Buffer takes what is on the socket to where the next Receive finds it, so that
+// there is room for more; how much that may be, Request says. If another goroutine is receiving, that does it.
+func (c *Conn) Buffer() error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	select {
+	case <-c.token:
+	default:
+		return nil
+	}
+	defer c.putBack()
+	if err := c.look(nil); err != nil && err != errUnread {
+		return err
+	}
+	return c.wake()
+}
+
+// release says that r is back from the kernel, undoes its interruption and
+// reports whether there was one.
+func (r *Receiver) release() bool {
+	c := r.c
+	if c.holder.CompareAndSwap(r, nil) {
+		return r.ctx.Err() != nil
+	}
+	c.mu.Lock() // wait until interrupt has set the deadline
+	defer c.mu.Unlock()
+	c.t.setReadDeadline(c.deadline)
+	c.holder.Store(nil)
+	return true
+}
+
+// takeKept fills b with datagrams that a Request met, if there are any.
+func (c *Conn) takeKept(b *Batch) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for b.n < len(b.slots) && len(c.kept) > 0 {
+		s, k := &b.slots[b.n], &c.kept[0]
+		s.got, s.cut, s.foreign, s.after = k.got, k.cut, k.foreign, k.after
+		c.keeps -= k.cost()
+		*k = slot{}
+		c.kept = c.kept[1:]
+		b.n++
+	}
+	return b.n > 0
+}

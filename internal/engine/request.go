@@ -1,0 +1,254 @@
+package engine
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// requestPatience is how long a Request waits for another receiver to bring
+// its answer before it asks again. The kernel answers before send returns, so
+// what has not come by then was lost.
+const requestPatience = time.Second
+
+// requestTries bounds how often a Request is sent. An answer is only lost when
+// the receive buffer is full, and Request empties it.
+const requestTries = 10
+
+// errUnread is why a Request is not made, or its answer not found.
+var errUnread = errors.New("the receive buffer, and as much memory beside it, is full of what nobody receives: call Receive first")
+
+var errNoAnswer = errors.New("no acknowledgement from the kernel: the socket's receive buffer was full")
+
+// A request is a message that waits for its answer.
+type request struct {
+	typ    Type
+	seq    uint32
+	port   uint32
+	answer chan error // of capacity 1
+	then   func()     // if not nil, called once if the answer is no error; see RequestInOrder
+	seals  bool       // all that comes before the answer is kept; see Seal
+}
+
+// answered reports whether the answer is there.
+func (r *request) answered() bool { return r != nil && len(r.answer) > 0 }
+
+// Request sends m and returns the kernel's answer: nil, or an *Error. It sets
+// m's flags and sequence number. It may be called from anywhere but a Batch's
+// take, also beside a goroutine that receives: packets that come before the
+// answer are kept for the next Receive.
+//
+// What is kept, with what is on the socket, is bounded by one and a half times the
+// size of the receive buffer. Beyond that packets stay on the socket, and Request
+// waits for somebody to receive: five seconds for who has received before, else one.
+// Then it returns an error, without having sent m unless packets came faster than it
+// read them.
+//
+// When the answer is lost Request sends m again, so m must be idempotent.
+func (c *Conn) Request(m Message) error { return c.RequestInOrder(m, nil) }
+
+// RequestInOrder is Request. If the kernel does what m asks, then is called where
+// its answer stands among the messages that takes get: after those that were sent
+// before it, and before those that came later. It must not call methods of the Conn.
+func (c *Conn) RequestInOrder(m Message, then func()) error {
+	return c.request(m, &request{then: then})
+}
+
+// request is RequestInOrder for what r says.
+func (c *Conn) request(m Message, r *request) error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	if err := c.awaitRoom(r); err != nil {
+		return err
+	}
+	m.Flags |= FlagRequest | FlagAck
+	m.Seq = c.nextSeq()
+	msg := m.Append(nil)
+	r.typ, r.seq, r.port, r.answer = m.Type, m.Seq, m.PortID, make(chan error, 1)
+	c.ask(r)
+	defer c.forget(r)
+	for range requestTries {
+		if err := c.Send(msg); err != nil {
+			return err
+		}
+		if err, ok := c.await(r); ok {
+			return err
+		}
+	}
+	return errNoAnswer
+}
+
+// nextSeq returns the next sequence number, never 0: that is what packets have.
+func (c *Conn) nextSeq() uint32 {
+	for {
+		if n := c.seq.Add(1); n != 0 {
+			return n
+		}
+	}
+}
+
+// ask makes the receivers look out for the answer to r.
+func (c *Conn) ask(r *request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, r)
+}
+
+// forget undoes ask.
+func (c *Conn) forget(r *request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = slices.DeleteFunc(c.asked, func(a *request) bool { return a == r })
+}
+
+// answer gives m to the request that it answers, and reports whether there is one.
+func (c *Conn) answer(m Message) bool {
+	reply, ok := m.Reply()
+	if !ok {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.asked {
+		if r.typ == reply.Type && r.seq == reply.Seq && r.port == reply.PortID {
+			err := reply.Err()
+			if err == nil {
+				c.mark(r)
+			}
+			select {
+			case r.answer <- err:
+			default: // the answer to a repetition
+			}
+			return true
+		}
+	}
+	return reply.Type == typeNoop && reply.PortID == wakePort
+}
+
+// mark calls what is to be called at r's answer, once all that is kept was handed
+// out. The lock is held.
+func (c *Conn) mark(r *request) {
+	then := r.then
+	r.then = nil
+	switch {
+	case then == nil:
+	case len(c.kept) == 0:
+		then()
+	default:
+		last := &c.kept[len(c.kept)-1]
+		if earlier := last.after; earlier != nil {
+			last.after = func() { earlier(); then() }
+		} else {
+			last.after = then
+		}
+	}
+}
+
+// await waits for the answer to r, or for the right to look for it. It returns
+// false if the answer was lost.
+func (c *Conn) await(r *request) (error, bool) {
+	for {
+		select {
+		case err := <-r.answer:
+			return err, true
+		case <-c.closed:
+			return net.ErrClosed, true
+		case <-time.After(requestPatience):
+			return nil, false
+		case <-c.token:
+		}
+		err := c.look(r)
+		if err == nil {
+			err = c.wake()
+		}
+		c.putBack()
+		switch {
+		case r.answered():
+		case err == errUnread: // the answer is behind what is still on the socket
+			if err := c.awaitReceived(r); err != nil {
+				return err, true
+			}
+		default:
+			return err, err != nil
+		}
+	}
+}
+
+// awaitReceived waits until somebody has received what leaves no room to look for
+// the answer to r, or has received the answer.
+func (c *Conn) awaitReceived(r *request) error {
+	most := c.mostKept()
+	return c.whileReceived(func() bool { return r.answered() || c.keptBytes() < most })
+}
+
+// readerPatience is how long a Request waits for the next receive of somebody who
+// has received before, and may be busy with what that brought.
+const readerPatience = 5 * time.Second
+
+// whileReceived waits until done is true. It gives up if nobody receives.
+func (c *Conn) whileReceived(done func() bool) error {
+	for since, last := time.Now(), c.receives.Load(); !done(); time.Sleep(time.Millisecond) {
+		patience := requestPatience
+		if last > 0 {
+			patience = readerPatience
+		}
+		switch now := c.receives.Load(); {
+		case c.isClosed():
+			return net.ErrClosed
+		case now != last:
+			since, last = time.Now(), now
+		case time.Since(since) > patience:
+			return errUnread
+		}
+	}
+	return nil
+}
+
+// look reads what is on the socket, without waiting, until it finds the answer
+// to r, if that is not nil: answers go where they belong, and datagrams with
+// anything else in them are kept. When the answer was lost it reads all there is. It
+// gives up in time where packets come faster than it reads. It returns errUnread when
+// no more may be kept, unless the Conn loses what is unread.
+func (c *Conn) look(r *request) error {
+	a := asides.Get().(*aside)
+	defer asides.Put(a)
+	b := a.batch
+	most := c.mostKept()
+	for start := time.Now(); !r.answered() && time.Since(start) < requestPatience; {
+		b.reset()
+		full := c.keptBytes() >= most && !c.keepsAll(r)
+		if full && !c.lossy.Load() {
+			return errUnread
+		}
+		if err := c.check(c.t.receive(b, false)); err != nil {
+			return err
+		}
+		if b.n == 0 {
+			return nil
+		}
+		a.news = false
+		if b.deliver(c); a.news && !full {
+			c.keep(b.slots[0])
+		}
+	}
+	return nil
+}
+
+// An aside has the buffer that look reads into. It is large, and so used again.
+type aside struct {
+	batch *Batch
+	news  bool // there is something for the next Receive
+}
+
+var asides = sync.Pool{New: func() any {
+	a := new(aside)
+	a.batch = NewBatch(1, maxDatagram, func(Message, error) { a.news = true })
+	return a
+}}
+
+// maxDatagram is longer than any datagram of the kernel: the longest seen is
+// one of NFLOG with a buffer of 128 KiB, 261,008 bytes.
+const maxDatagram = 264 << 10

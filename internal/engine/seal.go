@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"time"
+)
+
+// This file makes what is queued on the socket at one moment a finite number of
+// messages, for who wants to end in an orderly way.
+
+// What Conn.sealed may be. A TryReceive does not look at it.
+const (
+	open   = iota
+	sealed // a Receive brings what is kept, and does not read the socket
+	ended  // a Receive brings nothing
+)
+
+// Seal makes what the kernel has sent so far the last that a Receive brings: when
+// Seal returns, all of it is kept for the next Receives, which then wait for Unseal
+// or Close. A TryReceive still reads the socket once nothing is kept.
+func (c *Conn) Seal() error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	if !c.sealed.CompareAndSwap(open, sealed) && c.sealed.Load() == ended {
+		return nil
+	}
+	if err := c.recall(); err != nil {
+		return err
+	}
+	// The kernel's answer comes behind all that it sent before.
+	err := c.request(Message{Type: typeNoop, PortID: wakePort}, &request{seals: true})
+	if refused := (*Error)(nil); errors.As(err, &refused) {
+		return nil // without CAP_NET_ADMIN it answers that, and that is an answer
+	}
+	return err
+}
+
+// Unseal undoes Seal.
+func (c *Conn) Unseal() {
+	if !c.never() {
+		c.sealed.CompareAndSwap(sealed, open)
+	}
+}
+
+// End makes every Receive wait for Close. What there is comes with Rest.
+func (c *Conn) End() error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	c.sealed.Store(ended)
+	return c.recall()
+}
+
+// Rest fills b with what is left after End. If that is nothing, take is not called.
+func (c *Conn) Rest(b *Batch) error {
+	for {
+		if err := c.acquire(context.Background()); err != nil {
+			return err
+		}
+		if n, err := c.receive(nil, b); n > 0 || err != nil || b.n == 0 {
+			return err
+		}
+	}
+}
+
+// Idle reports whether nobody is receiving and nothing is kept for a Receive:
+// while the Conn is sealed, all that came before Seal was handed out.
+func (c *Conn) Idle() bool {
+	if c.isClosed() {
+		return true
+	}
+	select {
+	case <-c.token:
+	default:
+		return false
+	}
+	defer c.putBack()
+	return c.Buffered() == 0
+}
+
+// sealPause is how often a Receive on a sealed Conn looks whether there is
+// something for it.
+const sealPause = time.Millisecond
+
+// rest waits a little if the Conn is sealed.
+func (c *Conn) rest(ctx context.Context) error {
+	if c.sealed.Load() == open {
+		return nil
+	}
+	if c.isDue(time.Now()) {
+		return os.ErrDeadlineExceeded
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.closed:
+		return net.ErrClosed
+	case <-time.After(sealPause):
+		return nil
+	}
+}
+
+// recall calls the Receive that waits in the kernel back, and waits until whoever
+// reads the socket has had its turn: from then on all see what was stored before.
+func (c *Conn) recall() error {
+	for before := c.turns.Load(); c.turns.Load() == before; {
+		if r := c.holder.Load(); r != nil && r != interrupted {
+			r.interrupt()
+		}
+		select {
+		case <-c.token:
+			c.putBack()
+		case <-c.closed:
+			return net.ErrClosed
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// wakePort is the port ID in requests whose answer says nothing, which the kernel
+// ignores and echoes.
+const wakePort = 1
+
+// wake is Wake if datagrams are kept that the kernel does not know of any more.
+func (c *Conn) wake() error {
+	if c.Buffered() == 0 {
+		return nil
+	}
+	return c.askForWake()
+}
+
+// Wake makes a Receive that waits return without an error and with nothing, and
+// the descriptor readable until the socket is read, for an event loop that polls it:
+// the kernel is asked for an answer, which nobody waits for. nflog calls it when a
+// loop leaves packets behind.
+func (c *Conn) Wake() error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	c.woken.Store(true)
+	return c.askForWake()
+}
+
+// askForWake makes the kernel answer.
+func (c *Conn) askForWake() error {
+	m := Message{Type: typeNoop, Flags: FlagRequest | FlagAck, Seq: c.nextSeq(), PortID: wakePort}
+	return c.Send(m.Append(nil))
+}

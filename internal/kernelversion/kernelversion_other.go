@@ -1,5 +1,0 @@
-//go:build !linux
-
-package kernelversion
-
-func running() (major, minor int) { return 0, 0 }

@@ -1,0 +1,54 @@
+package nfnl
+
+import (
+	"strconv"
+
+	"github.com/nfpacket/nfpacket/internal/engine"
+)
+
+// A Family is the protocol family of the hook a packet was caught at, one of the
+// kernel's NFPROTO_ numbers, in 8 bits. Its String method returns the family's name
+// as nft writes it.
+type Family = engine.Family
+
+// Families, as in linux/netfilter.h. Packets of a chain of nft's family inet are of
+// IPv4 or IPv6.
+const (
+	IPv4   Family = 2  // NFPROTO_IPV4
+	ARP    Family = 3  // NFPROTO_ARP
+	NetDev Family = 5  // NFPROTO_NETDEV
+	Bridge Family = 7  // NFPROTO_BRIDGE
+	IPv6   Family = 10 // NFPROTO_IPV6
+)
+
+// A Hook is the place in the network stack where a packet was caught. Input,
+// Forward and Output mean the same in every family that has them, whatever
+// number the kernel gives them there.
+type Hook uint8
+
+// The hooks. In the families ip, ip6 and bridge the first five have the numbers
+// of enum nf_inet_hooks in linux/netfilter.h; arp has Input, Forward and Output;
+// Ingress and Egress are those of netdev.
+const (
+	Prerouting  Hook = iota // NF_INET_PRE_ROUTING
+	Input                   // NF_INET_LOCAL_IN, NF_ARP_IN
+	Forward                 // NF_INET_FORWARD, NF_ARP_FORWARD
+	Output                  // NF_INET_LOCAL_OUT, NF_ARP_OUT
+	Postrouting             // NF_INET_POST_ROUTING
+	Ingress                 // NF_NETDEV_INGRESS
+	Egress                  // NF_NETDEV_EGRESS
+)
+
+var hookNames = [...]string{"prerouting", "input", "forward", "output", "postrouting", "ingress", "egress"}
+
+// unknownHook is set in a Hook whose number has no name in its family.
+const unknownHook Hook = 0x80
+
+// String returns the hook's name as nft writes it, or the number of one that has
+// no name in its family.
+func (h Hook) String() string {
+	if int(h) < len(hookNames) {
+		return hookNames[h]
+	}
+	return "hook " + strconv.Itoa(int(h&^unknownHook))
+}

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package nfnl
-
-// readable reports whether there is something to read.
-func (k *kernel) readable() bool { return k.counts.transport.(*memory).readable() }

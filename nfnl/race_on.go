@@ -1,5 +1,0 @@
-//go:build race
-
-package nfnl
-
-const raceEnabled = true
