@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // TestNoAllocs is the list of what promises not to allocate.
 func TestNoAllocs(t *testing.T) {
-	in := list(
-		tlv(1, 0, 6, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0),
-		tlv(0x8013, list(tlv(1, 0x81, 0), tlv(2, 0, 42))...),
+	in := testkit.List(
+		testkit.TLV(1, 0, 6, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0),
+		testkit.TLV(0x8013, testkit.List(testkit.TLV(1, 0x81, 0), testkit.TLV(2, 0, 42))...),
 	)
 	d := new(attr.Decoder) // the table's functions are opaque: one on the stack would escape
 	for name, get := range getters {

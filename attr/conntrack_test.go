@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // captured returns the attributes in a file of testdata/conntrack, in this
@@ -63,7 +64,7 @@ func parse(t testing.TB, lines []string, indent string) (b []byte, rest []string
 		} else if value, err = hex.DecodeString(fields[1]); err != nil {
 			t.Fatal(err)
 		}
-		b = append(b, list(tlv(uint16(typ), value...))...)
+		b = append(b, testkit.List(testkit.TLV(uint16(typ), value...))...)
 	}
 	return b, lines
 }
@@ -213,12 +214,12 @@ func TestConntrackDecodesCaptured(t *testing.T) {
 
 func TestConntrackDecodesTheRest(t *testing.T) {
 	var c attr.Conntrack
-	err := c.Decode(list(
-		tlv(0x8013, list(tlv(1, []byte("system_u:object_r:x\x00")...))...),
-		tlv(0x8014, list(tlv(1, 0, 0, 0, 0, 0, 0, 0, 1), tlv(2, 0, 0, 0, 0, 0, 0, 0, 2))...),
-		tlv(0x8005, list(tlv(1, []byte("dhcpv6\x00")...), tlv(2, 7, 8, 9))...),
-		tlv(3, 0, 0, 0, 0x10),
-		tlv(99, 1),
+	err := c.Decode(testkit.List(
+		testkit.TLV(0x8013, testkit.List(testkit.TLV(1, []byte("system_u:object_r:x\x00")...))...),
+		testkit.TLV(0x8014, testkit.List(testkit.TLV(1, 0, 0, 0, 0, 0, 0, 0, 1), testkit.TLV(2, 0, 0, 0, 0, 0, 0, 0, 2))...),
+		testkit.TLV(0x8005, testkit.List(testkit.TLV(1, []byte("dhcpv6\x00")...), testkit.TLV(2, 7, 8, 9))...),
+		testkit.TLV(3, 0, 0, 0, 0x10),
+		testkit.TLV(99, 1),
 	))
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +245,7 @@ func TestConntrackDecodesProtocols(t *testing.T) {
 		want attr.Conntrack
 	}{
 		"TCP": {
-			tlv(0x8001, list(tlv(1, 4), tlv(2, 7), tlv(3, 14), tlv(4, 0x07, 0), tlv(5, 0xf8, 0))...),
+			testkit.TLV(0x8001, testkit.List(testkit.TLV(1, 4), testkit.TLV(2, 7), testkit.TLV(3, 14), testkit.TLV(4, 0x07, 0), testkit.TLV(5, 0xf8, 0))...),
 			attr.Conntrack{TCP: attr.TCPInfo{
 				State: attr.TCPFinWait, OriginalScale: 7, ReplyScale: 14,
 				OriginalFlags: attr.TCPWindowScale | attr.TCPSACK | attr.TCPCloseInit,
@@ -252,21 +253,21 @@ func TestConntrackDecodesProtocols(t *testing.T) {
 			}},
 		},
 		"SCTP": {
-			tlv(0x8003, list(tlv(1, 4), tlv(2, 1, 2, 3, 4), tlv(3, 5, 6, 7, 8))...),
+			testkit.TLV(0x8003, testkit.List(testkit.TLV(1, 4), testkit.TLV(2, 1, 2, 3, 4), testkit.TLV(3, 5, 6, 7, 8))...),
 			attr.Conntrack{SCTP: attr.SCTPInfo{State: attr.SCTPEstablished, OriginalTag: 0x01020304, ReplyTag: 0x05060708}},
 		},
 		"DCCP": {
-			tlv(0x8002, list(tlv(1, 3), tlv(2, 1), tlv(3, 0, 0, 1, 2, 3, 4, 5, 6))...),
+			testkit.TLV(0x8002, testkit.List(testkit.TLV(1, 3), testkit.TLV(2, 1), testkit.TLV(3, 0, 0, 1, 2, 3, 4, 5, 6))...),
 			attr.Conntrack{DCCP: attr.DCCPInfo{State: attr.DCCPPartOpen, OriginalIsServer: true, HandshakeSeq: 0x010203040506}},
 		},
 		"DCCP, seen from its beginning": {
-			tlv(0x8002, list(tlv(1, 1), tlv(2, 0))...),
+			testkit.TLV(0x8002, testkit.List(testkit.TLV(1, 1), testkit.TLV(2, 0))...),
 			attr.Conntrack{DCCP: attr.DCCPInfo{State: attr.DCCPRequest}},
 		},
-		"flags cut short": {tlv(0x8001, list(tlv(1, 4), tlv(4, 7))...), attr.Conntrack{}},
+		"flags cut short": {testkit.TLV(0x8001, testkit.List(testkit.TLV(1, 4), testkit.TLV(4, 7))...), attr.Conntrack{}},
 	} {
 		var got attr.Conntrack
-		in := list(tlv(0x8004, c.info...))
+		in := testkit.List(testkit.TLV(0x8004, c.info...))
 		if err := got.Decode(in); (err != nil) != (name == "flags cut short") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -283,11 +284,11 @@ func TestConntrackDecodesProtocols(t *testing.T) {
 // kernel tells as 0.
 func TestNewConnectionHasNoStart(t *testing.T) {
 	for name, in := range map[string][]byte{
-		"0":       list(tlv(1, 0, 0, 0, 0, 0, 0, 0, 0), tlv(2, 0, 0, 0, 0, 0, 0, 0, 0)),
+		"0":       testkit.List(testkit.TLV(1, 0, 0, 0, 0, 0, 0, 0, 0), testkit.TLV(2, 0, 0, 0, 0, 0, 0, 0, 0)),
 		"nothing": nil,
 	} {
 		c := attr.Conntrack{}
-		if err := c.Decode(list(tlv(0x8014, in...))); err != nil {
+		if err := c.Decode(testkit.List(testkit.TLV(0x8014, in...))); err != nil {
 			t.Fatal(err)
 		}
 		if !c.Start.IsZero() || !c.Stop.IsZero() {
@@ -299,7 +300,7 @@ func TestNewConnectionHasNoStart(t *testing.T) {
 func TestConntrackRefusesShortValues(t *testing.T) {
 	const text = "conntrack: inside type 1: inside type 2: malformed attribute: type 3 has 1 bytes, not 2"
 	c := attr.Conntrack{ID: 7}
-	err := c.Decode(list(tlv(12, 0, 0, 0, 1), tlv(0x8001, list(tlv(0x8002, list(tlv(3, 1))...))...)))
+	err := c.Decode(testkit.List(testkit.TLV(12, 0, 0, 0, 1), testkit.TLV(0x8001, testkit.List(testkit.TLV(0x8002, testkit.List(testkit.TLV(3, 1))...))...)))
 	if err == nil || err.Error() != text {
 		t.Errorf("got %v, want %s", err, text)
 	}
@@ -330,9 +331,9 @@ func FuzzConntrack(f *testing.F) {
 	for name := range connections() {
 		f.Add(captured(f, name))
 	}
-	f.Add(list(tlv(0x8004, list(tlv(0x8003, list(tlv(1, 4), tlv(2, 1, 2, 3, 4), tlv(3, 5, 6, 7, 8))...))...)))    // SCTP
-	f.Add(list(tlv(0x8004, list(tlv(0x8002, list(tlv(1, 3), tlv(2, 1), tlv(3, 0, 0, 1, 2, 3, 4, 5, 6))...))...))) // DCCP
-	f.Add(list(tlv(0x8005, list(tlv(1, []byte("dhcpv6\x00")...), tlv(2, 7, 8, 9))...)))
+	f.Add(testkit.List(testkit.TLV(0x8004, testkit.List(testkit.TLV(0x8003, testkit.List(testkit.TLV(1, 4), testkit.TLV(2, 1, 2, 3, 4), testkit.TLV(3, 5, 6, 7, 8))...))...)))    // SCTP
+	f.Add(testkit.List(testkit.TLV(0x8004, testkit.List(testkit.TLV(0x8002, testkit.List(testkit.TLV(1, 3), testkit.TLV(2, 1), testkit.TLV(3, 0, 0, 1, 2, 3, 4, 5, 6))...))...))) // DCCP
+	f.Add(testkit.List(testkit.TLV(0x8005, testkit.List(testkit.TLV(1, []byte("dhcpv6\x00")...), testkit.TLV(2, 7, 8, 9))...)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)
 		var c attr.Conntrack

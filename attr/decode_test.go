@@ -9,25 +9,8 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
-
-// tlv returns an attribute without its padding. Header fields are written here
-// and not by the package, so that the two check each other.
-func tlv(typ uint16, value ...byte) []byte {
-	b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
-	b = binary.NativeEndian.AppendUint16(b, typ)
-	return append(b, value...)
-}
-
-// list returns attributes one after the other, each with its padding.
-func list(attrs ...[]byte) []byte {
-	var b []byte
-	for _, a := range attrs {
-		b = append(b, a...)
-		b = append(b, make([]byte, -len(b)&3)...)
-	}
-	return b
-}
 
 // only returns a Decoder that stands on the single attribute in b.
 func only(t testing.TB, b []byte) attr.Decoder {
@@ -51,21 +34,21 @@ func TestDecoderWalks(t *testing.T) {
 		want []record
 	}{
 		{"nothing", nil, nil},
-		{"no value", tlv(1), []record{{1, ""}}},
-		{"one byte", tlv(1, 'a'), []record{{1, "a"}}},
-		{"two bytes", tlv(1, 'a', 'b'), []record{{1, "ab"}}},
-		{"three bytes", tlv(1, 'a', 'b', 'c'), []record{{1, "abc"}}},
-		{"four bytes", tlv(1, 'a', 'b', 'c', 'd'), []record{{1, "abcd"}}},
-		{"last one padded", list(tlv(1, 'a')), []record{{1, "a"}}},
-		{"last one padded in part", append(tlv(1, 'a'), 0), []record{{1, "a"}}},
-		{"padding of what holds the list", append(list(tlv(1, 'a')), 0, 0, 0), []record{{1, "a"}}},
-		{"padding is not looked at", append(tlv(1, 'a'), 9, 9, 9), []record{{1, "a"}}},
-		{"padding between", list(tlv(1, 'a'), tlv(2, 'b', 'c'), tlv(3)), []record{{1, "a"}, {2, "bc"}, {3, ""}}},
-		{"same type twice", list(tlv(1, 'a'), tlv(1, 'b')), []record{{1, "a"}, {1, "b"}}},
-		{"type zero", tlv(0, 'a'), []record{{0, "a"}}},
-		{"highest type", tlv(0x3fff), []record{{0x3fff, ""}}},
-		{"nested flag", tlv(0x8001, 'a'), []record{{1, "a"}}},
-		{"byte order flag", tlv(0x4001, 'a'), []record{{1, "a"}}},
+		{"no value", testkit.TLV(1), []record{{1, ""}}},
+		{"one byte", testkit.TLV(1, 'a'), []record{{1, "a"}}},
+		{"two bytes", testkit.TLV(1, 'a', 'b'), []record{{1, "ab"}}},
+		{"three bytes", testkit.TLV(1, 'a', 'b', 'c'), []record{{1, "abc"}}},
+		{"four bytes", testkit.TLV(1, 'a', 'b', 'c', 'd'), []record{{1, "abcd"}}},
+		{"last one padded", testkit.List(testkit.TLV(1, 'a')), []record{{1, "a"}}},
+		{"last one padded in part", append(testkit.TLV(1, 'a'), 0), []record{{1, "a"}}},
+		{"padding of what holds the list", append(testkit.List(testkit.TLV(1, 'a')), 0, 0, 0), []record{{1, "a"}}},
+		{"padding is not looked at", append(testkit.TLV(1, 'a'), 9, 9, 9), []record{{1, "a"}}},
+		{"padding between", testkit.List(testkit.TLV(1, 'a'), testkit.TLV(2, 'b', 'c'), testkit.TLV(3)), []record{{1, "a"}, {2, "bc"}, {3, ""}}},
+		{"same type twice", testkit.List(testkit.TLV(1, 'a'), testkit.TLV(1, 'b')), []record{{1, "a"}, {1, "b"}}},
+		{"type zero", testkit.TLV(0, 'a'), []record{{0, "a"}}},
+		{"highest type", testkit.TLV(0x3fff), []record{{0x3fff, ""}}},
+		{"nested flag", testkit.TLV(0x8001, 'a'), []record{{1, "a"}}},
+		{"byte order flag", testkit.TLV(0x4001, 'a'), []record{{1, "a"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -85,7 +68,7 @@ func TestDecoderWalks(t *testing.T) {
 }
 
 func TestDecoderRefusesBadLengths(t *testing.T) {
-	ok := list(tlv(7, 'a'))
+	ok := testkit.List(testkit.TLV(7, 'a'))
 	tests := []struct {
 		name string
 		in   []byte
@@ -137,7 +120,7 @@ func TestDecoderIntegers(t *testing.T) {
 	for name, tt := range bits {
 		t.Run(name, func(t *testing.T) {
 			for n := range len(value) {
-				d := only(t, tlv(5, value[:n]...))
+				d := only(t, testkit.TLV(5, value[:n]...))
 				got, want := tt.get(&d), uint64(0)
 				if n >= tt.size {
 					for _, c := range value[:tt.size] {
@@ -156,7 +139,7 @@ func TestDecoderIntegers(t *testing.T) {
 }
 
 func TestDecoderKeepsFirstError(t *testing.T) {
-	d := only(t, list(tlv(5, 1), tlv(6, 1)))
+	d := only(t, testkit.List(testkit.TLV(5, 1), testkit.TLV(6, 1)))
 	d.Uint32()
 	d.Uint64()
 	if d.Next() {
@@ -169,7 +152,7 @@ func TestDecoderKeepsFirstError(t *testing.T) {
 }
 
 func TestDecoderFixed(t *testing.T) {
-	d := only(t, tlv(1, 1, 2, 3))
+	d := only(t, testkit.TLV(1, 1, 2, 3))
 	if got := d.Fixed(2); !bytes.Equal(got, []byte{1, 2}) {
 		t.Errorf("first two bytes: % x", got)
 	}
@@ -189,7 +172,7 @@ func TestDecoderCString(t *testing.T) {
 		{"a\x00b\x00", "a"},
 	}
 	for _, tt := range tests {
-		d := only(t, tlv(1, []byte(tt.value)...))
+		d := only(t, testkit.TLV(1, []byte(tt.value)...))
 		if got := string(d.CString()); got != tt.want {
 			t.Errorf("%q: got %q, want %q", tt.value, got, tt.want)
 		}
@@ -197,7 +180,7 @@ func TestDecoderCString(t *testing.T) {
 }
 
 func TestDecoderNestedHasItsOwnError(t *testing.T) {
-	outer := only(t, tlv(0x8001, slices.Concat(list(tlv(2, 'a')), header(3, 3))...))
+	outer := only(t, testkit.TLV(0x8001, slices.Concat(testkit.List(testkit.TLV(2, 'a')), header(3, 3))...))
 	in := outer.Nested()
 	if !in.Next() || in.Type() != 2 || string(in.Bytes()) != "a" {
 		t.Fatalf("type %d, value %q", in.Type(), in.Bytes())
@@ -213,7 +196,7 @@ func TestDecoderNestedHasItsOwnError(t *testing.T) {
 // An append to any slice that was decoded must leave the attribute behind it
 // alone.
 func TestDecoderCutsSlicesToTheirCapacity(t *testing.T) {
-	in := list(tlv(1, 0, 2, 0, 0, 'a', 'b', 0, 'd', 'e', 'f', 'g', 'h'), tlv(2, 'x'))
+	in := testkit.List(testkit.TLV(1, 0, 2, 0, 0, 'a', 'b', 0, 'd', 'e', 'f', 'g', 'h'), testkit.TLV(2, 'x'))
 	before := bytes.Clone(in)
 	d := only(t, in)
 	slices := map[string][]byte{
@@ -234,8 +217,8 @@ func TestDecoderCutsSlicesToTheirCapacity(t *testing.T) {
 }
 
 func FuzzDecoder(f *testing.F) {
-	f.Add(list(tlv(1, 0, 0, 0, 7, 8, 0, 2), tlv(0x8013, list(tlv(2, 0, 1), tlv(1, 0x81, 0))...)))
-	f.Add(list(tlv(9, 0xff, 0xfc, 0, 0, 2, 0), tlv(4, make([]byte, 16)...)))
+	f.Add(testkit.List(testkit.TLV(1, 0, 0, 0, 7, 8, 0, 2), testkit.TLV(0x8013, testkit.List(testkit.TLV(2, 0, 1), testkit.TLV(1, 0x81, 0))...)))
+	f.Add(testkit.List(testkit.TLV(9, 0xff, 0xfc, 0, 0, 2, 0), testkit.TLV(4, make([]byte, 16)...)))
 	f.Add(header(3, 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if cap(b) > len(b) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestAppend(t *testing.T) {
@@ -15,23 +16,23 @@ func TestAppend(t *testing.T) {
 		name      string
 		got, want []byte
 	}{
-		{"no bytes", attr.AppendBytes(nil, 1, nil), tlv(1)},
-		{"one byte", attr.AppendBytes(nil, 1, []byte{9}), list(tlv(1, 9))},
-		{"two bytes", attr.AppendBytes(nil, 1, []byte{9, 8}), list(tlv(1, 9, 8))},
-		{"three bytes", attr.AppendBytes(nil, 1, []byte{9, 8, 7}), list(tlv(1, 9, 8, 7))},
-		{"four bytes", attr.AppendBytes(nil, 1, []byte{9, 8, 7, 6}), tlv(1, 9, 8, 7, 6)},
-		{"no string", attr.AppendString(nil, 1, ""), list(tlv(1, 0))},
-		{"string", attr.AppendString(nil, 1, "abc"), tlv(1, 'a', 'b', 'c', 0)},
-		{"8 bits", attr.AppendUint8(nil, 1, 0x81), list(tlv(1, 0x81))},
-		{"16 bits", attr.AppendUint16(nil, 1, 0x8102), list(tlv(1, 0x81, 2))},
-		{"32 bits", attr.AppendUint32(nil, 1, 0x81020304), tlv(1, 0x81, 2, 3, 4)},
-		{"64 bits", attr.AppendUint64(nil, 1, 0x8102030405060708), tlv(1, 0x81, 2, 3, 4, 5, 6, 7, 8)},
-		{"after another", attr.AppendUint8(tlv(1), 2, 3), list(tlv(1), tlv(2, 3))},
-		{"empty nest", attr.EndNested(attr.BeginNested(nil, 1), 0), tlv(0x8001)},
-		{"time", attr.AppendTime(nil, 4, time.Unix(1, 2999)), tlv(4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2)},
-		{"hardware address", attr.AppendHardwareAddr(nil, 9, net.HardwareAddr{2, 1}), tlv(9, 0, 2, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0)},
-		{"long hardware address", attr.AppendHardwareAddr(nil, 9, []byte("infiniband")), tlv(9, append([]byte{0, 8, 0, 0}, "infiniba"...)...)},
-		{"tag", attr.AppendVLAN(nil, 19, attr.VLAN{Protocol: 0x8100, TCI: 42}), tlv(0x8013, list(tlv(1, 0x81, 0), tlv(2, 0, 42))...)},
+		{"no bytes", attr.AppendBytes(nil, 1, nil), testkit.TLV(1)},
+		{"one byte", attr.AppendBytes(nil, 1, []byte{9}), testkit.List(testkit.TLV(1, 9))},
+		{"two bytes", attr.AppendBytes(nil, 1, []byte{9, 8}), testkit.List(testkit.TLV(1, 9, 8))},
+		{"three bytes", attr.AppendBytes(nil, 1, []byte{9, 8, 7}), testkit.List(testkit.TLV(1, 9, 8, 7))},
+		{"four bytes", attr.AppendBytes(nil, 1, []byte{9, 8, 7, 6}), testkit.TLV(1, 9, 8, 7, 6)},
+		{"no string", attr.AppendString(nil, 1, ""), testkit.List(testkit.TLV(1, 0))},
+		{"string", attr.AppendString(nil, 1, "abc"), testkit.TLV(1, 'a', 'b', 'c', 0)},
+		{"8 bits", attr.AppendUint8(nil, 1, 0x81), testkit.List(testkit.TLV(1, 0x81))},
+		{"16 bits", attr.AppendUint16(nil, 1, 0x8102), testkit.List(testkit.TLV(1, 0x81, 2))},
+		{"32 bits", attr.AppendUint32(nil, 1, 0x81020304), testkit.TLV(1, 0x81, 2, 3, 4)},
+		{"64 bits", attr.AppendUint64(nil, 1, 0x8102030405060708), testkit.TLV(1, 0x81, 2, 3, 4, 5, 6, 7, 8)},
+		{"after another", attr.AppendUint8(testkit.TLV(1), 2, 3), testkit.List(testkit.TLV(1), testkit.TLV(2, 3))},
+		{"empty nest", attr.EndNested(attr.BeginNested(nil, 1), 0), testkit.TLV(0x8001)},
+		{"time", attr.AppendTime(nil, 4, time.Unix(1, 2999)), testkit.TLV(4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2)},
+		{"hardware address", attr.AppendHardwareAddr(nil, 9, net.HardwareAddr{2, 1}), testkit.TLV(9, 0, 2, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0)},
+		{"long hardware address", attr.AppendHardwareAddr(nil, 9, []byte("infiniband")), testkit.TLV(9, append([]byte{0, 8, 0, 0}, "infiniba"...)...)},
+		{"tag", attr.AppendVLAN(nil, 19, attr.VLAN{Protocol: 0x8100, TCI: 42}), testkit.TLV(0x8013, testkit.List(testkit.TLV(1, 0x81, 0), testkit.TLV(2, 0, 42))...)},
 	}
 	for _, tt := range tests {
 		if !bytes.Equal(tt.got, tt.want) {
@@ -41,7 +42,7 @@ func TestAppend(t *testing.T) {
 }
 
 func TestNestsInsideNests(t *testing.T) {
-	b := tlv(7)
+	b := testkit.TLV(7)
 	outer := len(b)
 	b = attr.BeginNested(b, 1)
 	inner := len(b)
@@ -50,7 +51,7 @@ func TestNestsInsideNests(t *testing.T) {
 	b = attr.EndNested(b, inner)
 	b = attr.AppendUint8(b, 5, 6)
 	b = attr.EndNested(b, outer)
-	want := list(tlv(7), tlv(0x8001, list(tlv(0x8002, list(tlv(3, 4))...), tlv(5, 6))...))
+	want := testkit.List(testkit.TLV(7), testkit.TLV(0x8001, testkit.List(testkit.TLV(0x8002, testkit.List(testkit.TLV(3, 4))...), testkit.TLV(5, 6))...))
 	if !bytes.Equal(b, want) {
 		t.Errorf("got % x, want % x", b, want)
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // mask4 and mask6 let any port of the source in.
@@ -23,15 +24,15 @@ func expectations() map[string]struct {
 } {
 	four := func(typ uint16, src, dst string, srcPort, dstPort uint16) []byte {
 		s, d := netip.MustParseAddr(src).As4(), netip.MustParseAddr(dst).As4()
-		return tlv(typ|0x8000, list(
-			tlv(0x8001, list(tlv(1, s[:]...), tlv(2, d[:]...))...),
-			tlv(0x8002, list(tlv(1, 6), tlv(2, byte(srcPort>>8), byte(srcPort)), tlv(3, byte(dstPort>>8), byte(dstPort)))...))...)
+		return testkit.TLV(typ|0x8000, testkit.List(
+			testkit.TLV(0x8001, testkit.List(testkit.TLV(1, s[:]...), testkit.TLV(2, d[:]...))...),
+			testkit.TLV(0x8002, testkit.List(testkit.TLV(1, 6), testkit.TLV(2, byte(srcPort>>8), byte(srcPort)), testkit.TLV(3, byte(dstPort>>8), byte(dstPort)))...))...)
 	}
 	six := func(typ uint16, src, dst string, srcPort, dstPort uint16) []byte {
 		s, d := netip.MustParseAddr(src).As16(), netip.MustParseAddr(dst).As16()
-		return tlv(typ|0x8000, list(
-			tlv(0x8001, list(tlv(3, s[:]...), tlv(4, d[:]...))...),
-			tlv(0x8002, list(tlv(1, 17), tlv(2, byte(srcPort>>8), byte(srcPort)), tlv(3, byte(dstPort>>8), byte(dstPort)))...))...)
+		return testkit.TLV(typ|0x8000, testkit.List(
+			testkit.TLV(0x8001, testkit.List(testkit.TLV(3, s[:]...), testkit.TLV(4, d[:]...))...),
+			testkit.TLV(0x8002, testkit.List(testkit.TLV(1, 17), testkit.TLV(2, byte(srcPort>>8), byte(srcPort)), testkit.TLV(3, byte(dstPort>>8), byte(dstPort)))...))...)
 	}
 	const server, client = "192.0.2.2", "192.0.2.1"
 	ftp := tuple(6, server+":20", client+":1001")
@@ -42,29 +43,29 @@ func expectations() map[string]struct {
 	}{
 		"IPv4": {
 			attr.Expectation{Tuple: ftp, Mask: mask4},
-			list(four(2, server, client, 20, 1001), four(3, "255.255.255.255", client, 0, 1001)),
+			testkit.List(four(2, server, client, 20, 1001), four(3, "255.255.255.255", client, 0, 1001)),
 		},
 		"IPv6": {
 			attr.Expectation{Tuple: tuple(17, "[2001:db8::2]:69", "[2001:db8::1]:1002"), Mask: mask6},
-			list(six(2, "2001:db8::2", "2001:db8::1", 69, 1002), six(3, ones, "2001:db8::1", 0, 1002)),
+			testkit.List(six(2, "2001:db8::2", "2001:db8::1", 69, 1002), six(3, ones, "2001:db8::1", 0, 1002)),
 		},
 		"all of it": {
 			attr.Expectation{
 				Tuple: ftp, Mask: netip.MustParseAddrPort("255.255.255.0:65535"), Permanent: true, Inactive: true, Helper: "ftp", Class: 2,
 				NAT: attr.ExpectationNAT{Reply: true, To: netip.MustParseAddrPort("198.51.100.7:4660")}, Function: "nat-follow-master",
 			},
-			list(four(2, server, client, 20, 1001), four(3, "255.255.255.0", client, 0xffff, 1001),
-				tlv(6, []byte("ftp\x00")...), tlv(8, 0, 0, 0, 3), tlv(9, 0, 0, 0, 2),
-				tlv(0x800a, list(tlv(1, 0, 0, 0, 1), four(2, "198.51.100.7", client, 0x1234, 1001))...),
-				tlv(11, []byte("nat-follow-master\x00")...)),
+			testkit.List(four(2, server, client, 20, 1001), four(3, "255.255.255.0", client, 0xffff, 1001),
+				testkit.TLV(6, []byte("ftp\x00")...), testkit.TLV(8, 0, 0, 0, 3), testkit.TLV(9, 0, 0, 0, 2),
+				testkit.TLV(0x800a, testkit.List(testkit.TLV(1, 0, 0, 0, 1), four(2, "198.51.100.7", client, 0x1234, 1001))...),
+				testkit.TLV(11, []byte("nat-follow-master\x00")...)),
 		},
 		"from anybody, NAT in the master's direction": {
 			attr.Expectation{
 				Tuple: ftp, Mask: netip.MustParseAddrPort("0.0.0.0:0"), Permanent: true,
 				NAT: attr.ExpectationNAT{To: netip.MustParseAddrPort("0.0.0.0:9")},
 			},
-			list(four(2, server, client, 20, 1001), four(3, "0.0.0.0", client, 0, 1001), tlv(8, 0, 0, 0, 1),
-				tlv(0x800a, list(tlv(1, 0, 0, 0, 0), four(2, "0.0.0.0", client, 9, 1001))...)),
+			testkit.List(four(2, server, client, 20, 1001), four(3, "0.0.0.0", client, 0, 1001), testkit.TLV(8, 0, 0, 0, 1),
+				testkit.TLV(0x800a, testkit.List(testkit.TLV(1, 0, 0, 0, 0), four(2, "0.0.0.0", client, 9, 1001))...)),
 		},
 	}
 }
@@ -129,7 +130,7 @@ func TestExpectationsThatCannotBeUsed(t *testing.T) {
 func TestExpectationRefusesShortValues(t *testing.T) {
 	const text = "expectation: inside type 10: malformed attribute: type 1 has 1 bytes, not 4"
 	e := attr.Expectation{Class: 7}
-	err := e.Decode(list(tlv(0x800a, list(tlv(1, 1))...)))
+	err := e.Decode(testkit.List(testkit.TLV(0x800a, testkit.List(testkit.TLV(1, 1))...)))
 	if err == nil || err.Error() != text || e != (attr.Expectation{}) {
 		t.Errorf("got %v, %+v, want %s", err, e, text)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestDecoderTime(t *testing.T) {
@@ -23,7 +24,7 @@ func TestDecoderTime(t *testing.T) {
 			t.Errorf("got %v, %v, want %v", got, d.Err(), want)
 		}
 	}
-	d := only(t, tlv(4, make([]byte, 15)...))
+	d := only(t, testkit.TLV(4, make([]byte, 15)...))
 	if got := d.Time(); !got.IsZero() || !errors.Is(d.Err(), attr.ErrMalformed) {
 		t.Errorf("cut short: %v, %v", got, d.Err())
 	}
@@ -48,7 +49,7 @@ func TestDecoderHardwareAddr(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := only(t, tlv(9, tt.in...))
+			d := only(t, testkit.TLV(9, tt.in...))
 			if got := d.HardwareAddr(); !bytes.Equal(got, tt.want) {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
@@ -66,15 +67,15 @@ func TestDecoderVLAN(t *testing.T) {
 		want attr.VLAN
 		err  string
 	}{
-		{"queue's order", list(tlv(1, 0x81, 0), tlv(2, 0xb0, 42)), attr.VLAN{Protocol: 0x8100, TCI: 0xb02a}, ""},
-		{"log's order", list(tlv(2, 0xb0, 42), tlv(1, 0x81, 0)), attr.VLAN{Protocol: 0x8100, TCI: 0xb02a}, ""},
-		{"with the unknown", list(tlv(9, 1), tlv(1, 0x88, 0xa8)), attr.VLAN{Protocol: 0x88a8}, ""},
+		{"queue's order", testkit.List(testkit.TLV(1, 0x81, 0), testkit.TLV(2, 0xb0, 42)), attr.VLAN{Protocol: 0x8100, TCI: 0xb02a}, ""},
+		{"log's order", testkit.List(testkit.TLV(2, 0xb0, 42), testkit.TLV(1, 0x81, 0)), attr.VLAN{Protocol: 0x8100, TCI: 0xb02a}, ""},
+		{"with the unknown", testkit.List(testkit.TLV(9, 1), testkit.TLV(1, 0x88, 0xa8)), attr.VLAN{Protocol: 0x88a8}, ""},
 		{"empty", nil, attr.VLAN{}, ""},
-		{"cut short", list(tlv(1, 0x81, 0), tlv(2, 0xb0)), attr.VLAN{}, "inside type 19: malformed attribute: type 2 has 1 bytes, not 2"},
+		{"cut short", testkit.List(testkit.TLV(1, 0x81, 0), testkit.TLV(2, 0xb0)), attr.VLAN{}, "inside type 19: malformed attribute: type 2 has 1 bytes, not 2"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := only(t, tlv(0x8013, tt.in...))
+			d := only(t, testkit.TLV(0x8013, tt.in...))
 			if got := d.VLAN(); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}

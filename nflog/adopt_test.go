@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -45,7 +46,7 @@ func adopt(t *testing.T, cfg nflog.Config) (*nflog.Reader, *nflogtest.Kernel) {
 }
 
 func TestAdoptAsksNothingOfTheKernel(t *testing.T) {
-	var o told
+	var o testkit.Errors
 	conn, k := handedOver(t)
 	if _, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5, 6}}); !errors.Is(err, os.ErrPermission) {
 		t.Errorf("OpenConn: error %v", err)
@@ -54,7 +55,7 @@ func TestAdoptAsksNothingOfTheKernel(t *testing.T) {
 		t.Errorf("the kernel was asked: %+v", m)
 		return nil
 	})
-	r, err := nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{5, 6}, CopyRange: 1, OnError: o.onError}, nil)
+	r, err := nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{5, 6}, CopyRange: 1, OnError: o.Add}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func TestAdoptAsksNothingOfTheKernel(t *testing.T) {
 	if s := next(t, r, 3); s != "abc" {
 		t.Errorf("got %q", s)
 	}
-	if errs := o.take(); errs != nil {
+	if errs := o.Take(); errs != nil {
 		t.Errorf("the first number was judged: %v", errs)
 	}
 	k.Lose(5, 7)
@@ -88,10 +89,10 @@ func TestAdoptCountsFromTheLastNumber(t *testing.T) {
 		{"all was recorded", map[uint16]uint32{5: 106}, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var o told
+			var o testkit.Errors
 			conn, k := handedOver(t)
 			k.Lose(5, 107)
-			r, err := nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{5, 6}, OnError: o.onError}, c.last)
+			r, err := nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{5, 6}, OnError: o.Add}, c.last)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +100,7 @@ func TestAdoptCountsFromTheLastNumber(t *testing.T) {
 			k.Log(packets("a")...)
 			next(t, r, 1)
 			if n := losses(t, &o); (c.lost == 0) != (n == nil) || c.lost > 0 && n[0] != c.lost {
-				t.Errorf("OnError was told of %d", n)
+				t.Errorf("OnError was called for %d", n)
 			}
 			if s := r.GroupStats(5); s.Lost != c.lost || s.Packets != 1 {
 				t.Errorf("stats of the group %+v", s)
@@ -127,7 +128,7 @@ func TestShutdownLeavesAdoptedGroupsBound(t *testing.T) {
 	if err := r.Receive(b); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("then %v", err)
 	}
-	if err := down(); err != nil {
+	if err := testkit.Next(t, down); err != nil {
 		t.Error(err)
 	}
 	if !k.Bound(5) || !k.Bound(6) {

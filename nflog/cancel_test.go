@@ -3,8 +3,10 @@ package nflog_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 )
 
@@ -37,21 +39,23 @@ func TestCancelledLoopYieldsWhatItHasReceived(t *testing.T) {
 }
 
 func TestCancelEndsAWaitingLoop(t *testing.T) {
-	r, k := open(t, nflog.Config{})
-	ctx, cancel := context.WithCancelCause(t.Context())
-	ended := background(t, func() error {
-		_, err := all(ctx, r)
-		return err
+	synctest.Test(t, func(t *testing.T) {
+		r, k := open(t, nflog.Config{})
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ended := testkit.Background(func() error {
+			_, err := all(ctx, r)
+			return err
+		})
+		synctest.Wait()
+		cancel(errCause)
+		if err := testkit.Next(t, ended); err != errCause {
+			t.Errorf("ended with %v", err)
+		}
+		k.Log(packets("a")...)
+		if s := next(t, r, 1); s != "a" {
+			t.Errorf("then %q", s)
+		}
 	})
-	parked(t, 1)
-	cancel(errCause)
-	if err := ended(); err != errCause {
-		t.Errorf("ended with %v", err)
-	}
-	k.Log(packets("a")...)
-	if s := next(t, r, 1); s != "a" {
-		t.Errorf("then %q", s)
-	}
 }
 
 func TestCancelledBeforeTheStartReceivesNothing(t *testing.T) {
@@ -79,8 +83,8 @@ func TestTimeoutOfTheContextEndsTheLoop(t *testing.T) {
 
 // A program that looks for packets now and then misses none.
 func TestLoopsWithTimeoutsMissNothing(t *testing.T) {
-	var o told
-	r, k := open(t, nflog.Config{OnError: o.onError})
+	var o testkit.Errors
+	r, k := open(t, nflog.Config{OnError: o.Add})
 	var got string
 	for range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -99,8 +103,8 @@ func TestLoopsWithTimeoutsMissNothing(t *testing.T) {
 	if len(got) != 40 {
 		t.Errorf("got %d of 40 packets", len(got))
 	}
-	if errs := o.take(); errs != nil {
-		t.Errorf("OnError was told %v", errs)
+	if errs := o.Take(); errs != nil {
+		t.Errorf("OnError was called with %v", errs)
 	}
 }
 
@@ -133,16 +137,16 @@ func TestCancelAllLoopsAtOnce(t *testing.T) {
 	r, k := open(t, nflog.Config{})
 	for range 20 {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		var ends []func() error
+		var ends []<-chan error
 		for range 4 {
-			ends = append(ends, background(t, func() error {
+			ends = append(ends, testkit.Background(func() error {
 				_, err := all(ctx, r)
 				return err
 			}))
 		}
 		cancel(errCause)
 		for _, ended := range ends {
-			if err := ended(); err != errCause {
+			if err := testkit.Next(t, ended); err != errCause {
 				t.Fatal(err)
 			}
 		}
@@ -153,22 +157,24 @@ func TestCancelAllLoopsAtOnce(t *testing.T) {
 }
 
 func TestCancelLeavesTheGroupToAWaitingReceive(t *testing.T) {
-	r, k := open(t, nflog.Config{})
-	b := r.NewBatch()
-	received := background(t, func() error { return r.Receive(b) })
-	parked(t, 1)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	ended := background(t, func() error {
-		_, err := all(ctx, r)
-		return err
+	synctest.Test(t, func(t *testing.T) {
+		r, k := open(t, nflog.Config{})
+		b := r.NewBatch()
+		received := testkit.Background(func() error { return r.Receive(b) })
+		synctest.Wait()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ended := testkit.Background(func() error {
+			_, err := all(ctx, r)
+			return err
+		})
+		synctest.Wait()
+		cancel(errCause)
+		if err := testkit.Next(t, ended); err != errCause {
+			t.Error(err)
+		}
+		k.Log(packets("a")...)
+		if err := testkit.Next(t, received); err != nil || letters(b.Packets) != "a" {
+			t.Errorf("got %q, %v", letters(b.Packets), err)
+		}
 	})
-	parked(t, 2)
-	cancel(errCause)
-	if err := ended(); err != errCause {
-		t.Error(err)
-	}
-	k.Log(packets("a")...)
-	if err := received(); err != nil || letters(b.Packets) != "a" {
-		t.Errorf("got %q, %v", letters(b.Packets), err)
-	}
 }

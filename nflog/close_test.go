@@ -6,25 +6,27 @@ import (
 	"net"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 )
 
 func TestCloseEndsTheLoop(t *testing.T) {
-	t.Run("while waiting", func(t *testing.T) {
+	bubble(t, "while waiting", func(t *testing.T) {
 		r, _ := open(t, nflog.Config{})
-		ended := background(t, func() error {
+		ended := testkit.Background(func() error {
 			_, err := all(t.Context(), r)
 			return err
 		})
-		parked(t, 1)
+		synctest.Wait()
 		for range 2 {
 			if err := r.Close(); err != nil {
 				t.Error(err)
 			}
 		}
-		if err := ended(); !errors.Is(err, net.ErrClosed) {
+		if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}
 	})
@@ -56,7 +58,7 @@ func TestCloseEndsTheLoop(t *testing.T) {
 		for p, err := range r.Packets(t.Context()) {
 			if last = err; err == nil {
 				got += string(p.Payload)
-				background(t, r.Close)()
+				testkit.Next(t, testkit.Background(r.Close))
 			}
 		}
 		if got != "a" || !errors.Is(last, net.ErrClosed) {
@@ -95,16 +97,16 @@ func TestCloseEndsTheLoop(t *testing.T) {
 		}
 	})
 	t.Run("which is cancelled too", func(t *testing.T) {
-		var o told
-		r, _ := open(t, nflog.Config{OnError: o.onError})
+		var o testkit.Errors
+		r, _ := open(t, nflog.Config{OnError: o.Add})
 		ctx, cancel := context.WithCancelCause(t.Context())
 		r.Close()
 		cancel(errCause)
 		if s, err := all(ctx, r); s != "" || err != errCause {
 			t.Errorf("got %q and %v", s, err)
 		}
-		if errs := o.take(); errs != nil {
-			t.Errorf("OnError was told %v", errs)
+		if errs := o.Take(); errs != nil {
+			t.Errorf("OnError was called with %v", errs)
 		}
 	})
 }

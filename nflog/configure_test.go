@@ -11,8 +11,10 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -143,21 +145,21 @@ func TestConfigureFromAnywhere(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	})
-	t.Run("beside it", func(t *testing.T) {
+	bubble(t, "beside it", func(t *testing.T) {
 		r, k := open(t, nflog.Config{})
-		got := background(t, func() error {
+		got := testkit.Background(func() error {
 			if s := next(t, r, 4); s != "abca" {
 				t.Errorf("got %q", s)
 			}
 			return nil
 		})
-		parked(t, 1)
+		synctest.Wait()
 		k.Log(abc)
 		if err := r.Configure(short); err != nil {
 			t.Fatal(err)
 		}
 		k.Log(abc)
-		got()
+		testkit.Next(t, got)
 	})
 	t.Run("in OnError", func(t *testing.T) {
 		var r *nflog.Reader
@@ -226,36 +228,38 @@ func TestConfigureExplainsRefusals(t *testing.T) {
 // TestBuffersGrowBeforeTheKernelIsAsked delivers the longest datagram as soon as
 // the kernel hears of the size, to a reader that waited before.
 func TestBuffersGrowBeforeTheKernelIsAsked(t *testing.T) {
-	const longest = 261008 // with a buffer of 128 KiB
-	r, k := open(t, nflog.Config{})
-	b := r.NewBatch()
-	got := background(t, func() error {
-		for len(b.Packets) == 0 {
-			if err := r.Receive(b); err != nil {
-				return err
+	synctest.Test(t, func(t *testing.T) {
+		const longest = 261008 // with a buffer of 128 KiB
+		r, k := open(t, nflog.Config{})
+		b := r.NewBatch()
+		got := testkit.Background(func() error {
+			for len(b.Packets) == 0 {
+				if err := r.Receive(b); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		synctest.Wait()
+		configures(k, func(nfnl.Message) {
+			k.Deliver(message(packetHeader(), tlv(12, 0, 0, 0, 0), tlv(99, make([]byte, 60000)...), tlv(99, make([]byte, 60000)...),
+				tlv(99, make([]byte, 60000)...), tlv(99, make([]byte, 60000)...), tlv(9, make([]byte, longest-240076)...)).Append(nil))
+		})
+		if err := r.Configure(nflog.Config{Groups: []uint16{5}, BufferSize: 131072}); err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	parked(t, 1)
-	configures(k, func(nfnl.Message) {
-		k.Deliver(message(packetHeader(), tlv(12, 0, 0, 0, 0), tlv(99, make([]byte, 60000)...), tlv(99, make([]byte, 60000)...),
-			tlv(99, make([]byte, 60000)...), tlv(99, make([]byte, 60000)...), tlv(9, make([]byte, longest-240076)...)).Append(nil))
-	})
-	if err := r.Configure(nflog.Config{Groups: []uint16{5}, BufferSize: 131072}); err != nil {
-		t.Fatal(err)
-	}
-	if err := got(); err != nil {
-		t.Fatal(err)
-	}
-	wantStats(t, r, 1, 0, 0)
+		if err := testkit.Next(t, got); err != nil {
+			t.Fatal(err)
+		}
+		wantStats(t, r, 1, 0, 0)
 
-	// What was collected in the large buffer comes after it was made small.
-	if err := r.Configure(nflog.Config{Groups: []uint16{5}}); err != nil {
-		t.Fatal(err)
-	}
-	receive(t, r, r.NewBatch())
-	wantStats(t, r, 2, 0, 0)
+		// What was collected in the large buffer comes after it was made small.
+		if err := r.Configure(nflog.Config{Groups: []uint16{5}}); err != nil {
+			t.Fatal(err)
+		}
+		receive(t, r, r.NewBatch())
+		wantStats(t, r, 2, 0, 0)
+	})
 }
 
 func TestBatchOfConfigureIsForBatchesToCome(t *testing.T) {
@@ -273,19 +277,19 @@ func TestBatchOfConfigureIsForBatchesToCome(t *testing.T) {
 }
 
 func TestConfigureNumbersOn(t *testing.T) {
-	var o told
-	r, k := open(t, nflog.Config{OnError: o.onError})
+	var o testkit.Errors
+	r, k := open(t, nflog.Config{OnError: o.Add})
 	for i := range 4 {
 		k.Log(packets("a")...)
-		if err := r.Configure(nflog.Config{Groups: []uint16{5}, GlobalSequence: i%2 == 0, OnError: o.onError}); err != nil {
+		if err := r.Configure(nflog.Config{Groups: []uint16{5}, GlobalSequence: i%2 == 0, OnError: o.Add}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if s := next(t, r, 4); s != "aaaa" {
 		t.Errorf("got %q", s)
 	}
-	if errs := o.take(); errs != nil {
-		t.Errorf("OnError was told %v", errs)
+	if errs := o.Take(); errs != nil {
+		t.Errorf("OnError was called with %v", errs)
 	}
 }
 

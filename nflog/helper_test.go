@@ -5,35 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
-	"time"
+	"testing/synctest"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-func TestMain(m *testing.M) {
-	status := m.Run()
-	for end := time.Now().Add(patience); status == 0; time.Sleep(time.Millisecond) {
-		left := stacks("nfpacket/internal/engine")
-		if len(left) == 0 {
-			break
-		}
-		if time.Now().After(end) {
-			fmt.Fprintf(os.Stderr, "left behind:\n%s\n", strings.Join(left, "\n\n"))
-			status = 1
-		}
-	}
-	os.Exit(status)
-}
-
-// patience is how long a test waits for what must happen.
-const patience = 10 * time.Second
+func TestMain(m *testing.M) { os.Exit(testkit.WithoutLeaks(m).Run()) }
 
 var errCause = errors.New("the cause")
 
@@ -65,7 +46,7 @@ func letters(all []nflog.Packet) (s string) {
 // next iterates over r until it has yielded n packets, breaks, and returns them.
 func next(t testing.TB, r *nflog.Reader, n int) (s string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	for p, err := range r.Packets(ctx) {
 		if err != nil {
@@ -100,7 +81,7 @@ func all(ctx context.Context, r *nflog.Reader) (s string, err error) {
 // receive returns what one Receive brings.
 func receive(t testing.TB, r *nflog.Reader, b *nflog.Batch) string {
 	t.Helper()
-	if err := background(t, func() error { return r.Receive(b) })(); err != nil {
+	if err := testkit.Next(t, testkit.Background(func() error { return r.Receive(b) })); err != nil {
 		t.Fatal(err)
 	}
 	return letters(b.Packets)
@@ -115,82 +96,11 @@ func tryReceive(t testing.TB, r *nflog.Reader, b *nflog.Batch) string {
 	return letters(b.Packets)
 }
 
-// background runs f and returns how to wait for its result.
-func background(t testing.TB, f func() error) (result func() error) {
-	done := make(chan error, 1)
-	go func() { done <- f() }()
-	return func() error {
-		t.Helper()
-		select {
-		case err := <-done:
-			return err
-		case <-time.After(patience):
-			t.Fatalf("still waiting after %v:\n%s", patience, strings.Join(stacks(""), "\n\n"))
-			return nil
-		}
-	}
-}
-
-// await waits until a condition holds.
-func await(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
-// parked waits until n goroutines wait for packets: one for the kernel, the
-// others for that one.
-func parked(t testing.TB, n int) {
-	t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		found := 0
-		for _, s := range stacks("nflog.(*Reader).receive") {
-			for _, place := range [][2]string{
-				{"[IO wait", ""},
-				{"[sync.Cond.Wait", "engine.(*memory).receive"},
-				{"[select", "engine.(*Conn).acquire"},
-			} {
-				if strings.Contains(s, place[0]) && strings.Contains(s, place[1]) {
-					found++
-				}
-			}
-		}
-		if found == n {
-			return
-		}
-	}
-	t.Fatalf("no %d goroutines wait:\n%s", n, strings.Join(stacks(""), "\n\n"))
-}
-
-// stacks returns the stacks of the goroutines that have s in theirs.
-func stacks(s string) []string {
-	buf := make([]byte, 1<<20)
-	all := strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n")
-	return slices.DeleteFunc(all[1:], func(g string) bool { return !strings.Contains(g, s) })
-}
-
-// told is an OnError that remembers.
-type told struct {
-	mu   sync.Mutex
-	errs []error
-}
-
-func (o *told) onError(err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.errs = append(o.errs, err)
-}
-
-// take returns what was told since it was last asked.
-func (o *told) take() []error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	errs := o.errs
-	o.errs = nil
-	return errs
+// bubble runs f as a subtest in a bubble of testing/synctest, where the socket is
+// memory. There synctest.Wait returns once all its other goroutines wait for packets,
+// or for each other.
+func bubble(t *testing.T, name string, f func(t *testing.T)) {
+	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }
 
 // wantStats fails the test unless the counts are those.

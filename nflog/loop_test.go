@@ -8,28 +8,32 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
 func TestPacketsYieldsWhatIsLogged(t *testing.T) {
-	r, k := open(t, nflog.Config{})
-	k.Log(packets("ab")...)
-	k.Log(packets("c")...)
-	got := background(t, func() error {
-		if s := next(t, r, 5); s != "abcde" {
-			t.Errorf("got %q", s)
+	synctest.Test(t, func(t *testing.T) {
+		r, k := open(t, nflog.Config{})
+		k.Log(packets("ab")...)
+		k.Log(packets("c")...)
+		got := testkit.Background(func() error {
+			if s := next(t, r, 5); s != "abcde" {
+				t.Errorf("got %q", s)
+			}
+			return nil
+		})
+		synctest.Wait()
+		k.Log(packets("de")...)
+		if err := testkit.Next(t, got); err != nil {
+			t.Error(err)
 		}
-		return nil
+		wantStats(t, r, 5, 0, 0)
 	})
-	parked(t, 1)
-	k.Log(packets("de")...)
-	if err := got(); err != nil {
-		t.Error(err)
-	}
-	wantStats(t, r, 5, 0, 0)
 }
 
 // ways to leave the body of a loop that is at its second packet.
@@ -196,39 +200,41 @@ func TestBodyMayUseTheReader(t *testing.T) {
 }
 
 func TestLoopsShareWhatComes(t *testing.T) {
-	const loops, datagrams = 3, 300
-	var o told
-	r, k := open(t, nflog.Config{OnError: o.onError})
-	counts := make(chan int, loops)
-	var ends []func() error
-	for range loops {
-		ends = append(ends, background(t, func() error {
-			s, err := all(t.Context(), r)
-			counts <- len(s)
-			return err
-		}))
-	}
-	parked(t, loops)
-	for range datagrams {
-		k.Log(packets("abc")...)
-	}
-	k.Collect(packets("de")...)
-	if err := shutdown(t, r)(); err != nil {
-		t.Error(err)
-	}
-	sum := 0
-	for _, ended := range ends {
-		if err := ended(); !errors.Is(err, net.ErrClosed) {
+	synctest.Test(t, func(t *testing.T) {
+		const loops, datagrams = 3, 300
+		var o testkit.Errors
+		r, k := open(t, nflog.Config{OnError: o.Add})
+		counts := make(chan int, loops)
+		var ends []<-chan error
+		for range loops {
+			ends = append(ends, testkit.Background(func() error {
+				s, err := all(t.Context(), r)
+				counts <- len(s)
+				return err
+			}))
+		}
+		synctest.Wait()
+		for range datagrams {
+			k.Log(packets("abc")...)
+		}
+		k.Collect(packets("de")...)
+		if err := testkit.Next(t, shutdown(t, r)); err != nil {
 			t.Error(err)
 		}
-		sum += <-counts
-	}
-	if want := 3*datagrams + 2; sum != want {
-		t.Errorf("%d of %d packets came", sum, want)
-	}
-	if errs := o.take(); errs != nil {
-		t.Errorf("OnError was told %v", errs)
-	}
+		sum := 0
+		for _, ended := range ends {
+			if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
+			sum += <-counts
+		}
+		if want := 3*datagrams + 2; sum != want {
+			t.Errorf("%d of %d packets came", sum, want)
+		}
+		if errs := o.Take(); errs != nil {
+			t.Errorf("OnError was called with %v", errs)
+		}
+	})
 }
 
 // What a loop leaves behind goes to who waits already, and not only with the next
@@ -236,14 +242,14 @@ func TestLoopsShareWhatComes(t *testing.T) {
 func TestPacketsLeftBehindReachWhoWaits(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		wait func(r *nflog.Reader, b *nflog.Batch) (string, error)
+		wait func(ctx context.Context, r *nflog.Reader, b *nflog.Batch) (string, error)
 	}{
-		{"Receive", func(r *nflog.Reader, b *nflog.Batch) (string, error) {
+		{"Receive", func(_ context.Context, r *nflog.Reader, b *nflog.Batch) (string, error) {
 			err := r.Receive(b)
 			return letters(b.Packets), err
 		}},
-		{"Packets", func(r *nflog.Reader, b *nflog.Batch) (s string, err error) {
-			for p, err := range r.Packets(t.Context()) {
+		{"Packets", func(ctx context.Context, r *nflog.Reader, b *nflog.Batch) (s string, err error) {
+			for p, err := range r.Packets(ctx) {
 				if err != nil {
 					return s, err
 				}
@@ -254,10 +260,10 @@ func TestPacketsLeftBehindReachWhoWaits(t *testing.T) {
 			return s, nil
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		bubble(t, c.name, func(t *testing.T) {
 			r, k := open(t, nflog.Config{})
 			atA, leave := make(chan bool), make(chan bool)
-			left := background(t, func() error {
+			left := testkit.Background(func() error {
 				for range r.Packets(t.Context()) {
 					close(atA)
 					<-leave
@@ -265,18 +271,18 @@ func TestPacketsLeftBehindReachWhoWaits(t *testing.T) {
 				}
 				return nil
 			})
-			parked(t, 1)
+			synctest.Wait()
 			k.Log(packets("abc")...)
 			<-atA
 			var got string
-			received := background(t, func() (err error) {
-				got, err = c.wait(r, r.NewBatch())
+			received := testkit.Background(func() (err error) {
+				got, err = c.wait(t.Context(), r, r.NewBatch())
 				return err
 			})
-			parked(t, 1)
+			synctest.Wait()
 			close(leave)
-			left()
-			if err := received(); err != nil || got != "bc" {
+			testkit.Next(t, left)
+			if err := testkit.Next(t, received); err != nil || got != "bc" {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})

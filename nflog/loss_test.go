@@ -7,19 +7,20 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// losses returns how many packets OnError was told are lost, one number for
+// losses returns how many packets OnError was called with are lost, one number for
 // each call. Other errors fail the test.
-func losses(t *testing.T, o *told) (n []uint64) {
+func losses(t *testing.T, o *testkit.Errors) (n []uint64) {
 	t.Helper()
-	for _, err := range o.take() {
+	for _, err := range o.Take() {
 		var lost *nfnl.OverrunError
 		if !errors.As(err, &lost) || !errors.Is(err, syscall.ENOBUFS) || lost.Bypassed {
-			t.Errorf("OnError was told %v", err)
+			t.Errorf("OnError was called with %v", err)
 			continue
 		}
 		n = append(n, lost.Lost)
@@ -28,8 +29,8 @@ func losses(t *testing.T, o *told) (n []uint64) {
 }
 
 func TestLostPacketsAreCountedAndTold(t *testing.T) {
-	var o told
-	r, k := open(t, nflog.Config{OnError: o.onError})
+	var o testkit.Errors
+	r, k := open(t, nflog.Config{OnError: o.Add})
 	k.Lose(5, 3) // before the first
 	k.Log(packets("ab")...)
 	k.Lose(5, 7)
@@ -44,14 +45,14 @@ func TestLostPacketsAreCountedAndTold(t *testing.T) {
 		t.Errorf("got %q", s)
 	}
 	if n := losses(t, &o); !slices.Equal(n, []uint64{10, 2}) { // one call a receive
-		t.Errorf("OnError was told of %v", n)
+		t.Errorf("OnError was called for %v", n)
 	}
 	wantStats(t, r, 4, 12, 0)
 }
 
 func TestLossIsCountedByGroup(t *testing.T) {
-	var o told
-	r, k := open(t, nflog.Config{Groups: []uint16{5, 6, 0}, GlobalSequence: true, Batch: 8, OnError: o.onError})
+	var o testkit.Errors
+	r, k := open(t, nflog.Config{Groups: []uint16{5, 6, 0}, GlobalSequence: true, Batch: 8, OnError: o.Add})
 	k.Log(nflog.Packet{Group: 6}, nflog.Packet{Group: 5}, nflog.Packet{Group: 0}, nflog.Packet{Group: 6})
 	k.Lose(5, 2)
 	k.Lose(0, 4)
@@ -62,12 +63,12 @@ func TestLossIsCountedByGroup(t *testing.T) {
 		t.Errorf("%d lost, want %d", r.Stats().Lost, want)
 	}
 	var texts []string
-	for _, err := range o.take() {
+	for _, err := range o.Take() {
 		text, _, _ := strings.Cut(err.Error(), " packets")
 		texts = append(texts, text)
 	}
 	if want := []string{"nflog 5: 2", "nflog 0: 4"}; !slices.Equal(texts, want) {
-		t.Errorf("OnError was told %q, want %q", texts, want)
+		t.Errorf("OnError was called with %q, want %q", texts, want)
 	}
 	var numbers [][3]uint32
 	for _, p := range b.Packets {
@@ -139,17 +140,17 @@ func TestMalformedMessagesEndNothing(t *testing.T) {
 		{"a length beyond the datagram", append([]byte{0xff, 0xff}, good(0)[2:]...), 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var o told
-			r, k := open(t, nflog.Config{OnError: o.onError})
+			var o testkit.Errors
+			r, k := open(t, nflog.Config{OnError: o.Add})
 			k.Deliver(c.data)
 			k.Deliver(good(1))
 			if s := next(t, r, 1); s != "a" {
 				t.Errorf("got %q", s)
 			}
 			wantStats(t, r, 1, c.left, 1)
-			errs := slices.DeleteFunc(o.take(), func(err error) bool { return errors.Is(err, syscall.ENOBUFS) })
+			errs := slices.DeleteFunc(o.Take(), func(err error) bool { return errors.Is(err, syscall.ENOBUFS) })
 			if len(errs) != 1 || !errors.Is(errs[0], nfnl.ErrMalformed) && !strings.Contains(errs[0].Error(), "malformed") {
-				t.Errorf("OnError was told %v", errs)
+				t.Errorf("OnError was called with %v", errs)
 			}
 		})
 	}
@@ -162,13 +163,13 @@ func nfnlReply(typ nfnl.Type) []byte {
 }
 
 func TestSecondAnswerIsIgnored(t *testing.T) {
-	var o told
-	r, k := open(t, nflog.Config{OnError: o.onError})
+	var o testkit.Errors
+	r, k := open(t, nflog.Config{OnError: o.Add})
 	k.Deliver(nfnlReply(typeConfig))
 	k.Log(packets("a")...)
 	next(t, r, 1)
-	if errs := o.take(); errs != nil {
-		t.Errorf("OnError was told %v", errs)
+	if errs := o.Take(); errs != nil {
+		t.Errorf("OnError was called with %v", errs)
 	}
 	wantStats(t, r, 1, 0, 0)
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -17,8 +18,8 @@ import (
 // Of a datagram longer than the buffer the packets that are whole come, and the
 // rest is counted.
 func TestCutDatagramIsTakenInPart(t *testing.T) {
-	var o told
-	r, k := open(t, nflog.Config{OnError: o.onError})
+	var o testkit.Errors
+	r, k := open(t, nflog.Config{OnError: o.Add})
 	datagram := nflogtest.AppendPacket(nil, &nflog.Packet{Group: 5, Seq: 0, Payload: []byte("a")})
 	for seq := uint32(1); seq < 9; seq++ { // longer than any buffer
 		datagram = nflogtest.AppendPacket(datagram, &nflog.Packet{Group: 5, Seq: seq, Payload: make([]byte, 60000)})
@@ -39,9 +40,9 @@ func TestCutDatagramIsTakenInPart(t *testing.T) {
 	if got != "ab" || s.Packets+s.Lost+s.Malformed != 10 || s.Malformed != 1 {
 		t.Errorf("got %q, stats %+v", got, s)
 	}
-	errs := slices.DeleteFunc(o.take(), func(err error) bool { return errors.Is(err, syscall.ENOBUFS) })
+	errs := slices.DeleteFunc(o.Take(), func(err error) bool { return errors.Is(err, syscall.ENOBUFS) })
 	if len(errs) != 1 || !errors.Is(errs[0], nfnl.ErrMalformed) {
-		t.Errorf("OnError was told %v", errs)
+		t.Errorf("OnError was called with %v", errs)
 	}
 }
 
@@ -69,7 +70,7 @@ func TestNonsenseBetweenPacketsEndsNothing(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	r, k := open(t, nflog.Config{})
 	never := message(packetHeader(), tlv(9, []byte("never")...)).Append(nil) // without a number, which would be believed
-	ended := background(t, func() error {
+	ended := testkit.Background(func() error {
 		for range rounds {
 			k.Deliver(garble(rnd, never))
 			k.Log(packets("a")...)
@@ -79,7 +80,7 @@ func TestNonsenseBetweenPacketsEndsNothing(t *testing.T) {
 	if s := next(t, r, rounds); len(s) != rounds {
 		t.Errorf("seed %d: %d packets came", seed, len(s))
 	}
-	if err := ended(); err != nil {
+	if err := testkit.Next(t, ended); err != nil {
 		t.Error(err)
 	}
 	if s := r.Stats(); s.Packets != rounds || s.Malformed < rounds || s.Lost != 0 {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -114,8 +115,8 @@ func TestGroupsOfTheConnectionAreAdopted(t *testing.T) {
 	}
 	k.Lose(5, 1000)
 
-	var o told
-	r, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5, 6}, CopyRange: 2, OnError: o.onError})
+	var o testkit.Errors
+	r, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5, 6}, CopyRange: 2, OnError: o.Add})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func TestGroupsOfTheConnectionAreAdopted(t *testing.T) {
 	if s := next(t, r, 2); s != "ab" {
 		t.Errorf("got %q", s)
 	}
-	if errs := o.take(); errs != nil {
+	if errs := o.Take(); errs != nil {
 		t.Errorf("the first number was judged: %v", errs)
 	}
 	k.Lose(5, 2)

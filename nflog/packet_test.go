@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
@@ -65,13 +66,8 @@ func message(attrs ...[]byte) nfnl.Message {
 	}
 }
 
-// tlv returns an attribute, padded.
-func tlv(typ uint16, value ...byte) []byte {
-	b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
-	b = binary.NativeEndian.AppendUint16(b, typ)
-	b = append(b, value...)
-	return append(b, make([]byte, -len(value)&3)...)
-}
+// tlv returns an attribute with its padding.
+func tlv(typ uint16, value ...byte) []byte { return testkit.List(testkit.TLV(typ, value...)) }
 
 // packetHeader is the attribute that every packet has: IPv4 at output.
 func packetHeader() []byte { return tlv(1, 0x08, 0x00, 3, 0) }

@@ -5,54 +5,60 @@ import (
 	"net"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 )
 
 func TestReceiveWaitsAndTakesWhatIsThere(t *testing.T) {
-	r, k := open(t, nflog.Config{Batch: 2})
-	b := r.NewBatch()
-	received := background(t, func() error { return r.Receive(b) })
-	parked(t, 1)
-	k.Log(packets("abc")...)
-	if err := received(); err != nil || letters(b.Packets) != "abc" {
-		t.Errorf("got %q, %v", letters(b.Packets), err)
-	}
-	for _, s := range []string{"d", "ef", "g"} {
-		k.Log(packets(s)...)
-	}
-	if s := receive(t, r, b); s != "def" {
-		t.Errorf("got %q, want two datagrams", s)
-	}
-	if s := receive(t, r, b); s != "g" {
-		t.Errorf("got %q", s)
-	}
-	wantStats(t, r, 7, 0, 0)
+	synctest.Test(t, func(t *testing.T) {
+		r, k := open(t, nflog.Config{Batch: 2})
+		b := r.NewBatch()
+		received := testkit.Background(func() error { return r.Receive(b) })
+		synctest.Wait()
+		k.Log(packets("abc")...)
+		if err := testkit.Next(t, received); err != nil || letters(b.Packets) != "abc" {
+			t.Errorf("got %q, %v", letters(b.Packets), err)
+		}
+		for _, s := range []string{"d", "ef", "g"} {
+			k.Log(packets(s)...)
+		}
+		if s := receive(t, r, b); s != "def" {
+			t.Errorf("got %q, want two datagrams", s)
+		}
+		if s := receive(t, r, b); s != "g" {
+			t.Errorf("got %q", s)
+		}
+		wantStats(t, r, 7, 0, 0)
+	})
 }
 
 func TestTryReceiveDoesNotWait(t *testing.T) {
-	r, k := open(t, nflog.Config{})
-	b := r.NewBatch()
-	if s := tryReceive(t, r, b); s != "" {
-		t.Errorf("got %q of nothing", s)
-	}
-	k.Log(packets("ab")...)
-	if s := tryReceive(t, r, b); s != "ab" {
-		t.Errorf("got %q", s)
-	}
-	if s := tryReceive(t, r, b); s != "" {
-		t.Errorf("got %q again", s)
-	}
-	received := background(t, func() error { return r.Receive(r.NewBatch()) })
-	parked(t, 1)
-	if s := tryReceive(t, r, b); s != "" {
-		t.Errorf("got %q behind another", s)
-	}
-	k.Log(packets("c")...)
-	if err := received(); err != nil {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, k := open(t, nflog.Config{})
+		b := r.NewBatch()
+		if s := tryReceive(t, r, b); s != "" {
+			t.Errorf("got %q of nothing", s)
+		}
+		k.Log(packets("ab")...)
+		if s := tryReceive(t, r, b); s != "ab" {
+			t.Errorf("got %q", s)
+		}
+		if s := tryReceive(t, r, b); s != "" {
+			t.Errorf("got %q again", s)
+		}
+		received := testkit.Background(func() error { return r.Receive(r.NewBatch()) })
+		synctest.Wait()
+		if s := tryReceive(t, r, b); s != "" {
+			t.Errorf("got %q behind another", s)
+		}
+		k.Log(packets("c")...)
+		if err := testkit.Next(t, received); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestDeadline(t *testing.T) {
@@ -60,7 +66,7 @@ func TestDeadline(t *testing.T) {
 	b := r.NewBatch()
 	end := time.Now().Add(20 * time.Millisecond)
 	r.SetReadDeadline(end)
-	err := background(t, func() error { return r.Receive(b) })()
+	err := testkit.Next(t, testkit.Background(func() error { return r.Receive(b) }))
 	if !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().Before(end) {
 		t.Errorf("%v, %v before the deadline", err, time.Until(end))
 	}
@@ -79,35 +85,37 @@ func TestDeadline(t *testing.T) {
 }
 
 func TestCloseEndsEveryWait(t *testing.T) {
-	r, k := open(t, nflog.Config{})
-	var ends []func() error
-	for range 3 {
-		ends = append(ends, background(t, func() error { return r.Receive(r.NewBatch()) }))
-	}
-	parked(t, 3)
-	r.Close()
-	for _, ended := range ends {
-		if err := ended(); !errors.Is(err, net.ErrClosed) {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		r, k := open(t, nflog.Config{})
+		var ends []<-chan error
+		for range 3 {
+			ends = append(ends, testkit.Background(func() error { return r.Receive(r.NewBatch()) }))
 		}
-	}
-	b := r.NewBatch()
-	for range 2 {
-		if err := r.Receive(b); !errors.Is(err, net.ErrClosed) {
-			t.Error("Receive:", err)
+		synctest.Wait()
+		r.Close()
+		for _, ended := range ends {
+			if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
 		}
-		if err := r.TryReceive(b); !errors.Is(err, net.ErrClosed) {
-			t.Error("TryReceive:", err)
+		b := r.NewBatch()
+		for range 2 {
+			if err := r.Receive(b); !errors.Is(err, net.ErrClosed) {
+				t.Error("Receive:", err)
+			}
+			if err := r.TryReceive(b); !errors.Is(err, net.ErrClosed) {
+				t.Error("TryReceive:", err)
+			}
+			if err := r.SetReadDeadline(time.Now()); !errors.Is(err, net.ErrClosed) {
+				t.Error("SetReadDeadline:", err)
+			}
+			if err := r.Close(); err != nil {
+				t.Error("Close:", err)
+			}
 		}
-		if err := r.SetReadDeadline(time.Now()); !errors.Is(err, net.ErrClosed) {
-			t.Error("SetReadDeadline:", err)
-		}
-		if err := r.Close(); err != nil {
-			t.Error("Close:", err)
-		}
-	}
-	k.Log(packets("a")...) // must not matter
-	r.Stats()
+		k.Log(packets("a")...) // must not matter
+		r.Stats()
+	})
 }
 
 func TestCloseDropsWhatALoopHasLeft(t *testing.T) {
@@ -137,7 +145,7 @@ func TestOnErrorMayUseTheReader(t *testing.T) {
 		k.Log(packets(s)...)
 	}
 	b := r.NewBatch()
-	err := background(t, func() error { return r.Receive(b) })()
+	err := testkit.Next(t, testkit.Background(func() error { return r.Receive(b) }))
 	if err != nil || letters(b.Packets) != "a" {
 		t.Errorf("got %q, %v", letters(b.Packets), err)
 	}

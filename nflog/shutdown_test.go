@@ -10,18 +10,20 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// shutdown shuts r down in the background, with patience.
-func shutdown(t *testing.T, r *nflog.Reader) (result func() error) {
-	return background(t, func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+// shutdown shuts r down in the background, with testkit.Patience.
+func shutdown(t *testing.T, r *nflog.Reader) <-chan error {
+	return testkit.Background(func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 		defer cancel()
 		return r.Shutdown(ctx)
 	})
@@ -32,7 +34,7 @@ func TestShutdownHandsOutWhatWasCollected(t *testing.T) {
 		name   string
 		parked bool
 	}{{"in the body", false}, {"while waiting", true}} {
-		t.Run(c.name, func(t *testing.T) {
+		bubble(t, c.name, func(t *testing.T) {
 			r, k := open(t, nflog.Config{Groups: []uint16{5, 6}, Batch: 1})
 			k.Log(packets("ab")...)
 			k.Log(packets("c")...)
@@ -40,7 +42,7 @@ func TestShutdownHandsOutWhatWasCollected(t *testing.T) {
 			k.Collect(nflog.Packet{Group: 6, Payload: []byte("e")}, nflog.Packet{Group: 6, Payload: []byte("f")})
 			atA, goOn := make(chan bool), make(chan bool)
 			var got string
-			ended := background(t, func() error {
+			ended := testkit.Background(func() error {
 				for p, err := range r.Packets(t.Context()) {
 					if err != nil {
 						return err
@@ -53,17 +55,17 @@ func TestShutdownHandsOutWhatWasCollected(t *testing.T) {
 				return nil
 			})
 			if c.parked {
-				parked(t, 1)
+				synctest.Wait()
 			} else {
 				<-atA
 			}
 			down := shutdown(t, r)
-			await(t, "the groups to be unbound", func() bool { return !k.Bound(5) && !k.Bound(6) })
+			testkit.Await(t, "the groups to be unbound", func() bool { return !k.Bound(5) && !k.Bound(6) })
 			close(goOn)
-			if err := ended(); !errors.Is(err, net.ErrClosed) {
+			if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("the loop ended with %v", err)
 			}
-			if err := down(); err != nil {
+			if err := testkit.Next(t, down); err != nil {
 				t.Error(err)
 			}
 			if got != "abcefd" { // group 6 was unbound first
@@ -108,11 +110,11 @@ func TestShutdownWaitsForTheNextReceive(t *testing.T) {
 			next(t, r, 1)
 			k.Collect(packets("h")...)
 			down := shutdown(t, r)
-			await(t, "the group to be unbound", func() bool { return !k.Bound(5) })
+			testkit.Await(t, "the group to be unbound", func() bool { return !k.Bound(5) })
 			if s, err := c.rest(t, r, b); s != "defgh" || !errors.Is(err, net.ErrClosed) {
 				t.Errorf("got %q and %v", s, err)
 			}
-			if err := down(); err != nil {
+			if err := testkit.Next(t, down); err != nil {
 				t.Error(err)
 			}
 			if s := r.Stats(); s.Packets != 8 || s.Discarded != 0 {
@@ -157,7 +159,7 @@ func TestShutdownGivesUpWhenItsContextIsDone(t *testing.T) {
 	k.Log(packets("ab")...)
 	k.Log(packets("cde")...)
 	inBody, goOn := make(chan bool), make(chan bool)
-	ended := background(t, func() (err error) {
+	ended := testkit.Background(func() (err error) {
 		got := ""
 		for p, perr := range r.Packets(t.Context()) {
 			if err = perr; err != nil {
@@ -174,14 +176,14 @@ func TestShutdownGivesUpWhenItsContextIsDone(t *testing.T) {
 	})
 	<-inBody
 	ctx, cancel := context.WithCancelCause(t.Context())
-	down := background(t, func() error { return r.Shutdown(ctx) })
-	await(t, "the group to be unbound", func() bool { return !k.Bound(5) })
+	down := testkit.Background(func() error { return r.Shutdown(ctx) })
+	testkit.Await(t, "the group to be unbound", func() bool { return !k.Bound(5) })
 	cancel(errCause)
-	if err := down(); !errors.Is(err, errCause) || !strings.Contains(err.Error(), "3 packets that nobody has received") {
+	if err := testkit.Next(t, down); !errors.Is(err, errCause) || !strings.Contains(err.Error(), "3 packets that nobody has received") {
 		t.Errorf("error %v", err)
 	}
 	close(goOn)
-	if err := ended(); !errors.Is(err, net.ErrClosed) {
+	if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the loop ended with %v", err)
 	}
 	if s := r.Stats(); s.Packets != 5 || s.Discarded != 4 {
@@ -212,9 +214,9 @@ func TestCloseEndsShutdown(t *testing.T) {
 	k.Log(packets("a")...)
 	for range r.Packets(t.Context()) {
 		down := shutdown(t, r)
-		await(t, "the group to be unbound", func() bool { return !k.Bound(5) })
+		testkit.Await(t, "the group to be unbound", func() bool { return !k.Bound(5) })
 		r.Close()
-		if err := down(); !errors.Is(err, net.ErrClosed) {
+		if err := testkit.Next(t, down); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("error %v", err)
 		}
 		break
@@ -226,14 +228,14 @@ func TestCloseEndsShutdown(t *testing.T) {
 func TestBodyMayUseTheReaderDuringShutdown(t *testing.T) {
 	r, k := open(t, nflog.Config{Groups: []uint16{0}})
 	k.Log(packets("a")...)
-	down := func() error { return nil }
+	var down <-chan error
 	for _, err := range r.Packets(t.Context()) {
 		if err != nil {
 			break
 		}
 		down = shutdown(t, r)
-		await(t, "the group to be unbound", func() bool { return !k.Bound(0) })
-		await(t, "Shutdown to wait", func() bool { return errors.Is(r.Configure(nflog.Config{Groups: []uint16{0}}), net.ErrClosed) })
+		testkit.Await(t, "the group to be unbound", func() bool { return !k.Bound(0) })
+		testkit.Await(t, "Shutdown to wait", func() bool { return errors.Is(r.Configure(nflog.Config{Groups: []uint16{0}}), net.ErrClosed) })
 		if err := r.SetNamespaceLogger(nfnl.IPv4); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("SetNamespaceLogger: %v", err)
 		}
@@ -242,34 +244,36 @@ func TestBodyMayUseTheReaderDuringShutdown(t *testing.T) {
 		}
 		r.Stats()
 	}
-	if err := down(); err != nil {
+	if err := testkit.Next(t, down); err != nil {
 		t.Error(err)
 	}
 }
 
 // Without the privilege to unbind, what was collected comes by itself.
 func TestShutdownWithoutPrivilege(t *testing.T) {
-	var o told
-	r, k := open(t, nflog.Config{OnError: o.onError})
-	k.Refuse(func(nfnl.Message) error { return syscall.EPERM })
-	k.Collect(packets("a")...)
-	var got string
-	ended := background(t, func() (err error) {
-		got, err = all(t.Context(), r)
-		return err
+	synctest.Test(t, func(t *testing.T) {
+		var o testkit.Errors
+		r, k := open(t, nflog.Config{OnError: o.Add})
+		k.Refuse(func(nfnl.Message) error { return syscall.EPERM })
+		k.Collect(packets("a")...)
+		var got string
+		ended := testkit.Background(func() (err error) {
+			got, err = all(t.Context(), r)
+			return err
+		})
+		synctest.Wait()
+		down := shutdown(t, r)
+		k.Flush(5) // as the kernel does after Config.FlushTimeout
+		if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) || got != "a" {
+			t.Errorf("got %q and %v", got, err)
+		}
+		if err := testkit.Next(t, down); err != nil {
+			t.Error(err)
+		}
+		if errs := o.Take(); errs != nil {
+			t.Errorf("OnError was called with %v", errs)
+		}
 	})
-	parked(t, 1)
-	down := shutdown(t, r)
-	k.Flush(5) // as the kernel does after Config.FlushTimeout
-	if err := ended(); !errors.Is(err, net.ErrClosed) || got != "a" {
-		t.Errorf("got %q and %v", got, err)
-	}
-	if err := down(); err != nil {
-		t.Error(err)
-	}
-	if errs := o.take(); errs != nil {
-		t.Errorf("OnError was told %v", errs)
-	}
 }
 
 func TestShutdownReportsWhyUnbindingFailed(t *testing.T) {
@@ -289,23 +293,25 @@ func TestShutdownReportsWhyUnbindingFailed(t *testing.T) {
 }
 
 func TestShutdownWhoseAnswerIsLost(t *testing.T) {
-	r, k := open(t, nflog.Config{})
-	k.Log(packets("a")...)
-	k.Collect(packets("b")...)
-	k.LoseAnswers(1)
-	var got string
-	ended := background(t, func() (err error) {
-		got, err = all(t.Context(), r)
-		return err
+	synctest.Test(t, func(t *testing.T) {
+		r, k := open(t, nflog.Config{})
+		k.Log(packets("a")...)
+		k.Collect(packets("b")...)
+		k.LoseAnswers(1)
+		var got string
+		ended := testkit.Background(func() (err error) {
+			got, err = all(t.Context(), r)
+			return err
+		})
+		synctest.Wait()
+		if err := testkit.Next(t, shutdown(t, r)); err != nil {
+			t.Error(err)
+		}
+		if err := testkit.Next(t, ended); got != "ab" || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %q and %v", got, err)
+		}
+		wantStats(t, r, 2, 0, 0)
 	})
-	parked(t, 1)
-	if err := shutdown(t, r)(); err != nil {
-		t.Error(err)
-	}
-	if err := ended(); got != "ab" || !errors.Is(err, net.ErrClosed) {
-		t.Errorf("got %q and %v", got, err)
-	}
-	wantStats(t, r, 2, 0, 0)
 }
 
 // The kernel's list of groups begins with the one that was bound last, so that
@@ -346,9 +352,9 @@ func TestShutdownAmidEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got atomic.Int64
-		var ends []func() error
+		var ends []<-chan error
 		for i := range 3 {
-			ends = append(ends, background(t, func() error {
+			ends = append(ends, testkit.Background(func() error {
 				for {
 					for _, err := range r.Packets(t.Context()) {
 						if err != nil {
@@ -361,7 +367,7 @@ func TestShutdownAmidEverything(t *testing.T) {
 				}
 			}))
 		}
-		ends = append(ends, background(t, func() error {
+		ends = append(ends, testkit.Background(func() error {
 			for b := r.NewBatch(); ; {
 				if err := r.Receive(b); err != nil {
 					return err
@@ -369,21 +375,23 @@ func TestShutdownAmidEverything(t *testing.T) {
 				got.Add(int64(len(b.Packets)))
 			}
 		}))
-		parked(t, 4)
+		k.Log(packets("abc")...)
+		testkit.Await(t, "somebody receives", func() bool { return got.Load() > 0 })
 		for range 200 {
 			k.Log(packets("abc")...)
 			k.Collect(packets("de")...)
 		}
-		if err := shutdown(t, r)(); err != nil {
+		if err := testkit.Next(t, shutdown(t, r)); err != nil {
 			t.Error(err)
 		}
 		for _, ended := range ends {
-			if err := ended(); !errors.Is(err, net.ErrClosed) {
+			if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) {
 				t.Error(err)
 			}
 		}
-		if s := r.Stats(); got.Load() != 1000 || s.Packets != 1000 || s.Lost+s.Malformed+s.Discarded != 0 {
-			t.Fatalf("received %d of 1000, stats %+v", got.Load(), s)
+		const logged = 3 + 200*5
+		if s := r.Stats(); got.Load() != logged || s.Packets != logged || s.Lost+s.Malformed+s.Discarded != 0 {
+			t.Fatalf("received %d of %d, stats %+v", got.Load(), logged, s)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 )
 
@@ -20,9 +21,9 @@ func TestCloseAmidEverything(t *testing.T) {
 			t.Errorf("packet %d came twice", p.Seq)
 		}
 	}
-	var ends []func() error
+	var ends []<-chan error
 	until := func(f func() error) { // it fails
-		ends = append(ends, background(t, func() error {
+		ends = append(ends, testkit.Background(func() error {
 			for {
 				if err := f(); err != nil {
 					return err
@@ -62,7 +63,7 @@ func TestCloseAmidEverything(t *testing.T) {
 	}
 	r.Close()
 	for _, ended := range ends {
-		if err := ended(); !errors.Is(err, net.ErrClosed) {
+		if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}
 	}

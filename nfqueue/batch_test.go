@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
 )
@@ -177,10 +178,9 @@ func TestReceiveEndsAtItsDeadlineAndAtClose(t *testing.T) {
 	if err := q.SetReadDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- q.Receive(batch) }()
+	ended := testkit.Background(func() error { return q.Receive(batch) })
 	q.Close()
-	if err := wait(t, ended); !errors.Is(err, net.ErrClosed) {
+	if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Receive returned %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -36,9 +37,9 @@ func TestBestEffortLeavesOutWhatCannotBeChanged(t *testing.T) {
 			},
 		} {
 			t.Run(c.name+", "+way, func(t *testing.T) {
-				told := newTold()
+				reported := new(testkit.Errors)
 				cfg := c.cfg
-				cfg.BestEffort, cfg.Fallback, cfg.OnError = true, nfqueue.Stop(), told.onError
+				cfg.BestEffort, cfg.Fallback, cfg.OnError = true, nfqueue.Stop(), reported.Add
 				q, w := tap(t, cfg)
 				start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict { return decide(q, p) })
 				w.Deliver(c.message)
@@ -46,15 +47,15 @@ func TestBestEffortLeavesOutWhatCannotBeChanged(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got := wait(t, w.sends); !bytes.Equal(got, sent) {
+				if got := testkit.Next(t, w.sends); !bytes.Equal(got, sent) {
 					t.Errorf("sent %x, want %x", got, sent)
 				}
 				omitted := uint64(0)
 				if c.why != nil {
-					told.nextPackets(t, c.why, 1, 1)
+					nextPackets(t, reported, c.why, 1, 1)
 					omitted = 1
 				}
-				told.none(t)
+				reported.WantNoMore(t)
 				if s := q.Stats(); s.Omitted != omitted || s.Fallbacks != 0 || s.Refused != 0 {
 					t.Errorf("stats %+v", s)
 				}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -27,9 +28,9 @@ func TestLinkLayerChangesOnTheWire(t *testing.T) {
 	m[16] = 7
 	w.Deliver(m)
 	start(t, q, always(nfqueue.Accept().WithVLAN(attr.VLAN{Protocol: 0x88a8, TCI: 0xa02a}).WithLinkHeader(header)))
-	got := parse(t, wait(t, w.sends)).Attrs
+	got := parse(t, testkit.Next(t, w.sends)).Attrs
 	want := wire(tlv(2, "00000001 00000001"),
-		tlv(0x8013, pad(tlv(1, "88a8")), pad(tlv(2, "a02a"))), pad(tlv(20, header)))
+		tlv(0x8013, testkit.List(tlv(1, "88a8")), testkit.List(tlv(2, "a02a"))), testkit.List(tlv(20, header)))
 	if !bytes.Equal(got, want) {
 		t.Errorf("got  %x\nwant %x", got, want)
 	}
@@ -43,7 +44,7 @@ func TestBridgedPacketShowsItsLinkLayer(t *testing.T) {
 		return nfqueue.Accept()
 	})
 	k.Enqueue(crossing())
-	if p := wait(t, got); p.Family != nfnl.Bridge || !bytes.Equal(p.LinkHeader, ethernet) || p.VLAN != (attr.VLAN{Protocol: 0x8100, TCI: 42}) {
+	if p := testkit.Next(t, got); p.Family != nfnl.Bridge || !bytes.Equal(p.LinkHeader, ethernet) || p.VLAN != (attr.VLAN{Protocol: 0x8100, TCI: 42}) {
 		t.Errorf("got %+v", p)
 	}
 }
@@ -65,8 +66,8 @@ func TestLinkLayerChangesThatDoNotFit(t *testing.T) {
 		"one of two does not fit":        {crossing(), nfqueue.Accept().WithVLAN(tag).WithLinkHeader(nil), nfqueue.ErrPayload},
 	} {
 		t.Run(name, func(t *testing.T) {
-			told := newTold()
-			q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+			reported := new(testkit.Errors)
+			q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: reported.Add})
 			wait := 0
 			start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
 				if wait++; wait == 1 {
@@ -75,11 +76,11 @@ func TestLinkLayerChangesThatDoNotFit(t *testing.T) {
 				return nfqueue.Hold()
 			})
 			wantVerdict(t, k, k.Enqueue(c.p), fallback)
-			told.next(t, c.want)
+			reported.Next(t, c.want)
 
 			// And so through a ticket, which remembers what the packet was.
 			id := k.Enqueue(c.p)
-			until(t, func() bool { return q.Stats().Held == 1 })
+			testkit.Await(t, "Stats.Held is 1", func() bool { return q.Stats().Held == 1 })
 			if err := q.SetVerdict(id, c.v); err == nil || errors.Is(err, nfqueue.ErrDecided) {
 				t.Errorf("by ID: got %v", err)
 			}
@@ -94,11 +95,11 @@ func TestTicketRemembersTheLinkHeader(t *testing.T) {
 	header[0] = 6
 	good, bad := k.Enqueue(crossing()), k.Enqueue(crossing())
 	v := nfqueue.Accept().WithLinkHeader(header)
-	if err := wait(t, tickets).SetVerdict(v); err != nil {
+	if err := testkit.Next(t, tickets).SetVerdict(v); err != nil {
 		t.Error(err)
 	}
 	wantVerdict(t, k, good, v)
-	if err := wait(t, tickets).SetVerdict(nfqueue.Accept().WithLinkHeader(header[:13])); !errors.Is(err, nfqueue.ErrPayload) {
+	if err := testkit.Next(t, tickets).SetVerdict(nfqueue.Accept().WithLinkHeader(header[:13])); !errors.Is(err, nfqueue.ErrPayload) {
 		t.Errorf("got %v", err)
 	}
 	wantVerdict(t, k, bad, fallback)

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
 )
@@ -47,7 +48,7 @@ func TestBusyPollIsAsOpenAndConfigureSay(t *testing.T) {
 				}
 				// On a busy machine a poll gets part of a processor, and the garbage
 				// collector may run while nothing polls.
-				until(t, func() bool { return (idle(t, k, longest) > longest/4) == (poll > 0) })
+				testkit.Await(t, "the processor is as busy as that", func() bool { return (idle(t, k, longest) > longest/4) == (poll > 0) })
 			}
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -22,7 +23,7 @@ import (
 // bindMessage returns the message that binds to queue 5, without the flags that
 // a Request sets.
 func bindMessage(params, maxLen, flags, mask string) []byte {
-	body := wire(tlv(1, "01 00 0000"), pad(tlv(2, params)), tlv(3, maxLen), tlv(5, flags), tlv(4, mask))
+	body := wire(tlv(1, "01 00 0000"), testkit.List(tlv(2, params)), tlv(3, maxLen), tlv(5, flags), tlv(4, mask))
 	return wire(header(20+len(body), 0x0302, 0, 0, "00"), body)
 }
 
@@ -207,8 +208,8 @@ func TestQueueThatTheConnectionHasIsAdopted(t *testing.T) {
 	}
 	k.SetNextID(1000)
 	before := k.Enqueue(packet("before"))
-	told := newTold()
-	q, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 7, OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 7, OnError: reported.Add})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +224,7 @@ func TestQueueThatTheConnectionHasIsAdopted(t *testing.T) {
 	if a, b := <-lengths, <-lengths; a != 20 || b != len(udpPacket("after")) {
 		t.Errorf("payloads of %d and %d bytes", a, b)
 	}
-	told.none(t) // 999 packets before the first one are not lost
+	reported.WantNoMore(t) // 999 packets before the first one are not lost
 }
 
 // Each would read the other's packets, and give them no verdict.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -58,7 +59,7 @@ const configType nfnl.Type = 0x0302
 
 // parameters returns the attributes of a configuration without a command.
 func parameters(params, maxLen, flags, mask string) []byte {
-	return wire(pad(tlv(2, params)), tlv(3, maxLen), tlv(5, flags), tlv(4, mask))
+	return wire(testkit.List(tlv(2, params)), tlv(3, maxLen), tlv(5, flags), tlv(4, mask))
 }
 
 // flagsOf returns the flags that a configuration message sets.
@@ -169,7 +170,7 @@ func TestRangeIsRaisedOnARunningQueue(t *testing.T) {
 				return h(p)
 			})
 			k.Enqueue(packet("x"))
-			return wait(t, done)
+			return testkit.Next(t, done)
 		},
 		"OnError does it": func(t *testing.T, q *nfqueue.Queue, k *nfqueuetest.Kernel, h nfqueue.Handler) error {
 			done := make(chan error, 1)
@@ -181,7 +182,7 @@ func TestRangeIsRaisedOnARunningQueue(t *testing.T) {
 			k.Lose(1)
 			k.Enqueue(packet("x"))
 			start(t, q, h)
-			return wait(t, done)
+			return testkit.Next(t, done)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -212,7 +213,7 @@ func TestRangeIsLowered(t *testing.T) {
 	start(t, q, h)
 	for _, want := range []int{len(packet(long()).Payload), 28} {
 		k.Enqueue(packet(long()))
-		if n := wait(t, got); n != want {
+		if n := testkit.Next(t, got); n != want {
 			t.Errorf("a payload of %d bytes, want %d", n, want)
 		}
 		if err := q.Configure(small); err != nil {
@@ -237,8 +238,8 @@ func TestConfigureLeavesQueuedPacketsAsTheyAre(t *testing.T) {
 
 // What the library itself does changes at once.
 func TestConfigureChangesWhatTheLibraryDoes(t *testing.T) {
-	first, second := newTold(), newTold()
-	q, k := open(t, nfqueue.Config{OnError: first.onError})
+	first, second := new(testkit.Errors), new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: first.Add})
 	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
 		if data(p.Payload) == "hold" {
 			return nfqueue.Hold()
@@ -246,16 +247,16 @@ func TestConfigureChangesWhatTheLibraryDoes(t *testing.T) {
 		return nfqueue.Accept().WithRawPayload(nil) // refused
 	})
 	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Drop())
-	first.next(t, nfqueue.ErrPayload)
-	if err := q.Configure(nfqueue.Config{Queue: 7, Fallback: fallback, OnError: second.onError, MaxHeld: 1}); err != nil {
+	first.Next(t, nfqueue.ErrPayload)
+	if err := q.Configure(nfqueue.Config{Queue: 7, Fallback: fallback, OnError: second.Add, MaxHeld: 1}); err != nil {
 		t.Fatal(err)
 	}
 	wantVerdict(t, k, k.Enqueue(packet("x")), fallback)
-	second.next(t, nfqueue.ErrPayload)
+	second.Next(t, nfqueue.ErrPayload)
 	k.Enqueue(packet("hold"))
 	wantVerdict(t, k, k.Enqueue(packet("hold")), fallback)
-	second.next(t, nfqueue.ErrTooManyHeld)
-	first.none(t)
+	second.Next(t, nfqueue.ErrTooManyHeld)
+	first.WantNoMore(t)
 }
 
 func TestWrongConfigureChangesNothing(t *testing.T) {
@@ -290,8 +291,8 @@ func TestConfigureThatTheKernelRefusesChangesNothing(t *testing.T) {
 		"no memory":    {func(nfnl.Message) error { return syscall.ENOMEM }, syscall.ENOMEM, "nfqueue 7"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			told := newTold()
-			q, k := open(t, nfqueue.Config{CopyRange: 28, Fallback: fallback, OnError: told.onError})
+			reported := new(testkit.Errors)
+			q, k := open(t, nfqueue.Config{CopyRange: 28, Fallback: fallback, OnError: reported.Add})
 			k.Refuse(c.refuse)
 			err := q.Configure(nfqueue.Config{Queue: 7, Conntrack: true})
 			if !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "nfqueue 7") {
@@ -303,7 +304,7 @@ func TestConfigureThatTheKernelRefusesChangesNothing(t *testing.T) {
 			}
 			start(t, q, always(nfqueue.Accept().WithRawPayload(nil)))
 			wantVerdict(t, k, k.Enqueue(packet("x")), fallback)
-			told.next(t, nfqueue.ErrPayload)
+			reported.Next(t, nfqueue.ErrPayload)
 		})
 	}
 }
@@ -373,8 +374,8 @@ func TestGrantedHasTheDefaults(t *testing.T) {
 
 // One field changes if the rest of the Config is what it was.
 func TestOneFieldIsChangedInWhatConfigReturns(t *testing.T) {
-	told := newTold()
-	cfg := nfqueue.Config{Fallback: fallback, OnError: told.onError, Socket: nfnl.Config{ReadBuffer: 12345}}
+	reported := new(testkit.Errors)
+	cfg := nfqueue.Config{Fallback: fallback, OnError: reported.Add, Socket: nfnl.Config{ReadBuffer: 12345}}
 	q, k := open(t, cfg)
 	for _, change := range []func(*nfqueue.Config){
 		func(c *nfqueue.Config) { c.MaxLen = 10000 },
@@ -394,7 +395,7 @@ func TestOneFieldIsChangedInWhatConfigReturns(t *testing.T) {
 	}
 	start(t, q, always(nfqueue.Accept().WithPayload(udpPacket("x")))) // refused
 	wantVerdict(t, k, k.Enqueue(packet("x")), fallback)
-	told.next(t, nfqueue.ErrTruncated)
+	reported.Next(t, nfqueue.ErrTruncated)
 }
 
 // The socket stays what it is, and who wants another is told so.
@@ -439,7 +440,7 @@ func lacking(t testing.TB, flags uint32, text bool) *nfnl.Conn {
 			errno = uint32(0xffffffff - syscall.EOPNOTSUPP + 1)
 			if text {
 				errno = uint32(0xffffffff - syscall.EINVAL + 1)
-				replyFlags, says = 0x300, pad(tlv(1, []byte("reserved bit set\x00")))
+				replyFlags, says = 0x300, testkit.List(tlv(1, []byte("reserved bit set\x00")))
 			}
 		}
 		echo := m.Append(nil)[:16]

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/nlattr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -17,7 +18,7 @@ func connection() []byte {
 	return tlv(0x800b,
 		tlv(0x8001, // original tuple
 			tlv(0x8001, tlv(1, "c0000201"), tlv(2, "c0000202")),
-			tlv(0x8002, pad(tlv(1, "11")), pad(tlv(2, "1234")), pad(tlv(3, "0009")))),
+			tlv(0x8002, testkit.List(tlv(1, "11")), testkit.List(tlv(2, "1234")), testkit.List(tlv(3, "0009")))),
 		tlv(12, "0badcafe"), tlv(3, "00000008"), tlv(7, "0000001e"), tlv(8, "0000002a"))
 }
 
@@ -109,7 +110,7 @@ func TestConntrackChangesOnTheWire(t *testing.T) {
 			w.deliver(t, 1, 1)
 			start(t, q, always(c.v))
 			var nest []byte
-			for d := attr.NewDecoder(parse(t, wait(t, w.sends)).Attrs); d.Next(); {
+			for d := attr.NewDecoder(parse(t, testkit.Next(t, w.sends)).Attrs); d.Next(); {
 				if d.Type() == 11 {
 					nest = d.Bytes()
 				}
@@ -142,18 +143,18 @@ func TestConntrackChangesThatTheKernelWouldIgnore(t *testing.T) {
 			"status":  nfqueue.Accept().WithConntrackStatus(attr.StatusAssured),
 		} {
 			t.Run(name+", "+what, func(t *testing.T) {
-				told := newTold()
-				c.cfg.OnError, c.cfg.Fallback = told.onError, nfqueue.Stop()
+				reported := new(testkit.Errors)
+				c.cfg.OnError, c.cfg.Fallback = reported.Add, nfqueue.Stop()
 				q, w := tap(t, c.cfg)
 				w.Deliver(c.message)
 				start(t, q, always(v))
 				if !c.refused {
 					w.wantSent(t, "1 accept")
-					told.none(t)
+					reported.WantNoMore(t)
 					return
 				}
 				w.wantSent(t, "1 stop")
-				told.next(t, nfqueue.ErrUntracked)
+				reported.Next(t, nfqueue.ErrUntracked)
 			})
 		}
 	}
@@ -164,7 +165,7 @@ func TestTicketRemembersWhetherThePacketIsTracked(t *testing.T) {
 	w.Deliver(tracked(1))
 	w.Deliver(packetMessage(2))
 	tickets := hold(t, q)
-	one, two := wait(t, tickets), wait(t, tickets)
+	one, two := testkit.Next(t, tickets), testkit.Next(t, tickets)
 	if err := one.SetVerdict(nfqueue.Accept().WithConntrackMark(1, 0xffffffff)); err != nil {
 		t.Error(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -24,7 +25,7 @@ func expectation() attr.Expectation {
 // helped is a packet of a connection with a helper.
 func helped(id uint32) []byte {
 	nest := connection()[4:]
-	return packetMessage(id, tlv(0x800b, nest, pad(tlv(0x8005, pad(tlv(1, []byte("tftp\x00")))))), tlv(10, udpPacket("x")))
+	return packetMessage(id, tlv(0x800b, nest, testkit.List(tlv(0x8005, testkit.List(tlv(1, []byte("tftp\x00")))))), tlv(10, udpPacket("x")))
 }
 
 func TestExpectationInAVerdict(t *testing.T) {
@@ -86,21 +87,21 @@ func TestExpectationsThatTheKernelWouldIgnore(t *testing.T) {
 		}
 		c.cfg.Fallback = nfqueue.Stop()
 		t.Run(name+", by the handler", func(t *testing.T) {
-			told := newTold()
-			c.cfg.OnError = told.onError
+			reported := new(testkit.Errors)
+			c.cfg.OnError = reported.Add
 			q, w := tap(t, c.cfg)
 			w.Deliver(c.message)
 			start(t, q, always(v))
 			w.wantSent(t, sent)
 			if c.want != nil {
-				told.next(t, c.want)
+				reported.Next(t, c.want)
 			}
-			told.none(t)
+			reported.WantNoMore(t)
 		})
 		t.Run(name+", by a ticket", func(t *testing.T) {
 			q, w := tap(t, c.cfg)
 			w.Deliver(c.message)
-			ticket := wait(t, hold(t, q))
+			ticket := testkit.Next(t, hold(t, q))
 			if err := ticket.SetVerdict(v); !errors.Is(err, c.want) {
 				t.Errorf("got %v, want %v", err, c.want)
 			}
@@ -117,8 +118,8 @@ func TestExpectationIsOnThePacketAsItCame(t *testing.T) {
 		"reversed": func(b *nfqueue.Batch) { slices.Reverse(b.Packets) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			told := newTold()
-			q, w := tap(t, nfqueue.Config{Conntrack: true, Fallback: nfqueue.Stop(), OnError: told.onError})
+			reported := new(testkit.Errors)
+			q, w := tap(t, nfqueue.Config{Conntrack: true, Fallback: nfqueue.Stop(), OnError: reported.Add})
 			w.Deliver(helped(1))
 			w.Deliver(tracked(2))
 			b := q.NewBatch()
@@ -129,8 +130,8 @@ func TestExpectationIsOnThePacketAsItCame(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.wantSent(t, "1 accept, 2 stop")
-			told.next(t, nfqueue.ErrNoHelper)
-			told.none(t)
+			reported.Next(t, nfqueue.ErrNoHelper)
+			reported.WantNoMore(t)
 		})
 	}
 }

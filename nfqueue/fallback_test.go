@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -34,12 +35,12 @@ func TestVerdictThatWeRefuseBecomesTheFallback(t *testing.T) {
 		"bad header": {packet("x"), nfqueue.Accept().WithPayload(udpPacket("y")[:19]), nfqueue.ErrBadHeader},
 	} {
 		t.Run(name, func(t *testing.T) {
-			told := newTold()
-			q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+			reported := new(testkit.Errors)
+			q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: reported.Add})
 			id := k.Enqueue(c.p)
 			start(t, q, func(*nfqueue.Packet) nfqueue.Verdict { return c.v })
 			wantVerdict(t, k, id, fallback)
-			told.next(t, c.want)
+			reported.Next(t, c.want)
 			if s := q.Stats(); s.Refused != 1 || s.Fallbacks != 1 || s.Packets != 1 {
 				t.Errorf("stats %+v", s)
 			}
@@ -59,13 +60,13 @@ func TestEditInPlaceOfACorruptPacketIsRefused(t *testing.T) {
 
 func TestVerdictThatTheKernelRefusesBecomesTheFallbackOnce(t *testing.T) {
 	for _, errno := range []syscall.Errno{syscall.EINVAL, syscall.ERANGE} {
-		told := newTold()
-		q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+		reported := new(testkit.Errors)
+		q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: reported.Add})
 		refuseVerdicts(k, 1, 1, errno)
 		id := k.Enqueue(packet("x"))
 		start(t, q, accept)
 		wantVerdict(t, k, id, fallback)
-		told.next(t, errno)
+		reported.Next(t, errno)
 		if s := q.Stats(); s.Refused != 1 || s.Fallbacks != 1 {
 			t.Errorf("stats %+v", s)
 		}
@@ -73,41 +74,41 @@ func TestVerdictThatTheKernelRefusesBecomesTheFallbackOnce(t *testing.T) {
 }
 
 func TestFallbackThatTheKernelRefusesIsNotRepeated(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: reported.Add})
 	refuseVerdicts(k, 1, 100, syscall.EINVAL)
 	id := k.Enqueue(packet("x"))
 	start(t, q, accept)
-	told.next(t, syscall.EINVAL)
-	told.next(t, syscall.EINVAL)
+	reported.Next(t, syscall.EINVAL)
+	reported.Next(t, syscall.EINVAL)
 	wantVerdict(t, k, k.Enqueue(packet("y")), nfqueue.Accept())
-	told.none(t)
+	reported.WantNoMore(t)
 	if s := q.Stats(); s.Refused != 2 || s.Fallbacks != 1 || !slices.Equal(k.Waiting(), []uint32{id}) {
 		t.Errorf("stats %+v, waiting %v", s, k.Waiting())
 	}
 }
 
 func TestPacketsThatAreGoneAreToldOnceABatch(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	for range 3 {
 		k.Enqueue(packet("x"))
 	}
 	k.Flush()
 	start(t, q, accept)
-	if err := told.nextPackets(t, nfqueue.ErrPacketGone, 0, 3); err.More != 2 || !strings.HasSuffix(err.Error(), " and 2 more: "+nfqueue.ErrPacketGone.Error()) {
+	if err := nextPackets(t, reported, nfqueue.ErrPacketGone, 0, 3); err.More != 2 || !strings.HasSuffix(err.Error(), " and 2 more: "+nfqueue.ErrPacketGone.Error()) {
 		t.Errorf("got %q", err)
 	}
 	wantVerdict(t, k, k.Enqueue(packet("y")), nfqueue.Accept())
-	told.none(t)
+	reported.WantNoMore(t)
 	if s := q.Stats(); s.Gone != 3 || s.Refused != 0 {
 		t.Errorf("stats %+v", s)
 	}
 }
 
 func TestMalformedPacketGetsTheFallback(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: reported.Add})
 	id := k.Enqueue(packet("x"))
 	b := q.NewBatch()
 	if err := q.Receive(b); err != nil { // it is there, and undecided
@@ -117,7 +118,7 @@ func TestMalformedPacketGetsTheFallback(t *testing.T) {
 	k.Deliver(packetMessage(id, tlv(3, "0000")))
 	start(t, q, accept)
 	wantVerdict(t, k, id, fallback)
-	told.next(t, attr.ErrMalformed)
+	reported.Next(t, attr.ErrMalformed)
 	if s := q.Stats(); s.Malformed != 1 || s.Fallbacks != 1 {
 		t.Errorf("stats %+v", s)
 	}
@@ -140,13 +141,13 @@ func TestMessagesThatAreNoPacketsAreCounted(t *testing.T) {
 		"too long":          wire(uint32(400), uint16(0x0300), uint16(0), uint32(0), uint32(0), "02000008"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			told := newTold()
-			q, k := open(t, nfqueue.Config{OnError: told.onError})
+			reported := new(testkit.Errors)
+			q, k := open(t, nfqueue.Config{OnError: reported.Add})
 			k.Deliver(message)
 			start(t, q, accept)
-			told.next(t, nfnl.ErrMalformed)
+			reported.Next(t, nfnl.ErrMalformed)
 			wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
-			told.none(t)
+			reported.WantNoMore(t)
 			if s := q.Stats(); s.Malformed != 1 || s.Packets != 1 || s.Fallbacks != 0 {
 				t.Errorf("stats %+v", s)
 			}
@@ -194,15 +195,15 @@ func TestPacketThatNobodyCanNameWaits(t *testing.T) {
 }
 
 func TestAnswersForNobodyAreIgnored(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	for _, errno := range []uint32{0, uint32(0xffffffff - 15)} { // and -EBUSY
 		k.Deliver(wire(uint32(36), uint16(2), uint16(0x100), uint32(77), uint32(0), errno,
 			uint32(56), uint16(0x0302), uint16(5), uint32(77), uint32(0)))
 	}
 	start(t, q, accept)
 	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
-	told.none(t)
+	reported.WantNoMore(t)
 	if s := q.Stats(); s.Refused+s.Malformed+s.Gone != 0 {
 		t.Errorf("stats %+v", s)
 	}
@@ -234,7 +235,7 @@ func startled(t *testing.T, end func()) (recovered any, returned bool, waiting [
 		})
 		returned = true
 	}()
-	wait(t, done)
+	testkit.Next(t, done)
 	for id, want := range map[uint32]nfqueue.Verdict{1: nfqueue.Accept(), 3: nfqueue.Accept(), 4: fallback, 5: fallback, 6: nfqueue.Stop()} {
 		wantVerdict(t, k, id, want)
 	}
@@ -283,7 +284,7 @@ func TestBlockedOnErrorDelaysOnlyThePacketsBehindIt(t *testing.T) {
 	k.Lose(1)
 	behind := k.Enqueue(packet("x"))
 	start(t, q, accept)
-	wait(t, blocked)
+	testkit.Next(t, blocked)
 	start(t, q, accept)
 	wantVerdict(t, k, k.Enqueue(packet("y")), nfqueue.Accept())
 	if left := k.Waiting(); !slices.Equal(left, []uint32{behind}) {
@@ -338,7 +339,7 @@ func TestOnErrorMayCallAnything(t *testing.T) {
 	if err := q.Run(t.Context(), accept); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Run returned %v", err)
 	}
-	if err := wait(t, called); err != nil {
+	if err := testkit.Next(t, called); err != nil {
 		t.Error(err)
 	}
 	wantVerdict(t, k, id, nfqueue.Stop())

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -100,7 +101,7 @@ func TestPanicInOneOfSeveralQueuesIsTheCallers(t *testing.T) {
 	})
 	wantVerdict(t, k[0], k[0].Enqueue(packet("good")), nfqueue.Accept())
 	wantVerdict(t, k[1], k[1].Enqueue(packet("bad")), fallback)
-	e := wait(t, ended)
+	e := testkit.Next(t, ended)
 	var p *nfqueue.PanicError
 	err, _ := e.recovered.(error)
 	if !errors.As(err, &p) || !errors.Is(err, io.ErrUnexpectedEOF) || p.Value != io.ErrUnexpectedEOF || e.returned {
@@ -114,7 +115,7 @@ func TestPanicInOneOfSeveralQueuesIsTheCallers(t *testing.T) {
 	if err := qs.Close(); err != nil {
 		t.Error(err)
 	}
-	if e := wait(t, ended); !errors.Is(e.err, net.ErrClosed) {
+	if e := testkit.Next(t, ended); !errors.Is(e.err, net.ErrClosed) {
 		t.Errorf("a second Run: %+v", e)
 	}
 }
@@ -131,7 +132,7 @@ func TestPanicWaitsForTheHandlersOfOtherQueues(t *testing.T) {
 		return nfqueue.Accept()
 	})
 	slow := k[0].Enqueue(packet("slow"))
-	wait(t, blocked)
+	testkit.Next(t, blocked)
 	wantVerdict(t, k[1], k[1].Enqueue(packet("bad")), fallback)
 	select {
 	case e := <-ended:
@@ -140,7 +141,7 @@ func TestPanicWaitsForTheHandlersOfOtherQueues(t *testing.T) {
 	}
 	close(release)
 	wantVerdict(t, k[0], slow, nfqueue.Accept())
-	if p, ok := wait(t, ended).recovered.(*nfqueue.PanicError); !ok || p.Value != "oops" {
+	if p, ok := testkit.Next(t, ended).recovered.(*nfqueue.PanicError); !ok || p.Value != "oops" {
 		t.Errorf("recovered %v", p)
 	}
 }
@@ -149,7 +150,7 @@ func TestPanicWithSomethingElseThanAnError(t *testing.T) {
 	qs, k := openSeveral(t, nfqueue.Config{}, 2)
 	ended := runAll(qs, func(*nfqueue.Packet) nfqueue.Verdict { panic("oops") })
 	k[0].Enqueue(packet("x"))
-	p, ok := wait(t, ended).recovered.(*nfqueue.PanicError)
+	p, ok := testkit.Next(t, ended).recovered.(*nfqueue.PanicError)
 	if !ok || p.Value != "oops" || p.Unwrap() != nil || !strings.Contains(p.Error(), "oops") {
 		t.Errorf("recovered %v", p)
 	}
@@ -162,7 +163,7 @@ func TestGoexitInOneOfSeveralQueuesIsTheCallers(t *testing.T) {
 		panic("unreachable")
 	})
 	wantVerdict(t, k[1], k[1].Enqueue(packet("x")), fallback)
-	if e := wait(t, ended); e.returned || e.recovered != nil {
+	if e := testkit.Next(t, ended); e.returned || e.recovered != nil {
 		t.Errorf("it ended with %+v", e)
 	}
 }
@@ -176,7 +177,7 @@ func TestSeveralQueuesAreConfigured(t *testing.T) {
 	ended := runAll(qs, h)
 	for i := range k {
 		k[i].Enqueue(packet("long"))
-		if n := wait(t, got); n != 28 {
+		if n := testkit.Next(t, got); n != 28 {
 			t.Errorf("queue %d delivers %d bytes", 7+i, n)
 		}
 		if c := qs.Queue(i).Config(); c.Queue != uint16(7+i) || c.CopyRange != 28 {
@@ -184,7 +185,7 @@ func TestSeveralQueuesAreConfigured(t *testing.T) {
 		}
 	}
 	qs.Close()
-	wait(t, ended)
+	testkit.Next(t, ended)
 }
 
 // Either all are changed or none.
@@ -208,12 +209,12 @@ func TestSeveralQueuesAreConfiguredBackIfOneRefuses(t *testing.T) {
 	ended := runAll(qs, h)
 	for i := range k {
 		k[i].Enqueue(packet(strings.Repeat("x", 200)))
-		if n := wait(t, got); n != 100 {
+		if n := testkit.Next(t, got); n != 100 {
 			t.Errorf("queue %d delivers %d bytes", 7+i, n)
 		}
 	}
 	qs.Close()
-	wait(t, ended)
+	testkit.Next(t, ended)
 }
 
 func TestSeveralQueuesAreConfiguredByTheFirstsNumber(t *testing.T) {

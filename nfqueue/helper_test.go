@@ -6,20 +6,20 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
 )
 
-// patience is how long a test waits for what must happen.
-const patience = 10 * time.Second
+func TestMain(m *testing.M) { os.Exit(testkit.WithoutLeaks(m).Run()) }
 
 // wire puts bytes together: strings are hexadecimal digits and may have
 // spaces, integers are in host byte order.
@@ -48,8 +48,7 @@ func wire(parts ...any) []byte {
 
 // tlv returns an attribute without padding.
 func tlv(typ uint16, parts ...any) []byte {
-	value := wire(parts...)
-	return wire(uint16(4+len(value)), typ, value)
+	return testkit.TLV(typ, wire(parts...)...)
 }
 
 // header returns the headers of a message of n bytes for queue 5.
@@ -60,15 +59,9 @@ func header(n int, typ, flags uint16, seq uint32, family string) []byte {
 // packetMessage returns a message that delivers a packet of queue 7 with an ID
 // and more attributes, which are padded.
 func packetMessage(id uint32, attrs ...[]byte) []byte {
-	body := pad(tlv(1, fmt.Sprintf("%08x", id), "0800 01"))
-	for _, a := range attrs {
-		body = append(body, pad(a)...)
-	}
+	body := testkit.List(append([][]byte{tlv(1, fmt.Sprintf("%08x", id), "0800 01")}, attrs...)...)
 	return wire(uint32(20+len(body)), uint16(0x0300), uint16(0), uint32(0), uint32(0), "02 00 0007", body)
 }
-
-// pad pads an attribute.
-func pad(b []byte) []byte { return append(b, make([]byte, (4-len(b)%4)%4)...) }
 
 // parse returns the one message in b.
 func parse(t testing.TB, b []byte) nfnl.Message {
@@ -123,93 +116,35 @@ func open(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, *nfqueuetest.Kernel
 	return nfqueuetest.Open(t, cfg)
 }
 
-// start runs h in the background. stop ends it and returns Run's error; the end
-// of the test stops it too.
+// start calls q.Run in the background until the test ends or stop is called, which
+// returns Run's error.
 func start(t testing.TB, q *nfqueue.Queue, h nfqueue.Handler) (stop func() error) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- q.Run(ctx, h) }()
-	stop = sync.OnceValue(func() error {
-		cancel()
-		return wait(t, ended)
-	})
-	t.Cleanup(func() { stop() })
-	return stop
-}
-
-// wait receives from c, and fails the test if that takes too long.
-func wait[T any](t testing.TB, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(patience):
-		t.Error("waited in vain")
-		var zero T
-		return zero
-	}
-}
-
-// until waits until f is true. It is for state that nothing announces.
-func until(t testing.TB, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("waited in vain")
-		}
-	}
-}
-
-// told is an OnError that keeps what it is told.
-type told chan error
-
-func newTold() told { return make(told, 1000) }
-
-func (c told) onError(err error) { c <- err }
-
-// next waits for the next error, which must match target.
-func (c told) next(t testing.TB, target error) error {
-	t.Helper()
-	err := wait(t, c)
-	if !errors.Is(err, target) {
-		t.Errorf("OnError was told %v, not %v", err, target)
-	}
-	return err
+	return testkit.Start(t, func(ctx context.Context) error { return q.Run(ctx, h) })
 }
 
 // nextPackets waits for errors that match target, about n packets in all, of which
 // id is the first, if it is not 0: there is one for each receive that had some of them.
-func (c told) nextPackets(t testing.TB, target error, id uint32, n int) *nfqueue.PacketError {
+func nextPackets(t testing.TB, reported *testkit.Errors, target error, id uint32, n int) *nfqueue.PacketError {
 	t.Helper()
 	var first *nfqueue.PacketError
 	for seen := 0; seen < n; {
-		err := c.next(t, target)
+		err := reported.Next(t, target)
 		var of *nfqueue.PacketError
 		if !errors.As(err, &of) {
-			t.Fatalf("OnError was told %v, not which packet it is about", err)
+			t.Fatalf("OnError was called with %v, not which packet it is about", err)
 		}
 		if first == nil {
 			first = of
 		}
 		if seen += 1 + of.More; seen > n {
-			t.Errorf("OnError was told of %d packets, not %d: %v", seen, n, target)
+			t.Errorf("OnError was called for %d packets, not %d: %v", seen, n, target)
 		}
 	}
 	if id != 0 && first.ID != id || first.Queue != 7 {
 		t.Errorf("the first is packet %d of queue %d, not %d of 7: %v", first.ID, first.Queue, id, first)
 	}
 	return first
-}
-
-// none fails the test if there is another error.
-func (c told) none(t testing.TB) {
-	t.Helper()
-	select {
-	case err := <-c:
-		t.Errorf("OnError was told %v", err)
-	default:
-	}
 }
 
 // wantVerdict waits for the verdict on a packet.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -29,11 +30,11 @@ func TestHeldPacketsAreDecidedInAnyOrder(t *testing.T) {
 	held := make([]nfqueue.Ticket, 3)
 	for i := range held {
 		id := k.Enqueue(packet("x"))
-		if held[i] = wait(t, tickets); held[i].ID() != id {
+		if held[i] = testkit.Next(t, tickets); held[i].ID() != id {
 			t.Errorf("a ticket for %d, want %d", held[i].ID(), id)
 		}
 	}
-	until(t, func() bool { return q.Stats().Held == 3 })
+	testkit.Await(t, "Stats.Held is 3", func() bool { return q.Stats().Held == 3 })
 	for _, i := range []int{1, 2, 0} {
 		if err := held[i].SetVerdict(nfqueue.Accept().WithMark(held[i].ID())); err != nil {
 			t.Fatal(err)
@@ -53,8 +54,8 @@ func TestHeldPacketIsDecidedByID(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	tickets := hold(t, q)
 	id := k.Enqueue(packet("x"))
-	wait(t, tickets)
-	until(t, func() bool { return q.Stats().Held == 1 })
+	testkit.Next(t, tickets)
+	testkit.Await(t, "Stats.Held is 1", func() bool { return q.Stats().Held == 1 })
 	if err := q.SetVerdict(id, nfqueue.Repeat().WithMark(1)); err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,7 @@ func TestSecondVerdictIsRefusedAndNotSent(t *testing.T) {
 	q, w := tap(t, nfqueue.Config{})
 	w.Deliver(packetMessage(1))
 	tickets := hold(t, q)
-	ticket := wait(t, tickets)
+	ticket := testkit.Next(t, tickets)
 	if err := ticket.SetVerdict(nfqueue.Accept()); err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func TestVerdictAfterTheHandlersIsRefused(t *testing.T) {
 	})
 	id := k.Enqueue(packet("x"))
 	k.Verdict(id)
-	if err := wait(t, tickets).SetVerdict(nfqueue.Drop()); !errors.Is(err, nfqueue.ErrDecided) {
+	if err := testkit.Next(t, tickets).SetVerdict(nfqueue.Drop()); !errors.Is(err, nfqueue.ErrDecided) {
 		t.Errorf("got %v", err)
 	}
 	wantVerdict(t, k, id, nfqueue.Accept())
@@ -148,19 +149,19 @@ func TestVerdictAfterCloseIsErrClosed(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	tickets := hold(t, q)
 	k.Enqueue(packet("x"))
-	ticket := wait(t, tickets)
+	ticket := testkit.Next(t, tickets)
 	q.Close()
 	if err := ticket.SetVerdict(nfqueue.Accept()); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v", err)
 	}
-	until(t, func() bool { return q.Stats().Held == 0 })
+	testkit.Await(t, "Stats.Held is 0", func() bool { return q.Stats().Held == 0 })
 }
 
 func TestHoldIsNoVerdictForAHeldPacket(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	tickets := hold(t, q)
 	id := k.Enqueue(packet("x"))
-	ticket := wait(t, tickets)
+	ticket := testkit.Next(t, tickets)
 	if err := ticket.SetVerdict(nfqueue.Hold()); err == nil || errors.Is(err, nfqueue.ErrDecided) {
 		t.Errorf("got %v", err)
 	}
@@ -174,7 +175,7 @@ func TestWhatDependsOnThePacketNeedsItsTicket(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	tickets := hold(t, q)
 	id := k.Enqueue(packet("x"))
-	ticket := wait(t, tickets)
+	ticket := testkit.Next(t, tickets)
 	for _, v := range []nfqueue.Verdict{
 		nfqueue.Accept().WithPayload(udpPacket("y")),
 		nfqueue.Accept().WithRawPayload([]byte("y")),
@@ -195,7 +196,7 @@ func TestTicketRemembersWhatThePacketWas(t *testing.T) {
 	q, k := open(t, nfqueue.Config{CopyRange: 20, Fallback: nfqueue.Stop()})
 	tickets := hold(t, q)
 	id := k.Enqueue(packet("x"))
-	if err := wait(t, tickets).SetVerdict(nfqueue.Accept().WithPayload(udpPacket("y"))); !errors.Is(err, nfqueue.ErrTruncated) {
+	if err := testkit.Next(t, tickets).SetVerdict(nfqueue.Accept().WithPayload(udpPacket("y"))); !errors.Is(err, nfqueue.ErrTruncated) {
 		t.Errorf("got %v", err)
 	}
 	wantVerdict(t, k, id, nfqueue.Stop())
@@ -205,49 +206,47 @@ func TestTicketRemembersWhatThePacketWas(t *testing.T) {
 }
 
 func TestHeldPacketThatTheKernelDropped(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	tickets := hold(t, q)
 	k.Enqueue(packet("x"))
-	ticket := wait(t, tickets)
+	ticket := testkit.Next(t, tickets)
 	k.Flush()
 	if err := ticket.SetVerdict(nfqueue.Accept()); err != nil {
 		t.Errorf("got %v", err) // the kernel's answer comes later
 	}
-	told.next(t, nfqueue.ErrPacketGone)
+	reported.Next(t, nfqueue.ErrPacketGone)
 	if s := q.Stats(); s.Gone != 1 || s.Held != 0 {
 		t.Errorf("stats %+v", s)
 	}
 }
 
 func TestHeldPacketWhoseVerdictIsRefusedGetsTheFallback(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{Fallback: nfqueue.Stop(), OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{Fallback: nfqueue.Stop(), OnError: reported.Add})
 	tickets := hold(t, q)
 	id := k.Enqueue(packet("x"))
-	ticket := wait(t, tickets)
+	ticket := testkit.Next(t, tickets)
 	refuseVerdicts(k, id, 1, syscall.EINVAL)
 	if err := ticket.SetVerdict(nfqueue.Accept()); err != nil {
 		t.Fatal(err)
 	}
 	wantVerdict(t, k, id, nfqueue.Stop())
-	told.next(t, syscall.EINVAL)
+	reported.Next(t, syscall.EINVAL)
 }
 
 func TestHoldingMoreThanMaxHeldGetsTheFallback(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{MaxHeld: 2, Fallback: nfqueue.Stop(), OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{MaxHeld: 2, Fallback: nfqueue.Stop(), OnError: reported.Add})
 	tickets := hold(t, q)
 	for range 2 {
 		k.Enqueue(packet("x"))
-		wait(t, tickets)
+		testkit.Next(t, tickets)
 	}
 	k.Flush() // and nobody will ever answer those
 	id := k.Enqueue(packet("y"))
 	wantVerdict(t, k, id, nfqueue.Stop())
-	if err := wait(t, told); !errors.Is(err, nfqueue.ErrTooManyHeld) {
-		t.Errorf("OnError was told %v", err)
-	}
+	reported.Next(t, nfqueue.ErrTooManyHeld)
 	if s := q.Stats(); s.Held != 2 || s.Fallbacks != 1 {
 		t.Errorf("stats %+v", s)
 	}
@@ -266,7 +265,7 @@ func TestPacketsOfTwoRunsAreHeld(t *testing.T) {
 	}
 	a, b := k.Enqueue(packet("x")), k.Enqueue(packet("y"))
 	for range 2 { // both handlers are at it
-		ticket := wait(t, tickets)
+		ticket := testkit.Next(t, tickets)
 		if err := ticket.SetVerdict(nfqueue.Accept()); err != nil {
 			t.Error(err)
 		}
@@ -284,7 +283,7 @@ func blocked(t testing.TB, q *nfqueue.Queue) (unblock func()) {
 		if data(p.Payload) == "block" {
 			select {
 			case <-release:
-			case <-time.After(2 * patience):
+			case <-time.After(2 * testkit.Patience):
 				t.Error("nobody unblocked the handler")
 			}
 		}
@@ -386,7 +385,7 @@ func TestFlushAfterIsTheConfigured(t *testing.T) {
 	q, k := open(t, nfqueue.Config{FlushAfter: time.Hour})
 	first, second := k.Enqueue(packet("x")), k.Enqueue(packet("block"))
 	unblock := blocked(t, q)
-	until(t, func() bool { return q.Stats().Packets == 2 })
+	testkit.Await(t, "Stats.Packets is 2", func() bool { return q.Stats().Packets == 2 })
 	if left := k.Waiting(); !slices.Equal(left, []uint32{first, second}) {
 		t.Errorf("waiting are %v", left)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -83,7 +84,7 @@ func TestExpiredPacketGetsItsFallback(t *testing.T) {
 			if after := time.Since(<-began); after < d {
 				t.Errorf("it expired after %v", after)
 			}
-			until(t, func() bool { return q.Stats().Expired == 1 })
+			testkit.Await(t, "Stats.Expired is 1", func() bool { return q.Stats().Expired == 1 })
 			if s := q.Stats(); s.Held != 0 || s.HeldBytes != 0 || s.Fallbacks != 0 || s.Refused != 0 {
 				t.Errorf("stats %+v", s)
 			}
@@ -104,7 +105,7 @@ func TestPacketsExpireInTheOrderOfTheirDeadlines(t *testing.T) {
 	})
 	var got []uint32
 	for len(got) < 3 {
-		got = append(got, verdictIDs(t, wait(t, w.sends))...)
+		got = append(got, verdictIDs(t, testkit.Next(t, w.sends))...)
 	}
 	if !slices.Equal(got, []uint32{2, 4, 1}) {
 		t.Errorf("expired in the order %v", got)
@@ -132,7 +133,7 @@ func TestAnsweredPacketDoesNotExpire(t *testing.T) {
 		tickets <- p.Ticket()
 		return nfqueue.HoldFor(d, nfqueue.Drop())
 	})
-	if err := wait(t, tickets).SetVerdict(nfqueue.Accept()); err != nil {
+	if err := testkit.Next(t, tickets).SetVerdict(nfqueue.Accept()); err != nil {
 		t.Fatal(err)
 	}
 	w.wantSent(t, "1 accept")
@@ -157,7 +158,7 @@ func TestHoldForAlmostEver(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	start(t, q, always(nfqueue.HoldFor(math.MaxInt64, nfqueue.Drop())))
 	id := k.Enqueue(packet("x"))
-	until(t, func() bool { return q.Stats().Held == 1 })
+	testkit.Await(t, "Stats.Held is 1", func() bool { return q.Stats().Held == 1 })
 	later(t, time.Millisecond)
 	if err := q.SetVerdict(id, nfqueue.Stop()); err != nil {
 		t.Fatal(err)
@@ -182,11 +183,11 @@ func TestFallbackOfHoldForMustFitEveryPacket(t *testing.T) {
 		"link header later": nfqueue.HoldFor(0, nfqueue.Accept()).WithLinkHeader(make([]byte, 14)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			told := newTold()
-			q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError, ConntrackVerdicts: true})
+			reported := new(testkit.Errors)
+			q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: reported.Add, ConntrackVerdicts: true})
 			start(t, q, always(v))
 			wantVerdict(t, k, k.Enqueue(packet("x")), fallback)
-			told.next(t, nfqueue.ErrHoldFallback)
+			reported.Next(t, nfqueue.ErrHoldFallback)
 			if s := q.Stats(); s.Refused != 1 || s.Fallbacks != 1 || s.Expired != 0 || s.Held != 0 {
 				t.Errorf("stats %+v", s)
 			}
@@ -242,7 +243,7 @@ func TestThousandsExpireInPieces(t *testing.T) {
 	}
 	seen := map[uint32]bool{}
 	for len(seen) < packets {
-		ids := verdictIDs(t, wait(t, w.sends))
+		ids := verdictIDs(t, testkit.Next(t, w.sends))
 		if len(ids) == 0 || len(ids) > 256 {
 			t.Fatalf("%d verdicts in one send", len(ids))
 		}
@@ -253,7 +254,7 @@ func TestThousandsExpireInPieces(t *testing.T) {
 			seen[id] = true
 		}
 	}
-	until(t, func() bool { return q.Stats().Expired == packets })
+	testkit.Await(t, "Stats.Expired is packets", func() bool { return q.Stats().Expired == packets })
 	if s := q.Stats(); s.Held != 0 || s.HeldBytes != 0 {
 		t.Errorf("stats %+v", s)
 	}
@@ -290,33 +291,33 @@ func holdEach(t testing.TB, q *nfqueue.Queue, n uint64, v func() nfqueue.Verdict
 
 func TestExpiredPacketsThatAreGone(t *testing.T) {
 	const packets = 600
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	for range packets {
 		k.Enqueue(packet("x"))
 	}
 	k.Flush()
 	holdAll(t, q, packets, nfqueue.HoldFor(0, nfqueue.Accept()))
-	until(t, func() bool { return q.Stats().Expired == packets })
+	testkit.Await(t, "Stats.Expired is packets", func() bool { return q.Stats().Expired == packets })
 	start(t, q, accept)
 	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
-	until(t, func() bool { return q.Stats().Gone == packets })
-	for len(told) > 0 {
-		if err := <-told; !errors.Is(err, nfqueue.ErrPacketGone) && !errors.Is(err, nfqueue.ErrExpired) {
-			t.Errorf("OnError was told %v", err)
+	testkit.Await(t, "Stats.Gone is packets", func() bool { return q.Stats().Gone == packets })
+	for _, err := range reported.Take() {
+		if !errors.Is(err, nfqueue.ErrPacketGone) && !errors.Is(err, nfqueue.ErrExpired) {
+			t.Errorf("OnError was called with %v", err)
 		}
 	}
 }
 
 func TestExpiryThatIsNotSentLeavesThePacketHeld(t *testing.T) {
-	told := newTold()
-	q, f := failing(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, f := failing(t, nfqueue.Config{OnError: reported.Add})
 	f.deliver(t, 1, 1)
 	start(t, q, func(*nfqueue.Packet) nfqueue.Verdict {
 		f.fail.Store(true)
 		return nfqueue.HoldFor(0, nfqueue.Drop())
 	})
-	told.next(t, errSend)
+	reported.Next(t, errSend)
 	if s := q.Stats(); s.Held != 1 || s.HeldBytes != len(udpPacket("x")) || s.Expired != 0 {
 		t.Errorf("stats %+v", s)
 	}
@@ -332,9 +333,9 @@ func TestExpiryThatIsNotSentIsTriedAgainEachSecond(t *testing.T) {
 	f.deliver(t, 1, 1)
 	holdUntil(t, q, 1, time.Now().Add(100*time.Millisecond))
 	f.fail.Store(true)
-	before := wait(t, f.failed)
+	before := testkit.Next(t, f.failed)
 	for range 2 {
-		again := wait(t, f.failed)
+		again := testkit.Next(t, f.failed)
 		if d := again.Sub(before); d < time.Second {
 			t.Errorf("tried again after %v", d)
 		}
@@ -347,14 +348,14 @@ func TestExpiryThatIsNotSentIsTriedAgainEachSecond(t *testing.T) {
 // One send that fails puts the expiry of all off, not away.
 func TestPacketsDueTogetherExpireAfterASendFailed(t *testing.T) {
 	const packets = 600
-	told := newTold()
-	q, f := failing(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, f := failing(t, nfqueue.Config{OnError: reported.Add})
 	f.deliver(t, 1, packets)
 	f.fail.Store(true)
 	holdUntil(t, q, packets, time.Now().Add(100*time.Millisecond))
-	told.next(t, errSend)
+	reported.Next(t, errSend)
 	f.fail.Store(false)
-	until(t, func() bool { return q.Stats().Expired == packets })
+	testkit.Await(t, "Stats.Expired is packets", func() bool { return q.Stats().Expired == packets })
 	if s := q.Stats(); s.Held != 0 || s.HeldBytes != 0 {
 		t.Errorf("stats %+v", s)
 	}
@@ -368,7 +369,7 @@ func TestPacketsDueTogetherExpireThoughTheSocketCannotBeRead(t *testing.T) {
 	f.deliver(t, 1, packets)
 	holdUntil(t, q, packets, time.Now().Add(100*time.Millisecond))
 	f.Peer.Close()
-	until(t, func() bool { return q.Stats().Expired == packets })
+	testkit.Await(t, "Stats.Expired is packets", func() bool { return q.Stats().Expired == packets })
 }
 
 // However a verdict fails, a packet that HoldFor holds keeps its deadline and its
@@ -392,7 +393,7 @@ func TestVerdictThatIsNotSentLeavesThePacketHeldAsItWas(t *testing.T) {
 			}
 			f.fail.Store(false)
 			f.wantSent(t, "1 accept")
-			until(t, func() bool { return q.Stats().Expired == 1 })
+			testkit.Await(t, "Stats.Expired is 1", func() bool { return q.Stats().Expired == 1 })
 			if s := q.Stats(); s.Held != 0 || s.HeldBytes != 0 {
 				t.Errorf("afterwards: stats %+v", s)
 			}
@@ -436,10 +437,10 @@ func TestHeldBytesAreThoseOfWholePackets(t *testing.T) {
 	whole := packet("hello")
 	k.Enqueue(whole)
 	k.Enqueue(whole)
-	first := wait(t, tickets)
-	wait(t, tickets)
+	first := testkit.Next(t, tickets)
+	testkit.Next(t, tickets)
 	n := len(whole.Payload)
-	until(t, func() bool { return q.Stats().HeldBytes == 2*n })
+	testkit.Await(t, "Stats.HeldBytes is 2*n", func() bool { return q.Stats().HeldBytes == 2*n })
 	if err := first.SetVerdict(nfqueue.Accept()); err != nil {
 		t.Fatal(err)
 	}
@@ -456,8 +457,8 @@ func TestNoMoreIsHeldThanTheLimits(t *testing.T) {
 		"both":    {MaxHeld: 3, MaxHeldBytes: 100 * size},
 	} {
 		t.Run(name, func(t *testing.T) {
-			told := newTold()
-			cfg.Fallback, cfg.OnError = fallback, told.onError
+			reported := new(testkit.Errors)
+			cfg.Fallback, cfg.OnError = fallback, reported.Add
 			q, k := open(t, cfg)
 			var ids []uint32
 			for range 5 {
@@ -472,7 +473,7 @@ func TestNoMoreIsHeldThanTheLimits(t *testing.T) {
 			for _, id := range ids[3:] {
 				wantVerdict(t, k, id, fallback)
 			}
-			told.nextPackets(t, nfqueue.ErrTooManyHeld, ids[3], 2)
+			nextPackets(t, reported, nfqueue.ErrTooManyHeld, ids[3], 2)
 			if s := q.Stats(); s.Held != 3 || s.HeldBytes != 3*size || s.Fallbacks != 2 || s.Refused != 2 {
 				t.Errorf("stats %+v", s)
 			}
@@ -485,28 +486,28 @@ func TestNoMoreIsHeldThanTheLimits(t *testing.T) {
 				t.Fatal(err)
 			}
 			k.Enqueue(packet("x"))
-			until(t, func() bool { return q.Stats().Held == 3 })
-			told.none(t)
+			testkit.Await(t, "Stats.Held is 3", func() bool { return q.Stats().Held == 3 })
+			reported.WantNoMore(t)
 		})
 	}
 }
 
 func TestExpiryMakesRoomForHeldPackets(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{MaxHeld: 1, OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{MaxHeld: 1, OnError: reported.Add})
 	start(t, q, always(nfqueue.HoldFor(time.Millisecond, nfqueue.Stop())))
 	for range 10 {
 		id := k.Enqueue(packet("x"))
 		wantVerdict(t, k, id, nfqueue.Stop())
-		told.nextPackets(t, nfqueue.ErrExpired, id, 1)
+		nextPackets(t, reported, nfqueue.ErrExpired, id, 1)
 	}
-	told.none(t)
+	reported.WantNoMore(t)
 }
 
 func TestCloseForgetsHeldPackets(t *testing.T) {
 	const d = 20 * time.Millisecond
-	told := newTold()
-	q, w := tap(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, w := tap(t, nfqueue.Config{OnError: reported.Add})
 	w.deliver(t, 1, 3)
 	holdAll(t, q, 3, nfqueue.HoldFor(d, nfqueue.Accept()))
 	q.Close()
@@ -517,7 +518,7 @@ func TestCloseForgetsHeldPackets(t *testing.T) {
 	if n := len(w.sends); n != 0 || q.Stats().Expired != 0 {
 		t.Errorf("%d sends, stats %+v", n, q.Stats())
 	}
-	told.none(t)
+	reported.WantNoMore(t)
 }
 
 // Answers and expiry meet: whoever takes the packet decides, and the other is
@@ -551,7 +552,7 @@ func TestAnswerAndExpiryAtOnce(t *testing.T) {
 	close(tickets)
 	deciders.Wait()
 	m.check(k, stressPackets)
-	until(t, func() bool { return q.Stats().Held == 0 })
+	testkit.Await(t, "Stats.Held is 0", func() bool { return q.Stats().Held == 0 })
 	s := q.Stats()
 	if s.HeldBytes != 0 || s.Gone+s.Refused+s.Fallbacks != 0 {
 		t.Errorf("stats %+v", s)
@@ -579,7 +580,7 @@ func TestAnsweredPacketsTakeNoMemory(t *testing.T) {
 			if err := q.SetVerdict(id, nfqueue.Accept()); err != nil {
 				t.Fatal(err)
 			}
-			wait(t, w.sends)
+			testkit.Next(t, w.sends)
 		}
 	}
 	answer(packets / 10)

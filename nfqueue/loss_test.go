@@ -6,44 +6,45 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
-// nextLoss waits for OnError to be told of lost packets.
-func (c told) nextLoss(t testing.TB) nfnl.OverrunError {
+// nextLoss waits for OnError to be called for lost packets.
+func nextLoss(t testing.TB, reported *testkit.Errors) nfnl.OverrunError {
 	t.Helper()
 	var lost *nfnl.OverrunError
-	if err := c.next(t, syscall.ENOBUFS); !errors.As(err, &lost) {
+	if err := reported.Next(t, syscall.ENOBUFS); !errors.As(err, &lost) {
 		return nfnl.OverrunError{}
 	}
 	return *lost
 }
 
 func TestLostPacketsAreCountedAndTold(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	start(t, q, accept)
 	k.Lose(5) // before the first that arrives
 	k.Verdict(k.Enqueue(packet("x")))
-	if got := told.nextLoss(t); got != (nfnl.OverrunError{Lost: 5}) {
-		t.Errorf("told %+v", got)
+	if got := nextLoss(t, reported); got != (nfnl.OverrunError{Lost: 5}) {
+		t.Errorf("reported %+v", got)
 	}
 	k.Verdict(k.Enqueue(packet("x")))
 	k.Lose(70000)
 	k.Verdict(k.Enqueue(packet("x")))
-	if got := told.nextLoss(t); got != (nfnl.OverrunError{Lost: 70000}) {
-		t.Errorf("told %+v", got)
+	if got := nextLoss(t, reported); got != (nfnl.OverrunError{Lost: 70000}) {
+		t.Errorf("reported %+v", got)
 	}
-	told.none(t)
+	reported.WantNoMore(t)
 	if s := q.Stats(); s.Lost != 70005 || s.Bypassed != 0 || s.Packets != 3 {
 		t.Errorf("stats %+v", s)
 	}
 }
 
 func TestLossWithinABatchIsToldOnce(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	for range 3 {
 		k.Lose(2)
 		k.Enqueue(packet("x"))
@@ -52,20 +53,20 @@ func TestLossWithinABatchIsToldOnce(t *testing.T) {
 	if err := q.Receive(b); err != nil || len(b.Packets) != 3 {
 		t.Fatalf("%d packets, %v", len(b.Packets), err)
 	}
-	if got := told.nextLoss(t); got.Lost != 6 {
-		t.Errorf("told %+v", got)
+	if got := nextLoss(t, reported); got.Lost != 6 {
+		t.Errorf("reported %+v", got)
 	}
-	told.none(t)
+	reported.WantNoMore(t)
 }
 
 func TestLossOfAFailOpenQueueIsABypass(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{FailOpen: true, OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{FailOpen: true, OnError: reported.Add})
 	start(t, q, accept)
 	k.Lose(5)
 	k.Verdict(k.Enqueue(packet("x")))
-	if got := told.nextLoss(t); got != (nfnl.OverrunError{Lost: 5, Bypassed: true}) {
-		t.Errorf("told %+v", got)
+	if got := nextLoss(t, reported); got != (nfnl.OverrunError{Lost: 5, Bypassed: true}) {
+		t.Errorf("reported %+v", got)
 	}
 	if s := q.Stats(); s.Lost != 5 || s.Bypassed != 5 {
 		t.Errorf("stats %+v", s)
@@ -73,25 +74,25 @@ func TestLossOfAFailOpenQueueIsABypass(t *testing.T) {
 }
 
 func TestIDsWrapThroughZero(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	tickets := hold(t, q)
 	k.SetNextID(0xfffffffe)
 	for _, want := range []uint32{0xfffffffe, 0xffffffff, 0, 1} {
 		if id := k.Enqueue(packet("x")); id != want {
 			t.Fatalf("ID %d, want %d", id, want)
 		}
-		if err := wait(t, tickets).SetVerdict(nfqueue.Accept()); err != nil {
+		if err := testkit.Next(t, tickets).SetVerdict(nfqueue.Accept()); err != nil {
 			t.Error(err)
 		}
 		wantVerdict(t, k, want, nfqueue.Accept())
 	}
-	told.none(t)
+	reported.WantNoMore(t)
 }
 
 func TestLossAcrossZeroIsCounted(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	start(t, q, accept)
 	k.SetNextID(0xfffffffe)
 	k.Verdict(k.Enqueue(packet("x")))
@@ -99,28 +100,28 @@ func TestLossAcrossZeroIsCounted(t *testing.T) {
 	if id := k.Enqueue(packet("x")); id != 2 {
 		t.Fatalf("ID %d", id)
 	}
-	if got := told.nextLoss(t); got.Lost != 3 {
-		t.Errorf("told %+v", got)
+	if got := nextLoss(t, reported); got.Lost != 3 {
+		t.Errorf("reported %+v", got)
 	}
 }
 
 func TestIDsThatJumpBackAreNoLoss(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	start(t, q, accept)
 	k.SetNextID(1000)
 	k.Verdict(k.Enqueue(packet("x")))
-	if got := told.nextLoss(t); got.Lost != 999 {
-		t.Errorf("told %+v", got)
+	if got := nextLoss(t, reported); got.Lost != 999 {
+		t.Errorf("reported %+v", got)
 	}
 	k.SetNextID(5)
 	k.Verdict(k.Enqueue(packet("x")))
 	k.Lose(1)
 	k.Verdict(k.Enqueue(packet("x")))
-	if got := told.nextLoss(t); got.Lost != 1 {
-		t.Errorf("told %+v", got)
+	if got := nextLoss(t, reported); got.Lost != 1 {
+		t.Errorf("reported %+v", got)
 	}
-	told.none(t)
+	reported.WantNoMore(t)
 }
 
 func TestNobodyNeedsToBeTold(t *testing.T) {
@@ -151,8 +152,8 @@ func TestLossBeforeConfigureIsWhatItWasThen(t *testing.T) {
 	} {
 		for _, kept := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, packets kept: %v", c.name, kept), func(t *testing.T) {
-				told := newTold()
-				cfg := nfqueue.Config{Queue: 7, FailOpen: c.before, OnError: told.onError}
+				reported := new(testkit.Errors)
+				cfg := nfqueue.Config{Queue: 7, FailOpen: c.before, OnError: reported.Add}
 				q, k := open(t, cfg)
 				b := q.NewBatch()
 				take := func() {
@@ -179,9 +180,9 @@ func TestLossBeforeConfigureIsWhatItWasThen(t *testing.T) {
 					t.Errorf("stats %+v, want %d lost, %d bypassed", s, c.lost, c.bypassed)
 				}
 				for range c.reports {
-					told.nextLoss(t)
+					nextLoss(t, reported)
 				}
-				told.none(t)
+				reported.WantNoMore(t)
 			})
 		}
 	}
@@ -189,8 +190,8 @@ func TestLossBeforeConfigureIsWhatItWasThen(t *testing.T) {
 
 // A gap that is seen after Configure, with no packet in between, is older.
 func TestGapThatIsSeenAfterConfigureIsOlder(t *testing.T) {
-	told := newTold()
-	cfg := nfqueue.Config{Queue: 7, OnError: told.onError}
+	reported := new(testkit.Errors)
+	cfg := nfqueue.Config{Queue: 7, OnError: reported.Add}
 	q, k := open(t, cfg)
 	start(t, q, accept)
 	k.Verdict(k.Enqueue(packet("x")))
@@ -200,7 +201,7 @@ func TestGapThatIsSeenAfterConfigureIsOlder(t *testing.T) {
 		t.Fatal(err)
 	}
 	k.Verdict(k.Enqueue(packet("x")))
-	if got := told.nextLoss(t); got.Bypassed || got.Lost != 5 {
-		t.Errorf("told %+v", got)
+	if got := nextLoss(t, reported); got.Bypassed || got.Lost != 5 {
+		t.Errorf("reported %+v", got)
 	}
 }

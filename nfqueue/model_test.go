@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -329,7 +330,7 @@ func (x *interleaving) play(runs, loops int, end func()) {
 
 // end ends the queue in one of the ways there are.
 func (x *interleaving) end(how int) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	switch how {
 	case 0:

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -14,17 +15,17 @@ import (
 // A datagram that was longer than the buffer comes in part. Its packet is
 // answered, for its ID is there, and counted as malformed.
 func TestCutDatagramGetsTheFallback(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{CopyRange: 100, Fallback: fallback, OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{CopyRange: 100, Fallback: fallback, OnError: reported.Add})
 	id := k.Enqueue(packet("x"))
 	b := q.NewBatch()
 	receive(t, q, b, 1) // it is there, and undecided
 	k.Deliver(packetMessage(id, tlv(10, make([]byte, 60000))))
 	start(t, q, accept)
 	wantVerdict(t, k, id, fallback)
-	told.next(t, nfnl.ErrMalformed)
+	reported.Next(t, nfnl.ErrMalformed)
 	wantVerdict(t, k, k.Enqueue(packet("y")), nfqueue.Accept())
-	told.none(t)
+	reported.WantNoMore(t)
 	if s := q.Stats(); s.Malformed != 1 || s.Fallbacks != 1 || s.Packets != 2 {
 		t.Errorf("stats %+v", s)
 	}
@@ -33,8 +34,8 @@ func TestCutDatagramGetsTheFallback(t *testing.T) {
 // Refusals and acknowledgements of verdicts that nobody gave decide nothing and
 // end nothing, and the packets that are there are answered.
 func TestAnswersToVerdictsNobodyGave(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	for _, errno := range []syscall.Errno{0, syscall.ENOENT, syscall.EINVAL} {
 		for _, typ := range []nfnl.Type{verdictType, verdictBatchType} {
 			echo := nfnl.Message{Type: typ, Seq: 0xbad, Resource: 7}.Append(nil)[:16]
@@ -44,7 +45,7 @@ func TestAnswersToVerdictsNobodyGave(t *testing.T) {
 	}
 	start(t, q, accept)
 	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
-	until(t, func() bool { return q.Stats().Gone > 1 }) // also what the fallback came too late for
+	testkit.Await(t, "Stats.Gone is above 1", func() bool { return q.Stats().Gone > 1 }) // also what the fallback came too late for
 	if s := q.Stats(); s.Refused != 2 || s.Packets != 1 || s.Malformed != 0 {
 		t.Errorf("stats %+v", s)
 	}
@@ -119,7 +120,7 @@ func TestPacketShowsNothingOfTheOneBefore(t *testing.T) {
 	}
 	// A field that the message promises and does not have is not filled up.
 	k.Deliver(wire(uint32(36+2), uint16(0x0300), uint16(0), uint32(0), uint32(0), "02 00 0007",
-		pad(tlv(1, "00000001", "0800 01")), uint16(4+500), uint16(10), "4500"))
+		testkit.List(tlv(1, "00000001", "0800 01")), uint16(4+500), uint16(10), "4500"))
 	if err := q.TryReceive(b); err != nil || len(b.Packets) != 0 {
 		t.Errorf("%d packets, %v", len(b.Packets), err)
 	}

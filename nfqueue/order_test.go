@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -19,7 +20,7 @@ func (w wiretap) sentInAll(t testing.TB, n int) string {
 	t.Helper()
 	var all []string
 	for len(all) < n {
-		next := sent(t, wait(t, w.sends))
+		next := sent(t, testkit.Next(t, w.sends))
 		if next == "" {
 			t.Fatalf("sent %v and then nothing", all)
 		}
@@ -44,7 +45,7 @@ func TestVerdictByTicketDoesNotOvertakeWhatWasReturned(t *testing.T) {
 					releaseNow(t, held)
 					close(done)
 				}()
-				wait(t, done)
+				testkit.Next(t, done)
 			},
 		} {
 			t.Run(name+", by "+by, func(t *testing.T) {
@@ -92,7 +93,7 @@ func TestVerdictByTicketDoesNotOvertakeAnotherRun(t *testing.T) {
 		}
 		return nfqueue.Accept()
 	})
-	wait(t, returned)
+	testkit.Next(t, returned)
 	w.deliver(t, 3, 3)
 	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
 		releaseNow(t, p.Ticket())
@@ -134,8 +135,8 @@ func TestEachPacketHasAVerdictOfItsOwn(t *testing.T) {
 // Ten packets are gone, as when a base chain is deleted, and five that came later
 // are not: each that is gone is counted, although all come in one batch.
 func TestPacketsThatAreGoneAmongOthersAreCounted(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	for range 10 {
 		k.Enqueue(packet("x"))
 	}
@@ -148,7 +149,7 @@ func TestPacketsThatAreGoneAmongOthersAreCounted(t *testing.T) {
 	for _, id := range ids {
 		wantVerdict(t, k, id, nfqueue.Accept())
 	}
-	told.nextPackets(t, nfqueue.ErrPacketGone, 1, 10)
+	nextPackets(t, reported, nfqueue.ErrPacketGone, 1, 10)
 	if n := q.Stats().Gone; n != 10 {
 		t.Errorf("%d are gone", n)
 	}
@@ -261,7 +262,7 @@ func TestVerdictWhileTheHandlerReturnsHold(t *testing.T) {
 		time.AfterFunc(20*time.Millisecond, func() { close(proceed) })
 		return nfqueue.Hold() // waits for the send, and before the ticket does
 	})
-	if err := wait(t, answered); err != nil {
+	if err := testkit.Next(t, answered); err != nil {
 		t.Error(err)
 	}
 	wantVerdict(t, k, 2, nfqueue.Stop())

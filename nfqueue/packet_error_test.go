@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -29,12 +30,12 @@ func TestOnErrorNamesThePacket(t *testing.T) {
 		{"hold that expires", nfqueue.Config{}, nfqueue.HoldFor(0, nfqueue.Accept()), nfqueue.ErrExpired},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			told := newTold()
-			c.cfg.OnError = told.onError
+			reported := new(testkit.Errors)
+			c.cfg.OnError = reported.Add
 			q, k := open(t, c.cfg)
 			start(t, q, always(c.v))
 			id := k.Enqueue(packet("x"))
-			err := error(told.nextPackets(t, c.want, id, 1))
+			err := error(nextPackets(t, reported, c.want, id, 1))
 			if text := err.Error(); !strings.HasPrefix(text, "nfqueue 7: packet 1: ") || strings.Count(text, "nfqueue 7") != 1 || strings.Count(text, "packet 1") != 1 {
 				t.Errorf("it says %q", text)
 			}
@@ -43,27 +44,27 @@ func TestOnErrorNamesThePacket(t *testing.T) {
 }
 
 func TestErrorsOfTheKernelNameThePacket(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	refuseVerdicts(k, 1, 1, syscall.ERANGE)
 	start(t, q, accept)
 	k.Enqueue(packet("x"))
-	told.nextPackets(t, syscall.ERANGE, 1, 1)
+	nextPackets(t, reported, syscall.ERANGE, 1, 1)
 }
 
 func TestMalformedPacketIsNamed(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	start(t, q, accept)
 	k.Deliver(packetMessage(1, []byte{3, 0, 10, 0}))
-	told.nextPackets(t, attr.ErrMalformed, 1, 1)
+	nextPackets(t, reported, attr.ErrMalformed, 1, 1)
 }
 
 func TestErrorOfATicketNamesThePacket(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	tickets := hold(t, q)
 	id := k.Enqueue(packet("x"))
-	ticket := wait(t, tickets)
+	ticket := testkit.Next(t, tickets)
 	for _, c := range []struct {
 		v    nfqueue.Verdict
 		want error
@@ -97,7 +98,7 @@ func TestManyPacketsWithOneErrorAreToldTogether(t *testing.T) {
 			c.cfg.OnError = func(err error) {
 				var of *nfqueue.PacketError
 				if !errors.As(err, &of) || !errors.Is(err, c.want) {
-					t.Errorf("OnError was told %v", err)
+					t.Errorf("OnError was called with %v", err)
 					return
 				}
 				calls++
@@ -120,7 +121,7 @@ func TestManyPacketsWithOneErrorAreToldTogether(t *testing.T) {
 				}
 			}
 			if sum != c.n || calls > receives {
-				t.Errorf("OnError was told of %d packets in %d calls, want %d in at most %d", sum, calls, c.n, receives)
+				t.Errorf("OnError was called for %d packets in %d calls, want %d in at most %d", sum, calls, c.n, receives)
 			}
 			if s := q.Stats(); s.Refused != uint64(c.n) || s.Fallbacks != uint64(c.n) {
 				t.Errorf("stats %+v", s)
@@ -130,8 +131,8 @@ func TestManyPacketsWithOneErrorAreToldTogether(t *testing.T) {
 }
 
 func TestMalformedMessagesAreToldTogether(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	for range 5 {
 		k.Deliver([]byte{1, 2, 3})
 	}
@@ -139,10 +140,10 @@ func TestMalformedMessagesAreToldTogether(t *testing.T) {
 	if err := q.TryReceive(b); err != nil {
 		t.Fatal(err)
 	}
-	if err := told.next(t, nfnl.ErrMalformed); !strings.Contains(err.Error(), "5 messages") {
-		t.Errorf("OnError was told %v", err)
+	if err := reported.Next(t, nfnl.ErrMalformed); !strings.Contains(err.Error(), "5 messages") {
+		t.Errorf("OnError was called with %v", err)
 	}
-	told.none(t)
+	reported.WantNoMore(t)
 	if s := q.Stats(); s.Malformed != 5 {
 		t.Errorf("stats %+v", s)
 	}

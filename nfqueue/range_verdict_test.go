@@ -15,6 +15,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -68,7 +69,7 @@ func (w wiretap) deliver(t testing.TB, first, last uint32) {
 // wantSent waits for the next send, and checks what it has.
 func (w wiretap) wantSent(t testing.TB, want string) {
 	t.Helper()
-	if got := sent(t, wait(t, w.sends)); got != want {
+	if got := sent(t, testkit.Next(t, w.sends)); got != want {
 		t.Errorf("sent %q, want %q", got, want)
 	}
 }
@@ -132,7 +133,7 @@ func receiveAndSend(t testing.TB, q *nfqueue.Queue, w wiretap, v nfqueue.Verdict
 	if err := q.Send(b); err != nil {
 		t.Fatal(err)
 	}
-	return sent(t, wait(t, w.sends))
+	return sent(t, testkit.Next(t, w.sends))
 }
 
 func TestSendSendsRunsToo(t *testing.T) {
@@ -154,8 +155,8 @@ func TestNoRunsWhilePacketsWaitElsewhere(t *testing.T) {
 				tickets <- p.Ticket()
 				return nfqueue.Hold()
 			})
-			ticket := wait(t, tickets)
-			until(t, func() bool { return q.Stats().Held == 1 })
+			ticket := testkit.Next(t, tickets)
+			testkit.Await(t, "Stats.Held is 1", func() bool { return q.Stats().Held == 1 })
 			stopRuns(t, q, w)
 			return func() {
 				if err := ticket.SetVerdict(nfqueue.Drop()); err != nil {
@@ -184,7 +185,7 @@ func TestNoRunsWhilePacketsWaitElsewhere(t *testing.T) {
 				<-release
 				return nfqueue.Drop()
 			})
-			wait(t, entered)
+			testkit.Next(t, entered)
 			return func() {
 				close(release)
 				w.wantSent(t, "..2 drop")
@@ -215,7 +216,7 @@ func stopRuns(t testing.TB, q *nfqueue.Queue, _ wiretap) {
 		t.Fatal(err)
 	}
 	b := q.NewBatch()
-	until(t, func() bool { return q.Receive(b) != nil })
+	testkit.Await(t, "Receive fails", func() bool { return q.Receive(b) != nil })
 	if err := q.SetReadDeadline(time.Time{}); err != nil {
 		t.Fatal(err)
 	}
@@ -335,14 +336,14 @@ func TestTicketThatIsBeingAnsweredBreaksTheRun(t *testing.T) {
 	w.wantSent(t, "1 accept, 2 accept, 4 accept, 5 accept")
 	close(proceed)
 	w.wantSent(t, "3 drop")
-	if err := wait(t, answered); err != nil {
+	if err := testkit.Next(t, answered); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestPacketsOfARunThatAreGoneAreCounted(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{RangeVerdicts: true, OnError: told.onError, FlushAfter: time.Hour})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{RangeVerdicts: true, OnError: reported.Add, FlushAfter: time.Hour})
 	for range 4 {
 		k.Enqueue(packet("x"))
 	}
@@ -353,7 +354,7 @@ func TestPacketsOfARunThatAreGoneAreCounted(t *testing.T) {
 		}
 		return nfqueue.Accept() // three in a row
 	})
-	told.nextPackets(t, nfqueue.ErrPacketGone, 0, 4)
+	nextPackets(t, reported, nfqueue.ErrPacketGone, 0, 4)
 	if s := q.Stats(); s.Gone != 4 || s.Refused != 0 || s.Fallbacks != 0 {
 		t.Errorf("stats %+v", s)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -200,8 +201,8 @@ func TestNewKernelsLetSomePacketsNotBeRewritten(t *testing.T) {
 // What counts is the packet as it came, also when it was edited in place, and
 // for a ticket that is answered later.
 func TestForbiddenEditInPlaceGetsTheFallback(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: reported.Add})
 	q.Restrict(nfqueue.SameHeaders)
 	tickets := make(chan nfqueue.Ticket, 1)
 	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
@@ -213,10 +214,10 @@ func TestForbiddenEditInPlaceGetsTheFallback(t *testing.T) {
 		return nfqueue.Accept().WithPayload(p.Payload)
 	})
 	wantVerdict(t, k, k.Enqueue(nfqueue.Packet{Payload: options4}), fallback)
-	told.next(t, nfqueue.ErrRewriteForbidden)
+	reported.Next(t, nfqueue.ErrRewriteForbidden)
 
 	id := k.Enqueue(nfqueue.Packet{Payload: options4})
-	ticket := wait(t, tickets)
+	ticket := testkit.Next(t, tickets)
 	if err := ticket.SetVerdict(nfqueue.Accept().WithPayload(set(options4, 20, "00000000"))); !errors.Is(err, nfqueue.ErrRewriteForbidden) {
 		t.Errorf("got %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -80,7 +81,7 @@ func TestHandlerSeesThePacket(t *testing.T) {
 		got <- p.Clone()
 		return nfqueue.Drop()
 	})
-	p := wait(t, got)
+	p := testkit.Next(t, got)
 	if p.ID != id || p.Queue != 7 || p.Hook != nfnl.Output || p.OutDev != 2 || p.Mark != 7 || !p.HasOwner || p.UID != 1000 || p.GID != 100 {
 		t.Errorf("got %+v", p)
 	}
@@ -97,7 +98,7 @@ func TestPacketIsCutToTheCopyRange(t *testing.T) {
 		got <- p.Clone()
 		return nfqueue.Accept()
 	})
-	if p := wait(t, got); len(p.Payload) != 28 || p.Len != 33 || !p.Truncated() {
+	if p := testkit.Next(t, got); len(p.Payload) != 28 || p.Len != 33 || !p.Truncated() {
 		t.Errorf("got %d bytes of %d", len(p.Payload), p.Len)
 	}
 }
@@ -108,7 +109,7 @@ func TestVerdictsOfABatchAreOneSend(t *testing.T) {
 		w.Deliver(packetMessage(id + 1))
 	}
 	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict { return nfqueue.Accept().WithMark(p.ID) })
-	if ids := verdictIDs(t, wait(t, w.sends)); !slices.Equal(ids, []uint32{1, 2, 3, 4, 5}) {
+	if ids := verdictIDs(t, testkit.Next(t, w.sends)); !slices.Equal(ids, []uint32{1, 2, 3, 4, 5}) {
 		t.Errorf("the first send has verdicts on %v", ids)
 	}
 }
@@ -120,7 +121,7 @@ func TestLargeVerdictsAreSentBeforeTheBatchIsThrough(t *testing.T) {
 	}
 	large := make([]byte, 40<<10)
 	start(t, q, func(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Accept().WithRawPayload(large) })
-	first, second := wait(t, w.sends), wait(t, w.sends)
+	first, second := testkit.Next(t, w.sends), testkit.Next(t, w.sends)
 	if a, b := verdictIDs(t, first), verdictIDs(t, second); !slices.Equal(a, []uint32{1, 2}) || !slices.Equal(b, []uint32{3}) {
 		t.Errorf("sends have verdicts on %v and %v", a, b)
 	}
@@ -230,17 +231,16 @@ func TestDeadlineEndsRun(t *testing.T) {
 
 func TestCloseEndsAWaitingRun(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
-	ended := make(chan error, 1)
-	go func() { ended <- q.Run(t.Context(), accept) }()
+	ended := testkit.Background(func() error { return q.Run(t.Context(), accept) })
 	wantVerdict(t, k, k.Enqueue(packet("x")), nfqueue.Accept())
 	closed := make(chan error, 2)
 	for range 2 {
 		go func() { closed <- q.Close() }()
 	}
-	if err := errors.Join(wait(t, closed), wait(t, closed)); err != nil {
+	if err := errors.Join(testkit.Next(t, closed), testkit.Next(t, closed)); err != nil {
 		t.Errorf("Close returned %v", err)
 	}
-	if err := wait(t, ended); !errors.Is(err, net.ErrClosed) {
+	if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Run returned %v", err)
 	}
 }
@@ -312,7 +312,7 @@ func TestRunReturnsOnceItsHandlerHas(t *testing.T) {
 					return nfqueue.Accept()
 				})
 			}()
-			wait(t, blocked)
+			testkit.Next(t, blocked)
 			if err := c.end(q, cancel); err != nil {
 				t.Error(err)
 			}
@@ -322,7 +322,7 @@ func TestRunReturnsOnceItsHandlerHas(t *testing.T) {
 			case <-time.After(10 * time.Millisecond):
 			}
 			close(release)
-			if err := wait(t, ended); !errors.Is(err, c.want) {
+			if err := testkit.Next(t, ended); !errors.Is(err, c.want) {
 				t.Errorf("Run returned %v", err)
 			}
 			if left := k.Waiting(); len(left) != c.left {

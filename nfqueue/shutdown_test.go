@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -19,12 +20,11 @@ import (
 // running runs h until the queue is closed, and returns how to wait for that.
 func running(t testing.TB, q *nfqueue.Queue, h nfqueue.Handler) (ended func()) {
 	t.Helper()
-	end := make(chan error, 1)
-	go func() { end <- q.Run(context.Background(), h) }()
-	until(t, func() bool { return q.Receivers() > 0 })
+	end := testkit.Background(func() error { return q.Run(context.Background(), h) })
+	testkit.Await(t, "somebody receives", func() bool { return q.Receivers() > 0 })
 	return func() {
 		t.Helper()
-		if err := wait(t, end); !errors.Is(err, net.ErrClosed) {
+		if err := testkit.Next(t, end); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Run returned %v", err)
 		}
 	}
@@ -33,7 +33,7 @@ func running(t testing.TB, q *nfqueue.Queue, h nfqueue.Handler) (ended func()) {
 // shutdown is q.Shutdown, which must return nil in time.
 func shutdown(t testing.TB, q *nfqueue.Queue) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testkit.Patience)
 	defer cancel()
 	if err := q.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown returned %v", err)
@@ -81,7 +81,7 @@ func TestShutdownEndsThoughPacketsKeepComing(t *testing.T) {
 		time.Sleep(20 * time.Microsecond) // slower than they come
 		return nfqueue.Accept()
 	})
-	until(t, func() bool { return last.Load() > 100 })
+	testkit.Await(t, "a hundred packets came", func() bool { return last.Load() > 100 })
 	before := last.Load()
 	shutdown(t, q)
 	ended()
@@ -119,7 +119,7 @@ func TestShutdownWaitsForHeldPackets(t *testing.T) {
 		tickets <- p.Ticket()
 		return nfqueue.Hold()
 	})
-	ticket := wait(t, tickets)
+	ticket := testkit.Next(t, tickets)
 	time.AfterFunc(10*time.Millisecond, func() {
 		if err := ticket.SetVerdict(nfqueue.Accept()); err != nil {
 			t.Error(err)
@@ -141,14 +141,13 @@ func TestConfigureIsRefusedDuringShutdown(t *testing.T) {
 		tickets <- p.Ticket()
 		return nfqueue.Hold()
 	})
-	ticket := wait(t, tickets)
-	down := make(chan error, 1)
-	go func() { down <- q.Shutdown(t.Context()) }()
-	until(t, func() bool { return errors.Is(q.Configure(q.Config()), net.ErrClosed) })
+	ticket := testkit.Next(t, tickets)
+	down := testkit.Background(func() error { return q.Shutdown(t.Context()) })
+	testkit.Await(t, "Shutdown has begun", func() bool { return errors.Is(q.Configure(q.Config()), net.ErrClosed) })
 	if err := ticket.SetVerdict(nfqueue.Accept()); err != nil {
 		t.Error(err)
 	}
-	if err := wait(t, down); err != nil {
+	if err := testkit.Next(t, down); err != nil {
 		t.Error(err)
 	}
 	ended()
@@ -171,7 +170,7 @@ func TestShutdownGoesOnWhileHeldPacketsWaitForLaterOnes(t *testing.T) {
 		}
 		return nfqueue.Accept()
 	})
-	until(t, func() bool { return q.Stats().Held == 1 })
+	testkit.Await(t, "Stats.Held is 1", func() bool { return q.Stats().Held == 1 })
 	time.AfterFunc(20*time.Millisecond, func() { k.Enqueue(packet("answer")) })
 	shutdown(t, q)
 	ended()
@@ -196,7 +195,7 @@ func TestShutdownCutShortSaysHowManyGotTheFallback(t *testing.T) {
 		<-release
 		return nfqueue.Accept()
 	})
-	wait(t, entered)
+	testkit.Next(t, entered)
 	stop := errors.New("time is up")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	time.AfterFunc(10*time.Millisecond, func() { cancel(stop) })
@@ -257,7 +256,7 @@ func TestReceiveLoopSeesWhatIsQueuedAtShutdown(t *testing.T) {
 		}
 	}()
 	shutdown(t, q)
-	if err := wait(t, ended); !errors.Is(err, net.ErrClosed) {
+	if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Receive returned %v", err)
 	}
 	for id := uint32(1); id <= 50; id++ {
@@ -267,8 +266,8 @@ func TestReceiveLoopSeesWhatIsQueuedAtShutdown(t *testing.T) {
 
 // What the kernel refuses of the last verdicts gets the fallback, and is reported.
 func TestRefusalAtShutdownIsReported(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: reported.Add})
 	refuseVerdicts(k, 1, 1, syscall.EINVAL)
 	entered, release := make(chan struct{}), make(chan struct{})
 	k.Enqueue(packet("x"))
@@ -277,12 +276,12 @@ func TestRefusalAtShutdownIsReported(t *testing.T) {
 		<-release
 		return nfqueue.Accept()
 	})
-	wait(t, entered)
+	testkit.Next(t, entered)
 	time.AfterFunc(10*time.Millisecond, func() { close(release) })
 	shutdown(t, q)
 	ended()
 	wantVerdict(t, k, 1, fallback)
-	told.nextPackets(t, syscall.EINVAL, 1, 1)
+	nextPackets(t, reported, syscall.EINVAL, 1, 1)
 	if n := q.Stats().Refused; n != 1 {
 		t.Errorf("%d refused", n)
 	}
@@ -315,7 +314,7 @@ func TestCloseEndsShutdown(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	k.Enqueue(packet("x"))
 	ended := running(t, q, func(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Hold() })
-	until(t, func() bool { return q.Stats().Held == 1 })
+	testkit.Await(t, "Stats.Held is 1", func() bool { return q.Stats().Held == 1 })
 	time.AfterFunc(10*time.Millisecond, func() { q.Close() })
 	if err := q.Shutdown(context.Background()); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("got %v", err)
@@ -356,12 +355,12 @@ func TestShutdownOfSeveralQueues(t *testing.T) {
 		})
 	}()
 	for _, q := range qs {
-		until(t, func() bool { return q.Receivers() > 0 })
+		testkit.Await(t, "somebody receives", func() bool { return q.Receivers() > 0 })
 	}
 	if err := all.Shutdown(context.Background()); err != nil {
 		t.Error(err)
 	}
-	if err := wait(t, ended); !errors.Is(err, net.ErrClosed) {
+	if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Run returned %v", err)
 	}
 	for i, k := range ks {
@@ -395,16 +394,15 @@ func TestNilContextsAreErrors(t *testing.T) {
 func TestBatchUsedTwiceAtOnceIsAnError(t *testing.T) {
 	q, k := open(t, nfqueue.Config{})
 	b := q.NewBatch()
-	received := make(chan error, 1)
-	go func() { received <- q.Receive(b) }()
-	until(t, func() bool { return q.Receivers() > 0 })
+	received := testkit.Background(func() error { return q.Receive(b) })
+	testkit.Await(t, "somebody receives", func() bool { return q.Receivers() > 0 })
 	for name, f := range map[string]func(*nfqueue.Batch) error{"Receive": q.Receive, "TryReceive": q.TryReceive, "Send": q.Send} {
 		if err := f(b); err == nil || !strings.Contains(err.Error(), "another goroutine") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	id := k.Enqueue(packet("x"))
-	if err := wait(t, received); err != nil {
+	if err := testkit.Next(t, received); err != nil {
 		t.Fatal(err)
 	}
 	b.Verdicts[0] = nfqueue.Stop()
@@ -417,8 +415,8 @@ func TestBatchUsedTwiceAtOnceIsAnError(t *testing.T) {
 // A verdict that does not fit the send buffer becomes the fallback; those before
 // and behind it are sent.
 func TestVerdictThatIsTooLongBecomesTheFallback(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: reported.Add})
 	k.FailSend(func(datagram []byte) error {
 		for rest := datagram; len(rest) > 0; {
 			m, next, err := nfnl.Next(rest)
@@ -446,7 +444,7 @@ func TestVerdictThatIsTooLongBecomesTheFallback(t *testing.T) {
 		}
 		wantVerdict(t, k, id, want)
 	}
-	told.nextPackets(t, syscall.EMSGSIZE, 5, 3)
+	nextPackets(t, reported, syscall.EMSGSIZE, 5, 3)
 	if s := q.Stats(); s.Refused != 3 || s.Fallbacks != 3 {
 		t.Errorf("stats %+v", s)
 	}

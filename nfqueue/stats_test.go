@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -16,8 +17,8 @@ import (
 func TestStatsCountVerdictsByAction(t *testing.T) {
 	for _, ranges := range []bool{false, true} {
 		t.Run(fmt.Sprintf("ranges %t", ranges), func(t *testing.T) {
-			told := newTold()
-			q, k := open(t, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: told.onError, RangeVerdicts: ranges})
+			reported := new(testkit.Errors)
+			q, k := open(t, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: reported.Add, RangeVerdicts: ranges})
 			held := make(chan nfqueue.Ticket, 1)
 			start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
 				switch data(p.Payload) {
@@ -50,16 +51,16 @@ func TestStatsCountVerdictsByAction(t *testing.T) {
 				k.Verdict(id)
 			}
 			enqueue("hold")
-			if err := wait(t, held).SetVerdict(nfqueue.Drop()); err != nil { // the 4th
+			if err := testkit.Next(t, held).SetVerdict(nfqueue.Drop()); err != nil { // the 4th
 				t.Error(err)
 			}
 			enqueue("hold")
-			wait(t, held)
+			testkit.Next(t, held)
 			if err := q.SetVerdictAll(nfqueue.Stop()); err != nil { // the 2nd
 				t.Error(err)
 			}
 			upTo := enqueue("hold")[0]
-			wait(t, held)
+			testkit.Next(t, held)
 			if err := q.SetVerdictUpTo(upTo, nfqueue.Accept()); err != nil { // the 4th, with the fallback
 				t.Error(err)
 			}

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
 )
@@ -185,7 +186,7 @@ func TestTicketAtTheLastMomentWins(t *testing.T) {
 			b.Verdicts[i] = nfqueue.Accept()
 			tickets <- b.Packets[(i+n/2)%n].Ticket() // from the middle on
 		}
-		until(t, func() bool { return len(tickets) < max(len(b.Packets), 1) }) // they are at it
+		testkit.Await(t, "the others take tickets", func() bool { return len(tickets) < max(len(b.Packets), 1) }) // they are at it
 		if err := q.Send(b); err != nil {
 			t.Fatal(err)
 		}

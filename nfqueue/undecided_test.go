@@ -3,6 +3,7 @@ package nfqueue_test
 import (
 	"testing"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
@@ -64,7 +65,7 @@ func TestPacketsBehindABlockedHandlerAreUndecided(t *testing.T) {
 		<-release
 		return nfqueue.Accept()
 	})
-	wait(t, entered)
+	testkit.Next(t, entered)
 	if s := q.Stats(); s.Undecided != 3 {
 		t.Errorf("stats %+v", s)
 	}
@@ -72,5 +73,5 @@ func TestPacketsBehindABlockedHandlerAreUndecided(t *testing.T) {
 	for id := uint32(1); id <= 3; id++ {
 		wantVerdict(t, k, id, nfqueue.Accept())
 	}
-	until(t, func() bool { return q.Stats().Undecided == 0 })
+	testkit.Await(t, "Stats.Undecided is 0", func() bool { return q.Stats().Undecided == 0 })
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -80,15 +81,15 @@ func TestVerdictOnAllReachesPacketsOfAProgramBefore(t *testing.T) {
 }
 
 func TestVerdictOnAllOfAnEmptyQueue(t *testing.T) {
-	told := newTold()
-	q, _ := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, _ := open(t, nfqueue.Config{OnError: reported.Add})
 	if err := q.SetVerdictAll(nfqueue.Accept()); err != nil {
 		t.Error(err)
 	}
 	if err := q.TryReceive(q.NewBatch()); err != nil {
 		t.Error(err)
 	}
-	told.none(t)
+	reported.WantNoMore(t)
 }
 
 // Whoever has the right to read the socket meanwhile, nil means that nothing waits.
@@ -170,7 +171,7 @@ func TestVerdictOnAllOverridesWhatIsUnderWay(t *testing.T) {
 		}
 		return nfqueue.Accept()
 	})
-	if err := wait(t, through); err != nil {
+	if err := testkit.Next(t, through); err != nil {
 		t.Error(err)
 	}
 	wantVerdict(t, k, 1, nfqueue.Accept())

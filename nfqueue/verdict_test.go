@@ -7,6 +7,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -16,7 +17,7 @@ import (
 func verdictMessage(word string, attrs ...[]byte) []byte {
 	body := tlv(2, word, "00000001")
 	for _, a := range attrs {
-		body = append(body, pad(a)...)
+		body = append(body, testkit.List(a)...)
 	}
 	return wire(header(20+len(body), 0x0301, 1, 1, "00"), body)
 }

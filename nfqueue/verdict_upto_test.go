@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
@@ -41,7 +42,7 @@ func TestVerdictUpToIsOneMessage(t *testing.T) {
 	q, w := tap(t, nfqueue.Config{})
 	w.deliver(t, 1, 3)
 	start(t, q, func(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Hold() })
-	until(t, func() bool { return q.Stats().Held == 3 })
+	testkit.Await(t, "Stats.Held is 3", func() bool { return q.Stats().Held == 3 })
 	if err := q.SetVerdictUpTo(3, nfqueue.Repeat()); err != nil {
 		t.Fatal(err)
 	}
@@ -172,8 +173,8 @@ func TestVerdictUpToDecidesOnWhatAHandlerHas(t *testing.T) {
 }
 
 func TestVerdictUpToDecidesOnPacketsNotReceived(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	for range 3 {
 		k.Enqueue(packet("x"))
 	}
@@ -184,7 +185,7 @@ func TestVerdictUpToDecidesOnPacketsNotReceived(t *testing.T) {
 	wantVerdict(t, k, 2, nfqueue.Stop())
 	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict { return nfqueue.Accept().WithMark(p.ID) })
 	wantVerdict(t, k, 3, nfqueue.Accept().WithMark(3))
-	told.next(t, nfqueue.ErrPacketGone) // the first two are handed over all the same
+	reported.Next(t, nfqueue.ErrPacketGone) // the first two are handed over all the same
 	if n := q.Stats().Gone; n != 2 {
 		t.Errorf("%d are gone", n)
 	}
@@ -193,8 +194,8 @@ func TestVerdictUpToDecidesOnPacketsNotReceived(t *testing.T) {
 // A packet that arrives and is held while its verdict is under way is not held
 // for ever.
 func TestPacketHeldBehindVerdictUpToIsDecided(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	id := k.Enqueue(packet("x"))
 	var once sync.Once
 	k.Refuse(func(m nfnl.Message) error {
@@ -221,13 +222,13 @@ func TestPacketHeldBehindVerdictUpToIsDecided(t *testing.T) {
 		t.Errorf("it took another verdict: %v", err)
 	}
 	decideOn(t, q, k, id+1, nfqueue.Accept())
-	told.none(t) // of a packet that is gone
+	reported.WantNoMore(t) // of a packet that is gone
 }
 
 // The kernel may have looked for packets before one comes that is held at once.
 func TestPacketHeldTooLateForVerdictUpToIsDecided(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	var late sync.Once
 	k.Refuse(func(m nfnl.Message) (answer error) {
 		if m.Type == verdictBatchType {
@@ -246,19 +247,19 @@ func TestPacketHeldTooLateForVerdictUpToIsDecided(t *testing.T) {
 		t.Errorf("%d are held", s.Held)
 	}
 	decideOn(t, q, k, 2, nfqueue.Accept())
-	told.none(t)
+	reported.WantNoMore(t)
 }
 
 func TestVerdictUpToTellsOfPacketsThatAreGone(t *testing.T) {
-	told := newTold()
-	q, k := open(t, nfqueue.Config{OnError: told.onError})
+	reported := new(testkit.Errors)
+	q, k := open(t, nfqueue.Config{OnError: reported.Add})
 	held(t, q, k, 3)
 	k.Flush()
 	if err := q.SetVerdictUpTo(3, nfqueue.Accept()); err != nil {
 		t.Fatal(err)
 	}
 	start(t, q, accept)
-	told.nextPackets(t, nfqueue.ErrPacketGone, 0, 3)
+	nextPackets(t, reported, nfqueue.ErrPacketGone, 0, 3)
 	if s := q.Stats(); s.Gone != 3 || s.Held != 0 {
 		t.Errorf("stats %+v", s)
 	}

@@ -5,6 +5,7 @@ package endtoend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"syscall"
@@ -30,14 +31,7 @@ func OpenQueue(t testing.TB, n *lab.Net, cfg nfqueue.Config) *nfqueue.Queue {
 // which returns Run's error.
 func RunQueue(t testing.TB, q *nfqueue.Queue, h nfqueue.Handler) (stop func() error) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	done := testkit.Background(func() error { return q.Run(ctx, h) })
-	stop = sync.OnceValue(func() error {
-		cancel()
-		return testkit.Next(t, done)
-	})
-	t.Cleanup(func() { stop() })
-	return stop
+	return testkit.Start(t, func(ctx context.Context) error { return q.Run(ctx, h) })
 }
 
 // OpenRange opens queues in n, which are closed when the test ends.
@@ -131,21 +125,23 @@ func Stall(t testing.TB, q *nfqueue.Queue) (release func()) {
 	return release
 }
 
-// WantOverruns fails the test unless OnError was called for that many lost packets,
-// and for nothing else.
+// WantOverruns fails the test unless OnError is called for that many lost packets,
+// and for nothing else. It waits for the calls, which come after the counts.
 func WantOverruns(t *testing.T, reported *testkit.Errors, lost uint64, bypassed bool) {
 	t.Helper()
-	reported.WantOnly(t, syscall.ENOBUFS)
-	sum := uint64(0)
-	for _, err := range reported.All() {
-		var o *nfnl.OverrunError
-		if !errors.As(err, &o) || o.Bypassed != bypassed {
-			t.Errorf("OnError was called with %#v, want an OverrunError with Bypassed %v", err, bypassed)
-			continue
+	testkit.Await(t, fmt.Sprintf("OnError is called for %d lost packets", lost), func() bool {
+		sum := uint64(0)
+		for _, err := range reported.All() {
+			if o := (*nfnl.OverrunError)(nil); errors.As(err, &o) && o.Bypassed == bypassed {
+				sum += o.Lost
+			}
 		}
-		sum += o.Lost
-	}
-	if sum != lost {
-		t.Errorf("OnError was called for %d lost packets, want %d", sum, lost)
+		return sum == lost
+	})
+	reported.WantOnly(t, syscall.ENOBUFS)
+	for _, err := range reported.All() {
+		if o := (*nfnl.OverrunError)(nil); !errors.As(err, &o) || o.Bypassed != bypassed {
+			t.Errorf("OnError was called with %#v, want an OverrunError with Bypassed %v", err, bypassed)
+		}
 	}
 }

@@ -29,11 +29,12 @@ func (e *Errors) All() []error {
 	return slices.Clone(e.errs)
 }
 
-// Take returns the errors that have not been taken yet, and takes them.
+// Take returns the errors that have not been taken yet, and takes them. It returns
+// nil if there are none.
 func (e *Errors) Take() []error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	errs := slices.Clone(e.errs[e.taken:])
+	errs := append([]error(nil), e.errs[e.taken:]...)
 	e.taken = len(e.errs)
 	return errs
 }

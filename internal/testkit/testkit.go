@@ -4,7 +4,9 @@
 package testkit
 
 import (
+	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 )
@@ -33,6 +35,20 @@ func Background(f func() error) <-chan error {
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	return done
+}
+
+// Start calls run in the background until the test ends or stop is called, which
+// returns what run returns.
+func Start(t testing.TB, run func(context.Context) error) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := Background(func() error { return run(ctx) })
+	stop = sync.OnceValue(func() error {
+		t.Helper()
+		cancel()
+		return Next(t, done)
+	})
+	t.Cleanup(func() { stop() })
+	return stop
 }
 
 // Next returns the next value of c, and fails the test at once if none comes.

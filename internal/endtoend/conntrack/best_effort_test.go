@@ -15,8 +15,8 @@ import (
 // with the rest of its verdict.
 func TestBestEffortLetsPacketsOnWhoseConnectionCannotBeChanged(t *testing.T) {
 	for _, bestEffort := range []bool{false, true} {
-		var told testkit.Errors
-		l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Output, nfqueue.Config{BestEffort: bestEffort, OnError: told.Add})
+		var reported testkit.Errors
+		l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Output, nfqueue.Config{BestEffort: bestEffort, OnError: reported.Add})
 		marked := endtoend.AddRule(t, l.Net, lab.IPv4, lab.Postrouting, lab.UDP(9999), lab.Mark(5))
 		endtoend.RunQueue(t, l.Queue, func(*nfqueue.Packet) nfqueue.Verdict {
 			return nfqueue.Accept().WithMark(5).WithConntrackMark(1, 0xff)
@@ -27,7 +27,7 @@ func TestBestEffortLetsPacketsOnWhoseConnectionCannotBeChanged(t *testing.T) {
 			want = 1
 			endtoend.WantReceived(t, l.To, "x")
 		}
-		testkit.Await(t, "OnError is told", func() bool { return told.Count(nfqueue.ErrUntracked) == 1 })
+		testkit.Await(t, "OnError is called", func() bool { return reported.Count(nfqueue.ErrUntracked) == 1 })
 		endtoend.WantPackets(t, marked, want)
 		if s := l.Queue.Stats(); s.Omitted != want || s.Fallbacks != 1-want {
 			t.Errorf("BestEffort %v: stats %+v", bestEffort, s)

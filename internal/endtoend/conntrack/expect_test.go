@@ -146,8 +146,8 @@ func TestExpectedConnectionFollowsItsMasterThroughNAT(t *testing.T) {
 
 // Without a helper the kernel would expect nothing and say nothing.
 func TestVerdictCannotExpectWithoutAHelper(t *testing.T) {
-	var told testkit.Errors
-	cfg := nfqueue.Config{Conntrack: true, Fallback: nfqueue.Accept().WithMark(1), OnError: told.Add}
+	var reported testkit.Errors
+	cfg := nfqueue.Config{Conntrack: true, Fallback: nfqueue.Accept().WithMark(1), OnError: reported.Add}
 	l := newTrackedUDP(t, cfg)
 	fallback := endtoend.AddRule(t, l.Net, lab.IPv4, lab.Postrouting, lab.UDP(9999), lab.Mark(1))
 	endtoend.RunQueue(t, l.Queue, func(p *nfqueue.Packet) nfqueue.Verdict {
@@ -160,5 +160,5 @@ func TestVerdictCannotExpectWithoutAHelper(t *testing.T) {
 	endtoend.Send(t, l.From, "x")
 	endtoend.WantReceived(t, l.To, "x")
 	endtoend.WantPackets(t, fallback, 1)
-	told.WantOnly(t, nfqueue.ErrNoHelper)
+	reported.WantOnly(t, nfqueue.ErrNoHelper)
 }

@@ -220,8 +220,8 @@ func TestVerdictOnAnUntrackedPacketGetsTheFallback(t *testing.T) {
 			if c.cfg.Conntrack {
 				endtoend.NeedConntrack(t, n, c.cfg)
 			}
-			var told testkit.Errors
-			c.cfg.OnError, c.cfg.Fallback = told.Add, nfqueue.Accept().WithMark(1)
+			var reported testkit.Errors
+			c.cfg.OnError, c.cfg.Fallback = reported.Add, nfqueue.Accept().WithMark(1)
 			q := endtoend.OpenQueue(t, n, c.cfg)
 			if len(c.rules) > 0 {
 				endtoend.AddRules(t, n, lab.IPv4, lab.Output, -300, append([]lab.Term{lab.UDP(9999)}, c.rules...))
@@ -251,10 +251,10 @@ func TestVerdictOnAnUntrackedPacketGetsTheFallback(t *testing.T) {
 				endtoend.WantReceived(t, pc, fmt.Sprint(i))
 			}
 			endtoend.WantPackets(t, fallback, uint64(len(verdicts)))
-			if told.Count(nfqueue.ErrUntracked) != len(verdicts) {
-				t.Errorf("OnError was told of %v", told.All())
+			if reported.Count(nfqueue.ErrUntracked) != len(verdicts) {
+				t.Errorf("OnError was called for %v", reported.All())
 			}
-			told.WantOnly(t, nfqueue.ErrUntracked)
+			reported.WantOnly(t, nfqueue.ErrUntracked)
 		})
 	}
 }

@@ -34,8 +34,8 @@ func TestSocketsFromAProcessElsewhere(t *testing.T) {
 
 	conn, err := nfnl.FileConn(files[0])
 	testkit.Must(t, err)
-	var told testkit.Errors
-	q, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 3, OnError: told.Add})
+	var reported testkit.Errors
+	q, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 3, OnError: reported.Add})
 	testkit.Must(t, err)
 	defer q.Close()
 	var r *nflog.Reader
@@ -44,7 +44,7 @@ func TestSocketsFromAProcessElsewhere(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		r, err = nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{3}, OnError: told.Add}, nil)
+		r, err = nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{3}, OnError: reported.Add}, nil)
 		return err
 	}))
 	defer r.Close()
@@ -67,8 +67,8 @@ func TestSocketsFromAProcessElsewhere(t *testing.T) {
 	}
 	lo, err := n.Index("lo")
 	testkit.Must(t, err)
-	if records[0].OutDev != lo || len(told.All()) != 0 {
-		t.Errorf("by device %d, want %d; OnError was told %v", records[0].OutDev, lo, told.All())
+	if records[0].OutDev != lo || len(reported.All()) != 0 {
+		t.Errorf("by device %d, want %d; OnError was called with %v", records[0].OutDev, lo, reported.All())
 	}
 	if k, ok := endtoend.KernelStats(t, q); ok && (k.Queue != 3 || k.LastID != 2 || k.Waiting != 0) {
 		t.Errorf("the kernel says %+v", k)

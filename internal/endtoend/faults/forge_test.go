@@ -23,18 +23,18 @@ import (
 // opened. Nor can it decide on our packets.
 func TestForgeryIsRefused(t *testing.T) {
 	n := endtoend.NewNet(t)
-	var told testkit.Errors
+	var reported testkit.Errors
 	dial := func() *nfnl.Conn {
 		conn, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
 		testkit.Must(t, err)
 		return conn
 	}
 	ours := dial()
-	q, err := nfqueue.OpenConn(ours, nfqueue.Config{Queue: 3, OnError: told.Add})
+	q, err := nfqueue.OpenConn(ours, nfqueue.Config{Queue: 3, OnError: reported.Add})
 	testkit.Must(t, err)
 	defer q.Close()
 	logs := dial()
-	r, err := nflog.OpenConn(logs, nflog.Config{Groups: []uint16{3}, OnError: told.Add})
+	r, err := nflog.OpenConn(logs, nflog.Config{Groups: []uint16{3}, OnError: reported.Add})
 	testkit.Must(t, err)
 	defer r.Close()
 	passed := dial()
@@ -72,8 +72,8 @@ func TestForgeryIsRefused(t *testing.T) {
 		}
 		return nil
 	}))
-	testkit.Must(t, q.Configure(nfqueue.Config{Queue: 3, CopyRange: 99, OnError: told.Add}))
-	testkit.Must(t, r.Configure(nflog.Config{Groups: []uint16{3}, OnError: told.Add}))
+	testkit.Must(t, q.Configure(nfqueue.Config{Queue: 3, CopyRange: 99, OnError: reported.Add}))
+	testkit.Must(t, r.Configure(nflog.Config{Groups: []uint16{3}, OnError: reported.Add}))
 
 	other := dial()
 	defer other.Close()
@@ -84,7 +84,7 @@ func TestForgeryIsRefused(t *testing.T) {
 	testkit.WantError(t, "another program's verdict", other.Request(m), os.ErrPermission)
 	testkit.Must(t, held.SetVerdict(nfqueue.Accept()))
 	endtoend.WantReceived(t, to, "x")
-	if s, l := q.Stats(), r.Stats(); s.Malformed+s.Gone+s.Refused+uint64(l.Malformed) != 0 || len(told.All()) != 0 {
-		t.Errorf("stats %+v and %+v, OnError was told %v", s, l, told.All())
+	if s, l := q.Stats(), r.Stats(); s.Malformed+s.Gone+s.Refused+uint64(l.Malformed) != 0 || len(reported.All()) != 0 {
+		t.Errorf("stats %+v and %+v, OnError was called with %v", s, l, reported.All())
 	}
 }

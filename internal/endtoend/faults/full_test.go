@@ -16,7 +16,7 @@ import (
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
-// fulls returns how many packets OnError was told of that found the queue full, in
+// fulls returns how many packets OnError was called for that found the queue full, in
 // how many calls.
 func fulls(c *testkit.Errors) (n uint64, calls int) {
 	for _, err := range c.All() {
@@ -39,8 +39,8 @@ func canCount(t *testing.T, q *nfqueue.Queue) bool {
 // it, and KernelStats says why.
 func TestFullQueueIsReportedWhileTheHandlerBlocks(t *testing.T) {
 	const room, sent = 5, 12
-	var told testkit.Errors
-	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{MaxLen: room, OnError: told.Add})
+	var reported testkit.Errors
+	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{MaxLen: room, OnError: reported.Add})
 	release := endtoend.Stall(t, l.Queue)
 	endtoend.SendNumbers(t, l.From, 0, sent)
 	want := uint64(sent - room)
@@ -48,7 +48,7 @@ func TestFullQueueIsReportedWhileTheHandlerBlocks(t *testing.T) {
 		if s := l.Queue.Stats(); s.Full != want {
 			t.Errorf("stats %+v, want %d for which the queue was full", s, want)
 		}
-		testkit.Await(t, "OnError is told", func() bool { n, _ := fulls(&told); return n == want })
+		testkit.Await(t, "OnError is called", func() bool { n, _ := fulls(&reported); return n == want })
 	} else {
 		want = 0
 		if _, err := l.Queue.KernelStats(); !errors.Is(err, os.ErrPermission) {
@@ -67,8 +67,8 @@ func TestFullQueueIsReportedWhileTheHandlerBlocks(t *testing.T) {
 // However many packets find the queue full, OnError is called once a second for
 // all of them.
 func TestFullQueueIsReportedOnceASecond(t *testing.T) {
-	var told testkit.Errors
-	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{MaxLen: 5, OnError: told.Add})
+	var reported testkit.Errors
+	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{MaxLen: 5, OnError: reported.Add})
 	if !canCount(t, l.Queue) {
 		t.Skip("the kernel shows its count to root only")
 	}
@@ -80,14 +80,14 @@ func TestFullQueueIsReportedOnceASecond(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	release()
-	testkit.Await(t, "OnError is told of all", func() bool { n, _ := fulls(&told); return n == l.Queue.Stats().Full })
-	n, calls := fulls(&told)
+	testkit.Await(t, "OnError is called for all", func() bool { n, _ := fulls(&reported); return n == l.Queue.Stats().Full })
+	n, calls := fulls(&reported)
 	if passed := int(time.Since(begin) / time.Second); n == 0 || calls > passed+1 {
-		t.Errorf("OnError was told of %d packets in %d calls, in %d seconds", n, calls, passed)
+		t.Errorf("OnError was called for %d packets in %d calls, in %d seconds", n, calls, passed)
 	}
 	testkit.Must(t, l.Queue.Close())
 	time.Sleep(20 * time.Millisecond)
-	if _, after := fulls(&told); after != calls {
+	if _, after := fulls(&reported); after != calls {
 		t.Errorf("%d calls after Close", after-calls)
 	}
 }

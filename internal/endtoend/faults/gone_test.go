@@ -36,8 +36,8 @@ func TestPacketsThatAreGone(t *testing.T) {
 		for _, failOpen := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, fail-open %v", c.name, failOpen), func(t *testing.T) {
 				const held = 3
-				var told testkit.Errors
-				l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Output, nfqueue.Config{OnError: told.Add, FailOpen: failOpen})
+				var reported testkit.Errors
+				l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Output, nfqueue.Config{OnError: reported.Add, FailOpen: failOpen})
 				hold, tickets := endtoend.HoldAll()
 				stop := endtoend.RunQueue(t, l.Queue, hold)
 				endtoend.SendNumbers(t, l.From, 0, held)
@@ -52,7 +52,7 @@ func TestPacketsThatAreGone(t *testing.T) {
 				testkit.Must(t, endtoend.AwaitHeld(t, l.Queue, tickets, 1)[0].SetVerdict(nfqueue.Accept()))
 				endtoend.WantReceived(t, l.To, "later")
 				stop()
-				told.WantOnly(t, nfqueue.ErrPacketGone)
+				reported.WantOnly(t, nfqueue.ErrPacketGone)
 				if s := l.Queue.Stats(); s.Refused != 0 || s.Fallbacks != 0 {
 					t.Errorf("stats %+v, want none refused and no fallback", s)
 				}
@@ -94,8 +94,8 @@ func TestPacketsOfADeletedDeviceAreGone(t *testing.T) {
 // One batch of late verdicts is one call of OnError, with their number.
 func TestPacketsGoneInOneBatchAreToldOnce(t *testing.T) {
 	const packets = 10
-	var told testkit.Errors
-	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{OnError: told.Add, FlushAfter: time.Hour})
+	var reported testkit.Errors
+	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{OnError: reported.Add, FlushAfter: time.Hour})
 	endtoend.SendNumbers(t, l.From, 0, packets)
 	unrelated, err := l.Net.Chain(lab.IPv6, lab.Forward, 0)
 	testkit.Must(t, err)
@@ -112,9 +112,9 @@ func TestPacketsGoneInOneBatchAreToldOnce(t *testing.T) {
 	testkit.Await(t, "all are gone", func() bool { return l.Queue.Stats().Gone == packets })
 	endtoend.Send(t, l.From, "later")
 	endtoend.WantReceived(t, l.To, "later")
-	told.WantOnly(t, nfqueue.ErrPacketGone)
+	reported.WantOnly(t, nfqueue.ErrPacketGone)
 	var of *nfqueue.PacketError
-	if len(told.All()) != 1 || !errors.As(told.All()[0], &of) || of.More != packets-1 {
-		t.Errorf("OnError was told %q, want of %d packets at once", told.All(), packets)
+	if len(reported.All()) != 1 || !errors.As(reported.All()[0], &of) || of.More != packets-1 {
+		t.Errorf("OnError was called with %q, want of %d packets at once", reported.All(), packets)
 	}
 }

@@ -35,8 +35,8 @@ func TestSocketIsFullBeforeTheQueueIs(t *testing.T) {
 		{"MetadataOnly, FailOpen", nfqueue.Config{MetadataOnly: true, FailOpen: true}, 64, 4000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var told testkit.Errors
-			c.cfg.OnError = told.Add
+			var reported testkit.Errors
+			c.cfg.OnError = reported.Add
 			l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, c.cfg)
 			release := endtoend.Stall(t, l.Queue)
 			body := strings.Repeat("x", c.size)
@@ -58,7 +58,7 @@ func TestSocketIsFullBeforeTheQueueIs(t *testing.T) {
 			if s.Lost == 0 || c.cfg.FailOpen != (s.Bypassed == s.Lost) {
 				t.Errorf("%+v: want packets lost, and with FailOpen all of them bypassed", s)
 			}
-			endtoend.WantOverruns(t, &told, s.Lost, c.cfg.FailOpen)
+			endtoend.WantOverruns(t, &reported, s.Lost, c.cfg.FailOpen)
 		})
 	}
 }
@@ -124,8 +124,8 @@ func TestReadBufferFollowsCopyRange(t *testing.T) {
 // MaxHeld gets the fallback, and is reported.
 func TestHeldPacketsLeaveRoomForOthers(t *testing.T) {
 	const maxLen, sent = 200, 300
-	var told testkit.Errors
-	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{MaxLen: maxLen, OnError: told.Add})
+	var reported testkit.Errors
+	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{MaxLen: maxLen, OnError: reported.Add})
 	endtoend.RunQueue(t, l.Queue, func(p *nfqueue.Packet) nfqueue.Verdict {
 		if string(p.Payload[endtoend.IPv4.Headers:]) == "pass" {
 			return nfqueue.Accept()
@@ -140,7 +140,7 @@ func TestHeldPacketsLeaveRoomForOthers(t *testing.T) {
 		endtoend.Send(t, l.From, "pass")
 		endtoend.WantReceived(t, l.To, "pass")
 	}
-	told.WantOnly(t, nfqueue.ErrTooManyHeld)
+	reported.WantOnly(t, nfqueue.ErrTooManyHeld)
 	if s := l.Queue.Stats(); s.Held != maxLen/2 || s.Refused != sent-maxLen/2 || s.Full != 0 {
 		t.Errorf("stats %+v", s)
 	}

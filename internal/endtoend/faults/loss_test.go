@@ -17,8 +17,8 @@ import (
 // a packet comes behind the gap, and not one packet is missing in the sum.
 func TestOverflowIsCountedToThePacket(t *testing.T) {
 	const sent = 1000
-	var told testkit.Errors
-	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{OnError: told.Add, Socket: nfnl.Config{ReadBuffer: 64 << 10}})
+	var reported testkit.Errors
+	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{OnError: reported.Add, Socket: nfnl.Config{ReadBuffer: 64 << 10}})
 	endtoend.SendNumbers(t, l.From, 0, sent)
 	for i := range endtoend.AcceptWaiting(t, l.Queue) {
 		endtoend.WantReceived(t, l.To, fmt.Sprint(i))
@@ -30,7 +30,7 @@ func TestOverflowIsCountedToThePacket(t *testing.T) {
 	if s.Lost == 0 || s.Packets+s.Lost != sent+1 || s.Bypassed != 0 {
 		t.Errorf("%d packets, %d lost, %d bypassed of %d sent", s.Packets, s.Lost, s.Bypassed, sent+1)
 	}
-	endtoend.WantOverruns(t, &told, s.Lost, false)
+	endtoend.WantOverruns(t, &reported, s.Lost, false)
 	if k, ok := endtoend.KernelStats(t, l.Queue); ok && uint64(k.Lost) != s.Lost {
 		t.Errorf("%d lost, but the kernel says %d", s.Lost, k.Lost)
 	}
@@ -46,9 +46,9 @@ func TestOverflowIsCountedToThePacket(t *testing.T) {
 
 func TestFailOpenLetsOverflowThrough(t *testing.T) {
 	const sent = 100 // a receiver's buffer holds more, at up to 2 KiB each
-	var told testkit.Errors
+	var reported testkit.Errors
 	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{
-		FailOpen: true, OnError: told.Add, Socket: nfnl.Config{ReadBuffer: 8 << 10},
+		FailOpen: true, OnError: reported.Add, Socket: nfnl.Config{ReadBuffer: 8 << 10},
 	})
 	endtoend.SendNumbers(t, l.From, 0, sent)
 	endtoend.AcceptWaiting(t, l.Queue)
@@ -66,7 +66,7 @@ func TestFailOpenLetsOverflowThrough(t *testing.T) {
 	if s.Lost == 0 || s.Packets+s.Lost != sent+1 || s.Bypassed != s.Lost {
 		t.Errorf("%d packets, %d lost, %d bypassed of %d sent", s.Packets, s.Lost, s.Bypassed, sent+1)
 	}
-	endtoend.WantOverruns(t, &told, s.Lost, true)
+	endtoend.WantOverruns(t, &reported, s.Lost, true)
 }
 
 // A full queue shows in the kernel's counters alone: it gives no IDs to what

@@ -81,10 +81,10 @@ func (o *oracle) decide() {
 // Shutdown leaves none.
 func TestOracle(t *testing.T) {
 	n := endtoend.NewNet(t)
-	var told testkit.Errors
+	var reported testkit.Errors
 	o := &oracle{t: t, tickets: make(chan nfqueue.Ticket, 1000)}
-	o.queue = endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 0, OnError: told.Add})
-	second := endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 1, OnError: told.Add})
+	o.queue = endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 0, OnError: reported.Add})
+	second := endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 1, OnError: reported.Add})
 	rule := endtoend.AddRule(t, n, lab.Inet, lab.Input, lab.NotMark(oracleRepeated), lab.Queue(0))
 	marked := oracleMarks(t, n)
 	var receivers, senders, others sync.WaitGroup
@@ -115,7 +115,7 @@ func TestOracle(t *testing.T) {
 		})
 	}
 	for i, end := 0, time.Now().Add(*oracleTime); time.Now().Before(end) && !t.Failed(); i++ {
-		testkit.Must(t, o.queue.Configure(nfqueue.Config{Queue: 0, OnError: told.Add, CopyRange: 65000 + uint32(i%500)}))
+		testkit.Must(t, o.queue.Configure(nfqueue.Config{Queue: 0, OnError: reported.Add, CopyRange: 65000 + uint32(i%500)}))
 		time.Sleep(time.Millisecond)
 	}
 	o.done.Store(true)
@@ -136,7 +136,7 @@ func TestOracle(t *testing.T) {
 		}
 	}
 	receivers.Wait()
-	told.WantNoneBut(t, nfqueue.ErrExpired)
+	reported.WantNoneBut(t, nfqueue.ErrExpired)
 	if s := o.queue.Stats(); s.Lost+s.Gone+s.Refused+s.Fallbacks+s.Malformed != 0 || s.Held != 0 {
 		t.Errorf("stats %+v", s)
 	}

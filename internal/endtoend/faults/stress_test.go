@@ -214,7 +214,7 @@ func TestEverythingAtOnceOnALog(t *testing.T) {
 	onError := func(err error) {
 		var o *nfnl.OverrunError
 		if !errors.As(err, &o) {
-			t.Errorf("OnError was told %v", err)
+			t.Errorf("OnError was called with %v", err)
 			return
 		}
 		lost.Add(o.Lost)

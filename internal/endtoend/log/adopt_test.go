@@ -32,13 +32,13 @@ func TestReadingAGroupThatAnotherHasBound(t *testing.T) {
 	_, from := endtoend.UDPPair(t, n, "udp", endtoend.IPv4.Address())
 	l := &endtoend.LoggedUDP{Net: n, From: from}
 	endtoend.SendNumbers(t, l.From, 0, 3)
-	var told testkit.Errors
+	var reported testkit.Errors
 	testkit.Must(t, endtoend.WithoutCapabilities(t, func() error {
 		conn, err := nfnl.FileConn(f)
 		if err != nil {
 			return err
 		}
-		cfg := nflog.Config{Groups: []uint16{5}, OnError: told.Add}
+		cfg := nflog.Config{Groups: []uint16{5}, OnError: reported.Add}
 		if _, err := nflog.OpenConn(conn, cfg); !errors.Is(err, os.ErrPermission) {
 			t.Errorf("OpenConn: %v, want os.ErrPermission", err)
 		}
@@ -68,8 +68,8 @@ func TestReadingAGroupThatAnotherHasBound(t *testing.T) {
 	if all[3].Seq != 6 {
 		t.Errorf("number %d, want 6", all[3].Seq)
 	}
-	if s := l.Reader.Stats(); s.Lost != 0 || s.Malformed != 0 || len(told.All()) != 0 {
-		t.Errorf("stats %+v, OnError was told %v", s, told.All())
+	if s := l.Reader.Stats(); s.Lost != 0 || s.Malformed != 0 || len(reported.All()) != 0 {
+		t.Errorf("stats %+v, OnError was called with %v", s, reported.All())
 	}
 }
 
@@ -110,25 +110,25 @@ func TestReaderTakesOverFromAKilledOne(t *testing.T) {
 	endtoend.AddRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Log(5, "", 0, 0))
 	_, from := endtoend.UDPPair(t, n, "udp", endtoend.IPv4.Address())
 	l := &endtoend.LoggedUDP{Net: n, From: from}
-	adopt := func(told *testkit.Errors, last map[uint16]uint32) *nflog.Reader {
+	adopt := func(reported *testkit.Errors, last map[uint16]uint32) *nflog.Reader {
 		conn, err := nfnl.FileConn(socket)
 		testkit.Must(t, err)
-		r, err := nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{5}, OnError: told.Add}, last)
+		r, err := nflog.AdoptConn(conn, nflog.Config{Groups: []uint16{5}, OnError: reported.Add}, last)
 		testkit.Must(t, err)
 		t.Cleanup(func() { r.Close() })
 		return r
 	}
 
 	endtoend.SendNumbers(t, l.From, 0, sent)
-	var told testkit.Errors
-	first := adopt(&told, nil)
+	var reported testkit.Errors
+	first := adopt(&reported, nil)
 	seen := endtoend.NextLogged(t, first, recorded)
 	testkit.Must(t, first.Close())
 	discarded := first.Stats().Discarded
 
 	endtoend.SendNumbers(t, l.From, sent, 10)
 	position := map[uint16]uint32{5: seen[recorded-1].Seq}
-	second := adopt(&told, position)
+	second := adopt(&reported, position)
 	rest := endtoend.NextLogged(t, second, sent+10-recorded-int(discarded))
 	if got := rest[len(rest)-1].Seq; got != sent+9 {
 		t.Errorf("the last packet has number %d", got)
@@ -137,7 +137,7 @@ func TestReaderTakesOverFromAKilledOne(t *testing.T) {
 		t.Errorf("stats %+v, and the first discarded %d", s, discarded)
 	}
 	var lost *nfnl.OverrunError
-	if errs := told.All(); len(errs) != 1 || !errors.As(errs[0], &lost) || lost.Group != 5 || lost.Lost != discarded {
-		t.Errorf("OnError was told %v", errs)
+	if errs := reported.All(); len(errs) != 1 || !errors.As(errs[0], &lost) || lost.Group != 5 || lost.Lost != discarded {
+		t.Errorf("OnError was called with %v", errs)
 	}
 }

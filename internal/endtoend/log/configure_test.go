@@ -97,15 +97,15 @@ func TestConfigureChangesTheThreshold(t *testing.T) {
 // TestConfigureALogUnderFlood changes everything from the body of a loop and
 // beside it, while packets stream in.
 func TestConfigureALogUnderFlood(t *testing.T) {
-	var told testkit.Errors
-	l := endtoend.NewLoggedUDP(t, endtoend.IPv4, lab.Output, nflog.Config{OnError: told.Add})
+	var reported testkit.Errors
+	l := endtoend.NewLoggedUDP(t, endtoend.IPv4, lab.Output, nflog.Config{OnError: reported.Add})
 	stop := endtoend.Flood(t, l.From)
 	configs := []nflog.Config{
 		{BufferSize: 131072, Threshold: 5000}, {CopyRange: endtoend.IPv4Header, Threshold: 1}, {BufferSize: 65536, GlobalSequence: true}, {},
 	}
 	configure := func(i int) error {
 		cfg := configs[i%len(configs)]
-		cfg.Groups, cfg.OnError = []uint16{5}, told.Add
+		cfg.Groups, cfg.OnError = []uint16{5}, reported.Add
 		return l.Reader.Configure(cfg)
 	}
 	beside := testkit.Background(func() error {

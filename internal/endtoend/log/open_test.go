@@ -44,7 +44,7 @@ func TestFailedOpenConnGivesGroupsBack(t *testing.T) {
 }
 
 func TestGroupOfTheConnectionIsAdopted(t *testing.T) {
-	var told testkit.Errors
+	var reported testkit.Errors
 	n := endtoend.NewNet(t)
 	endtoend.AddRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Log(5, "", 0, 0))
 	conn, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
@@ -54,14 +54,14 @@ func TestGroupOfTheConnectionIsAdopted(t *testing.T) {
 	testkit.Must(t, conn.Request(bind))
 	_, from := endtoend.UDPPair(t, n, "udp", endtoend.IPv4.Address())
 	endtoend.Send(t, from, "0", "1", "2")
-	r, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5}, CopyRange: 29, OnError: told.Add})
+	r, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5}, CopyRange: 29, OnError: reported.Add})
 	testkit.Must(t, err)
 	defer r.Close()
 	endtoend.Send(t, from, "3xx")
 	got := endtoend.NextLogged(t, r, 4)
 	endtoend.IPv4.WantNumbers(t, got, 0, 4)
-	if s := r.Stats(); s.Lost != 0 || len(told.All()) != 0 {
-		t.Errorf("stats %+v, OnError was told %v", s, told.All())
+	if s := r.Stats(); s.Lost != 0 || len(reported.All()) != 0 {
+		t.Errorf("stats %+v, OnError was called with %v", s, reported.All())
 	}
 }
 

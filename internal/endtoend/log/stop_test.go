@@ -218,8 +218,8 @@ func TestCancelledLoopEndsBesideANewOne(t *testing.T) {
 // TestCancelUnderFlood counts what comes while loops come and go: every packet is
 // yielded, in order, or counted as lost.
 func TestCancelUnderFlood(t *testing.T) {
-	var told testkit.Errors
-	l := endtoend.NewLoggedUDP(t, endtoend.IPv4, lab.Output, nflog.Config{Threshold: 50, OnError: told.Add})
+	var reported testkit.Errors
+	l := endtoend.NewLoggedUDP(t, endtoend.IPv4, lab.Output, nflog.Config{Threshold: 50, OnError: reported.Add})
 	stop := endtoend.Flood(t, l.From)
 	packets, following := uint64(0), uint32(0)
 	for range 20 {

@@ -129,9 +129,9 @@ func TestLogOverflowIsCountedToThePacket(t *testing.T) {
 	for _, threshold := range []uint32{1, 10} {
 		t.Run(fmt.Sprintf("threshold %d", threshold), func(t *testing.T) {
 			const sent = 2000
-			var told testkit.Errors
+			var reported testkit.Errors
 			l := endtoend.NewLoggedUDP(t, endtoend.IPv4, lab.Output, nflog.Config{
-				Threshold: threshold, FlushTimeout: time.Hour, OnError: told.Add,
+				Threshold: threshold, FlushTimeout: time.Hour, OnError: reported.Add,
 				Socket: nfnl.Config{ReadBuffer: 32 << 10},
 			})
 			endtoend.SendNumbers(t, l.From, 0, sent)
@@ -148,7 +148,7 @@ func TestLogOverflowIsCountedToThePacket(t *testing.T) {
 			if s.Lost == 0 || s.Packets+s.Lost != sent+uint64(threshold) || s.Lost != uint64(s.SocketDrops)*uint64(threshold) {
 				t.Errorf("%d packets, %d lost of %d; %d datagrams dropped", s.Packets, s.Lost, sent+threshold, s.SocketDrops)
 			}
-			endtoend.WantOverruns(t, &told, s.Lost, false)
+			endtoend.WantOverruns(t, &reported, s.Lost, false)
 			endtoend.SendNumbers(t, l.From, sent, int(threshold)) // the socket works again
 			receiveLog(t, l.Reader, b)
 			if after := l.Reader.Stats(); after.Lost != s.Lost {

@@ -129,8 +129,8 @@ func TestPollSeesPacketsThatARequestMet(t *testing.T) {
 // The send buffer was made small when the queue was open: a rewrite that does not
 // fit becomes the fallback, and all others arrive.
 func TestVerdictThatTheSocketRefusesTakesNoOtherAlong(t *testing.T) {
-	var told testkit.Errors
-	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{Queue: 7, OnError: told.Add})
+	var reported testkit.Errors
+	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{Queue: 7, OnError: reported.Add})
 	raw, err := l.Queue.SyscallConn()
 	testkit.Must(t, err)
 	testkit.Must(t, raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF, 1) }))
@@ -153,8 +153,8 @@ func TestVerdictThatTheSocketRefusesTakesNoOtherAlong(t *testing.T) {
 	if s := l.Queue.Stats(); s.Refused != 1 || s.Fallbacks != 1 {
 		t.Errorf("stats %+v", s)
 	}
-	testkit.Await(t, "OnError", func() bool { return told.Count(unix.EMSGSIZE) > 0 })
-	told.WantOnly(t, unix.EMSGSIZE)
+	testkit.Await(t, "OnError", func() bool { return reported.Count(unix.EMSGSIZE) > 0 })
+	reported.WantOnly(t, unix.EMSGSIZE)
 }
 
 // What a program before has received from a socket waits in the kernel, and gets
@@ -224,8 +224,8 @@ func TestPacketsArriveInTheOrderOfTheirVerdicts(t *testing.T) {
 // Ten packets wait when any base chain of the namespace is deleted, and five come
 // after that: the ten are reported, although all are answered together.
 func TestPacketsGoneAmongOthersAreCounted(t *testing.T) {
-	var told testkit.Errors
-	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{Queue: 7, OnError: told.Add})
+	var reported testkit.Errors
+	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{Queue: 7, OnError: reported.Add})
 	other, err := l.Net.Chain(lab.IPv4, lab.Forward, 5)
 	testkit.Must(t, err)
 	for range 10 {
@@ -236,6 +236,6 @@ func TestPacketsGoneAmongOthersAreCounted(t *testing.T) {
 	endtoend.RunQueue(t, l.Queue, endtoend.Accept)
 	endtoend.WantReceived(t, l.To, "1", "2", "3", "4", "5")
 	testkit.Await(t, "the report", func() bool { return l.Queue.Stats().Gone == 10 })
-	testkit.Await(t, "OnError", func() bool { return told.Count(nfqueue.ErrPacketGone) > 0 })
-	told.WantOnly(t, nfqueue.ErrPacketGone)
+	testkit.Await(t, "OnError", func() bool { return reported.Count(nfqueue.ErrPacketGone) > 0 })
+	reported.WantOnly(t, nfqueue.ErrPacketGone)
 }

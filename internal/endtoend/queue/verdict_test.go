@@ -32,8 +32,8 @@ func TestPacketWhoseVerdictTheKernelRefusesGetsTheFallback(t *testing.T) {
 	n := endtoend.NewNet(t)
 	conn, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
 	testkit.Must(t, err)
-	var told testkit.Errors
-	q, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 7, Fallback: nfqueue.Accept().WithMark(5), OnError: told.Add})
+	var reported testkit.Errors
+	q, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 7, Fallback: nfqueue.Accept().WithMark(5), OnError: reported.Add})
 	testkit.Must(t, err)
 	defer q.Close()
 	endtoend.AddRule(t, n, lab.IPv4, lab.Input, lab.UDP(9999), lab.Queue(7))
@@ -61,7 +61,7 @@ func TestPacketWhoseVerdictTheKernelRefusesGetsTheFallback(t *testing.T) {
 	endtoend.WantReceived(t, to, "hello")
 	stop()
 	endtoend.WantPackets(t, marked, 1)
-	told.WantOnly(t, syscall.EINVAL)
+	reported.WantOnly(t, syscall.EINVAL)
 	if s := q.Stats(); s.Refused != 1 || s.Fallbacks != 1 {
 		t.Errorf("stats %+v", s)
 	}

@@ -26,7 +26,7 @@ type crossing struct {
 	macA, macB   net.HardwareAddr     // of eth0 there
 	arrived      *nflog.Reader        // of what comes out to b
 	packet       []byte               // an IPv4 packet from a to b
-	told         testkit.Errors       // what OnError is told
+	reported     testkit.Errors       // what OnError is called with
 	verdicts     chan nfqueue.Verdict // for the packets to come
 	seen         chan *nfqueue.Packet
 }
@@ -57,7 +57,7 @@ func newCrossing(t *testing.T) *crossing {
 	testkit.Must(t, err)
 	_, err = ingress.Add(lab.L4(17), lab.Log(5, "", 0, 0)) // and nothing of what bridges tell each other
 	testkit.Must(t, err)
-	c.queue = endtoend.OpenQueue(t, c.bridge, nfqueue.Config{Queue: 4, OnError: c.told.Add, Fallback: nfqueue.Accept()})
+	c.queue = endtoend.OpenQueue(t, c.bridge, nfqueue.Config{Queue: 4, OnError: c.reported.Add, Fallback: nfqueue.Accept()})
 	endtoend.RunQueue(t, c.queue, func(p *nfqueue.Packet) nfqueue.Verdict {
 		c.seen <- p.Clone()
 		return <-c.verdicts
@@ -127,8 +127,8 @@ func TestLinkLayerOfABridgedPacketIsChanged(t *testing.T) {
 			t.Errorf("%s: arrived with tag %v, header %x, want %v, %x", f.name, got.VLAN, got.LinkHeader, f.vlan, f.header)
 		}
 	}
-	if len(c.told.All()) != 0 {
-		t.Errorf("OnError was told %v", c.told.All())
+	if len(c.reported.All()) != 0 {
+		t.Errorf("OnError was called with %v", c.reported.All())
 	}
 
 	// What the kernel would drop the packet for gets the fallback instead.
@@ -138,7 +138,7 @@ func TestLinkLayerOfABridgedPacketIsChanged(t *testing.T) {
 	if got := endtoend.NextLogged(t, c.arrived, 1)[0]; !bytes.Equal(got.LinkHeader[:12], endtoend.EthernetHeader(c.macB, c.macA)[:12]) {
 		t.Errorf("a header of 13 bytes: arrived with %x", got.LinkHeader)
 	}
-	c.told.WantOnly(t, nfqueue.ErrPayload)
+	c.reported.WantOnly(t, nfqueue.ErrPayload)
 }
 
 // Linux 7.2 lets no packet of a bridge be rewritten.
@@ -161,7 +161,7 @@ func TestPayloadOfABridgedPacketIsChangedOrRefused(t *testing.T) {
 		}
 	}
 	if endtoend.RestrictsRewrites() {
-		c.told.WantOnly(t, nfqueue.ErrRewriteForbidden)
+		c.reported.WantOnly(t, nfqueue.ErrRewriteForbidden)
 	}
 
 	c.verdicts <- nfqueue.Hold()

@@ -39,8 +39,8 @@ func TestCorruptPacketStaysCorrupt(t *testing.T) {
 
 func passCorrupt(t *testing.T, v endtoend.IPVersion, hook lab.Hook, edit func(p *nfqueue.Packet, headers int) []byte) {
 	a, b, addrA, addrB := endtoend.NetPair(t, v)
-	var told testkit.Errors
-	q := endtoend.OpenQueue(t, b, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: told.Add})
+	var reported testkit.Errors
+	q := endtoend.OpenQueue(t, b, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: reported.Add})
 	endtoend.AddRule(t, b, v.Family, hook, lab.UDP(9999), lab.Queue(0))
 	pc, err := b.ListenPacket("udp", netip.AddrPortFrom(addrB, 9999).String())
 	testkit.Must(t, err)
@@ -60,7 +60,7 @@ func passCorrupt(t *testing.T, v endtoend.IPVersion, hook lab.Hook, edit func(p 
 			t.Error("the kernel has verified the packets, so they show nothing")
 		}
 	}
-	told.WantOnly(t, nfqueue.ErrCorrupt)
+	reported.WantOnly(t, nfqueue.ErrCorrupt)
 	if n := checksumErrors(t, b, v); n != 1 {
 		t.Errorf("%d wrong checksums at the receiver, want 1", n)
 	}

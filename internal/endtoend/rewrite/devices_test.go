@@ -39,8 +39,8 @@ func TestBIGTCPIsRewrittenWithSegment(t *testing.T) {
 			if err := r.A.SetGSOMax("eth0", c.max); err != nil {
 				t.Skip(err)
 			}
-			var told testkit.Errors
-			q := endtoend.OpenQueue(t, r.A, nfqueue.Config{Segment: c.segment, Fallback: nfqueue.Accept(), OnError: told.Add})
+			var reported testkit.Errors
+			q := endtoend.OpenQueue(t, r.A, nfqueue.Config{Segment: c.segment, Fallback: nfqueue.Accept(), OnError: reported.Add})
 			endtoend.AddRule(t, r.A, lab.IPv6, lab.Output, lab.TCP(9999), lab.Queue(0))
 			var longest atomic.Int64
 			var gso atomic.Int64
@@ -59,10 +59,10 @@ func TestBIGTCPIsRewrittenWithSegment(t *testing.T) {
 			}
 			endtoend.WantStream(t, client, server, endtoend.RandomBytes(4<<20), add)
 			switch {
-			case c.changed && (len(told.All()) > 0 || longest.Load() > 65535):
-				t.Errorf("packets of up to %d bytes, errors %v", longest.Load(), told.All())
+			case c.changed && (len(reported.All()) > 0 || longest.Load() > 65535):
+				t.Errorf("packets of up to %d bytes, errors %v", longest.Load(), reported.All())
 			case !c.changed && longest.Load() > 65535+40:
-				told.WantOnly(t, nfqueue.ErrTruncated)
+				reported.WantOnly(t, nfqueue.ErrTruncated)
 			case !c.changed:
 				t.Skip("the device sends no BIG TCP")
 			}
@@ -116,8 +116,8 @@ func TestNATWithoutAHelperKeepsItsConnection(t *testing.T) {
 	_, err = nat.Add(lab.TCP(9998), lab.DNAT(netip.AddrPortFrom(addrB, 9999)))
 	testkit.Must(t, err)
 	endtoend.AddRule(t, a, lab.IPv4, lab.Output, lab.TCP(9999), lab.Queue(0))
-	var told testkit.Errors
-	q := endtoend.OpenQueue(t, a, nfqueue.Config{Conntrack: true, Fallback: nfqueue.Accept(), OnError: told.Add})
+	var reported testkit.Errors
+	q := endtoend.OpenQueue(t, a, nfqueue.Config{Conntrack: true, Fallback: nfqueue.Accept(), OnError: reported.Add})
 	endtoend.RunQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
 		if len(endtoend.TCPSegmentOf(p.Payload).Data()) == 0 {
 			return nfqueue.Accept()
@@ -138,7 +138,7 @@ func TestNATWithoutAHelperKeepsItsConnection(t *testing.T) {
 		endtoend.Send(t, client, s)
 		wantBytes(t, server, s)
 	}
-	told.WantOnly(t, nfqueue.ErrNoHelper)
+	reported.WantOnly(t, nfqueue.ErrNoHelper)
 }
 
 // wantBytes reads what must come next.

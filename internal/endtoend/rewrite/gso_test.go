@@ -148,8 +148,8 @@ func TestUDPPassesEveryHookAsGSO(t *testing.T) {
 func passUDP(t *testing.T, r *endtoend.Routed, v endtoend.IPVersion, hook lab.Hook, w rewrite, segmented bool, refused error) (whole bool) {
 	t.Helper()
 	n := r.At(hook)
-	var told testkit.Errors
-	q := endtoend.OpenQueue(t, n, nfqueue.Config{Segment: segmented, Fallback: nfqueue.Accept(), OnError: told.Add})
+	var reported testkit.Errors
+	q := endtoend.OpenQueue(t, n, nfqueue.Config{Segment: segmented, Fallback: nfqueue.Accept(), OnError: reported.Add})
 	endtoend.AddRule(t, n, v.Family, hook, lab.UDP(9999), lab.Queue(0))
 	t.Cleanup(func() { testkit.Must(t, n.Flush()) })
 	pc, s := endtoend.UDPGSOPair(t, r, v)
@@ -169,7 +169,7 @@ func passUDP(t *testing.T, r *endtoend.Routed, v endtoend.IPVersion, hook lab.Ho
 	}
 	stop()
 	if refused != nil {
-		told.WantOnly(t, refused)
+		reported.WantOnly(t, refused)
 	} else if s := q.Stats(); s.Refused > 0 {
 		t.Errorf("%d verdicts refused", s.Refused)
 	}

@@ -53,8 +53,8 @@ func TestCutPacketPassesButIsNotRewritten(t *testing.T) {
 		{"MetadataOnly", nfqueue.Config{MetadataOnly: true}, 1000, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var told testkit.Errors
-			c.cfg.OnError, c.cfg.Fallback = told.Add, nfqueue.Accept()
+			var reported testkit.Errors
+			c.cfg.OnError, c.cfg.Fallback = reported.Add, nfqueue.Accept()
 			l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Output, c.cfg)
 			verdicts := []func([]byte) nfqueue.Verdict{
 				func([]byte) nfqueue.Verdict { return nfqueue.Accept() },
@@ -80,7 +80,7 @@ func TestCutPacketPassesButIsNotRewritten(t *testing.T) {
 					t.Errorf("Truncated %v, Len %d, of %d bytes", cut, p.Len, c.length)
 				}
 			}
-			told.WantOnly(t, nfqueue.ErrTruncated)
+			reported.WantOnly(t, nfqueue.ErrTruncated)
 			if s := l.Queue.Stats(); s.Fallbacks != 2 {
 				t.Errorf("%d fallbacks, want 2", s.Fallbacks)
 			}
@@ -94,18 +94,18 @@ func TestCutPacketPassesButIsNotRewritten(t *testing.T) {
 func TestTCPOnLoopbackSurvivesRefusedRewrites(t *testing.T) {
 	endtoend.NeedRewriting(t)
 	n := endtoend.NewNet(t)
-	var told testkit.Errors
-	q := endtoend.OpenQueue(t, n, nfqueue.Config{OnError: told.Add, Fallback: nfqueue.Accept()})
+	var reported testkit.Errors
+	q := endtoend.OpenQueue(t, n, nfqueue.Config{OnError: reported.Add, Fallback: nfqueue.Accept()})
 	endtoend.AddRule(t, n, lab.IPv4, lab.Output, lab.L4(unix.IPPROTO_TCP), lab.Queue(0))
 	stop := endtoend.RunQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
 		return nfqueue.Accept().WithPayload(p.Payload)
 	})
 	testkit.Must(t, n.Sysctl("net/ipv4/tcp_rmem", "4096 4194304 4194304")) // for a large window
 	client, server := endtoend.TCPPair(t, n, n, endtoend.IPv4.Address())
-	for mtu := 65536; mtu > 65530 && told.Count(nfqueue.ErrTruncated) == 0; mtu-- {
+	for mtu := 65536; mtu > 65530 && reported.Count(nfqueue.ErrTruncated) == 0; mtu-- {
 		testkit.Must(t, n.SetMTU("lo", mtu))
 		endtoend.WantStream(t, client, server, endtoend.RandomBytes(2<<20), 0)
 	}
 	stop()
-	told.WantOnly(t, nfqueue.ErrTruncated)
+	reported.WantOnly(t, nfqueue.ErrTruncated)
 }

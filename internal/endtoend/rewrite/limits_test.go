@@ -106,8 +106,8 @@ func TestKernelDropsTheRewritesThatAreRefused(t *testing.T) {
 
 // show gives the edit of one packet to the library, and of another to the kernel.
 func (e edit) show(t *testing.T, v endtoend.IPVersion, refused bool) {
-	var told testkit.Errors
-	l := endtoend.NewQueuedUDP(t, v, lab.Output, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: told.Add})
+	var reported testkit.Errors
+	l := endtoend.NewQueuedUDP(t, v, lab.Output, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: reported.Add})
 	if e.options {
 		setOption(t, l.From, senderOptions[v.Family])
 	}
@@ -128,11 +128,11 @@ func (e edit) show(t *testing.T, v endtoend.IPVersion, refused bool) {
 	endtoend.Send(t, l.From, "hello")
 	if refused {
 		endtoend.WantReceived(t, l.To, "hello")
-		told.WantOnly(t, nfqueue.ErrRewriteForbidden)
+		reported.WantOnly(t, nfqueue.ErrRewriteForbidden)
 	} else {
 		endtoend.WantReceived(t, l.To, e.body())
-		if len(told.All()) > 0 {
-			t.Errorf("OnError was told %v", told.All())
+		if len(reported.All()) > 0 {
+			t.Errorf("OnError was called with %v", reported.All())
 		}
 	}
 
@@ -158,8 +158,8 @@ func (e edit) body() string {
 // A raw payload that contradicts its own length is cut by older kernels.
 func TestRawPayloadLongerThanItSaysIsRefused(t *testing.T) {
 	endtoend.EachVersion(t, func(t *testing.T, v endtoend.IPVersion) {
-		var told testkit.Errors
-		l := endtoend.NewQueuedUDP(t, v, lab.Output, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: told.Add})
+		var reported testkit.Errors
+		l := endtoend.NewQueuedUDP(t, v, lab.Output, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: reported.Add})
 		endtoend.RunQueue(t, l.Queue, func(p *nfqueue.Packet) nfqueue.Verdict {
 			b := append(bytes.Replace(p.Payload, []byte("hello"), []byte("olleh"), 1), 0)
 			testkit.Must(t, nfqueue.Finish(b[:len(b)-1]))
@@ -171,6 +171,6 @@ func TestRawPayloadLongerThanItSaysIsRefused(t *testing.T) {
 			return
 		}
 		endtoend.WantReceived(t, l.To, "hello")
-		told.WantOnly(t, nfqueue.ErrRewriteForbidden)
+		reported.WantOnly(t, nfqueue.ErrRewriteForbidden)
 	})
 }

@@ -79,11 +79,11 @@ func (w *rewriter) send(t *testing.T, p place, replace replacement) (data []byte
 
 // pass sends messages past the hook, one for each kind of rewrite.
 func (k *traffic) pass(t *testing.T, r row, h lab.Hook, p place) {
-	var told testkit.Errors
+	var reported testkit.Errors
 	c, err := p.net.Chain(p.family, h, p.priority)
 	testkit.Must(t, err)
 	t.Cleanup(func() { testkit.Must(t, c.Delete()) }) // when the queue is closed
-	q := endtoend.OpenQueue(t, p.net, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: told.Add, Conntrack: k.conntrack})
+	q := endtoend.OpenQueue(t, p.net, nfqueue.Config{Fallback: nfqueue.Accept(), OnError: reported.Add, Conntrack: k.conntrack})
 	_, err = c.Add(slices.Concat(p.match, []lab.Term{lab.Queue(0)})...)
 	endtoend.SkipUnsupported(t, err)
 	w := rewriter{of: k, made: make(chan []byte, 1), missed: make(chan struct{}, 1)}
@@ -95,14 +95,14 @@ func (k *traffic) pass(t *testing.T, r row, h lab.Hook, p place) {
 		}
 		want = k.onThisKernel(want)
 		t.Run(name, func(t *testing.T) {
-			told.Reset()
+			reported.Reset()
 			data, receive := w.send(t, p, k.replacement(name))
 			k.compare(t, receive, data, want)
 			if want != nil { // which is reported behind the batch
-				testkit.Await(t, "for the report", func() bool { return len(told.All()) > 0 })
-				told.WantOnly(t, want)
-			} else if len(told.All()) > 0 {
-				t.Errorf("OnError was called with %v", told.All())
+				testkit.Await(t, "for the report", func() bool { return len(reported.All()) > 0 })
+				reported.WantOnly(t, want)
+			} else if len(reported.All()) > 0 {
+				t.Errorf("OnError was called with %v", reported.All())
 			}
 		})
 	}

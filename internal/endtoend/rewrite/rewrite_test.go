@@ -103,8 +103,8 @@ func TestRawPayloadIsSentAsItIs(t *testing.T) {
 // A payload that cannot be a packet is refused before the kernel silently
 // drops it, and the fallback stands in.
 func TestUnusablePayloadGetsTheFallback(t *testing.T) {
-	var told testkit.Errors
-	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Output, nfqueue.Config{OnError: told.Add, Fallback: nfqueue.Accept(), Segment: true})
+	var reported testkit.Errors
+	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Output, nfqueue.Config{OnError: reported.Add, Fallback: nfqueue.Accept(), Segment: true})
 	payloads := [][]byte{nil, make([]byte, 1<<16), {0x45, 0}, make([]byte, 100)}
 	i := 0
 	endtoend.RunQueue(t, l.Queue, func(*nfqueue.Packet) nfqueue.Verdict {
@@ -119,7 +119,7 @@ func TestUnusablePayloadGetsTheFallback(t *testing.T) {
 		t.Errorf("refused %d, fallbacks %d, want 4 of each", s.Refused, s.Fallbacks)
 	}
 	for target, want := range map[error]int{nfqueue.ErrPayload: 2, nfqueue.ErrBadHeader: 1, nfqueue.ErrNotIP: 1} {
-		if n := told.Count(target); n != want {
+		if n := reported.Count(target); n != want {
 			t.Errorf("%d errors %v, want %d", n, target, want)
 		}
 	}

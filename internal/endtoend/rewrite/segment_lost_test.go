@@ -56,8 +56,8 @@ func TestSegmentOnABridgeLosesFramesWithAVLANTag(t *testing.T) {
 	for _, segment := range []bool{false, true} {
 		at := bridge(unix.ETH_P_8021Q)(t)
 		p := at(lab.Forward)
-		var told testkit.Errors
-		q := endtoend.OpenQueue(t, p.net, nfqueue.Config{Segment: segment, OnError: told.Add, Fallback: nfqueue.Accept()})
+		var reported testkit.Errors
+		q := endtoend.OpenQueue(t, p.net, nfqueue.Config{Segment: segment, OnError: reported.Add, Fallback: nfqueue.Accept()})
 		c, err := p.net.Chain(lab.Bridge, lab.Forward, 10)
 		testkit.Must(t, err)
 		_, err = c.Add(lab.Queue(0))
@@ -78,7 +78,7 @@ func TestSegmentOnABridgeLosesFramesWithAVLANTag(t *testing.T) {
 		}
 		p.sendLarge(t)
 		testkit.Await(t, "for the segments", func() bool { return headless.Load() > 0 })
-		testkit.Await(t, "for the report", func() bool { return told.Count(nfqueue.ErrNoLinkHeader) > 0 })
+		testkit.Await(t, "for the report", func() bool { return reported.Count(nfqueue.ErrNoLinkHeader) > 0 })
 	}
 }
 
