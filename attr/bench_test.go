@@ -25,7 +25,7 @@ func (p *packet) decode(b []byte) error {
 		case 6:
 			p.outdev = d.Uint32()
 		case 9:
-			p.hwaddr = d.HardwareAddr()
+			p.hwaddr = d.Bytes()
 		case 10:
 			p.payload = d.Bytes()
 		case 13:
@@ -45,7 +45,7 @@ func BenchmarkDecoder(b *testing.B) {
 	in = attr.AppendUint32(in, 5, 2)
 	in = attr.AppendUint32(in, 6, 3)
 	in = attr.AppendUint32(in, 3, 0x2a)
-	in = attr.AppendHardwareAddr(in, 9, []byte{2, 0, 0, 0, 0, 1})
+	in = attr.AppendBytes(in, 9, []byte{0, 6, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0})
 	in = attr.AppendUint32(in, 13, 1500)
 	in = attr.AppendUint32(in, 14, 1)
 	in = attr.AppendBytes(in, 10, make([]byte, 64))

@@ -1,10 +1,6 @@
 package attr
 
-import (
-	"fmt"
-	"strconv"
-	"strings"
-)
+import "strconv"
 
 // The protocols in a nest of protocol information, enum ctattr_protoinfo of
 // linux/netfilter/nfnetlink_conntrack.h.
@@ -71,9 +67,8 @@ func (d *Decoder) tcpFlags() TCPFlags { return TCPFlags(d.Fixed(2)[0]) }
 // it.
 type TCPState uint8
 
-// enum tcp_conntrack of linux/netfilter/nf_conntrack_tcp.h.
+// enum tcp_conntrack of linux/netfilter/nf_conntrack_tcp.h; 0 is none.
 const (
-	TCPNone        TCPState = 0 // TCP_CONNTRACK_NONE
 	TCPSynSent     TCPState = 1 // TCP_CONNTRACK_SYN_SENT
 	TCPSynRecv     TCPState = 2 // TCP_CONNTRACK_SYN_RECV
 	TCPEstablished TCPState = 3 // TCP_CONNTRACK_ESTABLISHED
@@ -101,21 +96,11 @@ func stateName(names []string, state uint8) string {
 	return "state " + strconv.Itoa(int(state))
 }
 
-// TCPFlags is a set of bits about one side of a TCP connection.
+// TCPFlags is a set of bits about one side of a TCP connection: IP_CT_TCP_FLAG_ of
+// linux/netfilter/nf_conntrack_tcp.h.
 type TCPFlags uint8
 
-// IP_CT_TCP_FLAG_ of linux/netfilter/nf_conntrack_tcp.h.
-const (
-	TCPWindowScale      TCPFlags = 1 << 0 // IP_CT_TCP_FLAG_WINDOW_SCALE: it has announced a scale
-	TCPSACK             TCPFlags = 1 << 1 // IP_CT_TCP_FLAG_SACK_PERM
-	TCPCloseInit        TCPFlags = 1 << 2 // IP_CT_TCP_FLAG_CLOSE_INIT: it was the first to send FIN
-	TCPLiberal          TCPFlags = 1 << 3 // IP_CT_TCP_FLAG_BE_LIBERAL: its window is not checked
-	TCPUnacknowledged   TCPFlags = 1 << 4 // IP_CT_TCP_FLAG_DATA_UNACKNOWLEDGED
-	TCPMaxAckSet        TCPFlags = 1 << 5 // IP_CT_TCP_FLAG_MAXACK_SET
-	TCPChallengeAck     TCPFlags = 1 << 6 // IP_CT_EXP_CHALLENGE_ACK: one may come, see RFC 5961
-	TCPSimultaneousOpen TCPFlags = 1 << 7 // IP_CT_TCP_SIMULTANEOUS_OPEN
-)
-
+// tcpFlagNames are of the bits from IP_CT_TCP_FLAG_WINDOW_SCALE on.
 var tcpFlagNames = [...]string{
 	"window-scale", "sack", "close-init", "liberal", "unacknowledged", "max-ack-set", "challenge-ack", "simultaneous-open",
 }
@@ -123,21 +108,6 @@ var tcpFlagNames = [...]string{
 // String returns the names of the bits that are set, as in "window-scale,sack",
 // or "0x0".
 func (f TCPFlags) String() string { return setNames(tcpFlagNames[:], uint32(f)) }
-
-// setNames returns the names of the bits that are set, and bits without a name
-// as a number.
-func setNames(all []string, set uint32) string {
-	var names []string
-	for i, name := range all {
-		if set&(1<<i) != 0 {
-			names = append(names, name)
-		}
-	}
-	if rest := set >> len(all) << len(all); rest != 0 || set == 0 {
-		names = append(names, fmt.Sprintf("%#x", rest))
-	}
-	return strings.Join(names, ",")
-}
 
 // SCTPInfo is what connection tracking knows of an SCTP association.
 type SCTPInfo struct {
@@ -169,9 +139,8 @@ func (d *Decoder) sctpInfo() (s SCTPInfo) {
 // sees it.
 type SCTPState uint8
 
-// enum sctp_conntrack of linux/netfilter/nf_conntrack_sctp.h.
+// enum sctp_conntrack of linux/netfilter/nf_conntrack_sctp.h; 0 is none.
 const (
-	SCTPNone            SCTPState = 0 // SCTP_CONNTRACK_NONE
 	SCTPClosed          SCTPState = 1 // SCTP_CONNTRACK_CLOSED
 	SCTPCookieWait      SCTPState = 2 // SCTP_CONNTRACK_COOKIE_WAIT
 	SCTPCookieEchoed    SCTPState = 3 // SCTP_CONNTRACK_COOKIE_ECHOED
@@ -226,9 +195,8 @@ func (d *Decoder) dccpInfo() (c DCCPInfo) {
 // it.
 type DCCPState uint8
 
-// enum ct_dccp_states of linux/netfilter/nf_conntrack_dccp.h.
+// enum ct_dccp_states of linux/netfilter/nf_conntrack_dccp.h; 0 is none.
 const (
-	DCCPNone     DCCPState = 0 // CT_DCCP_NONE
 	DCCPRequest  DCCPState = 1 // CT_DCCP_REQUEST
 	DCCPRespond  DCCPState = 2 // CT_DCCP_RESPOND
 	DCCPPartOpen DCCPState = 3 // CT_DCCP_PARTOPEN

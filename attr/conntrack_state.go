@@ -1,6 +1,10 @@
 package attr
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
 
 // ConntrackInfo is a packet's relation to its connection, the value of the
 // attributes NFQA_CT_INFO and NFULA_CT_INFO.
@@ -67,3 +71,18 @@ var statusNames = [...]string{
 // String returns the names of the bits that are set, as in
 // "seen-reply,assured,confirmed", and bits without a name as a number.
 func (s ConntrackStatus) String() string { return setNames(statusNames[:], uint32(s)) }
+
+// setNames returns the names of the bits that are set, and bits without a name
+// as a number.
+func setNames(all []string, set uint32) string {
+	var names []string
+	for i, name := range all {
+		if set&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	if rest := set >> len(all) << len(all); rest != 0 || set == 0 {
+		names = append(names, fmt.Sprintf("%#x", rest))
+	}
+	return strings.Join(names, ",")
+}

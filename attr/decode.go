@@ -132,15 +132,10 @@ func (d *Decoder) Uint64() uint64 {
 
 // CString returns the value up to its first NUL, or all of it if it has none.
 func (d *Decoder) CString() []byte {
-	return CString(d.value)
-}
-
-// CString is Decoder.CString for the value v of an attribute.
-func CString(v []byte) []byte {
-	if n := bytes.IndexByte(v, 0); n >= 0 {
-		return v[:n:n]
+	if n := bytes.IndexByte(d.value, 0); n >= 0 {
+		return d.value[:n:n]
 	}
-	return v
+	return d.value
 }
 
 // Nested returns a Decoder for the attributes inside this one. It has an Err

@@ -2,10 +2,8 @@ package attr_test
 
 import (
 	"bytes"
-	"net"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/testkit"
@@ -29,9 +27,6 @@ func TestAppend(t *testing.T) {
 		{"64 bits", attr.AppendUint64(nil, 1, 0x8102030405060708), testkit.TLV(1, 0x81, 2, 3, 4, 5, 6, 7, 8)},
 		{"after another", attr.AppendUint8(testkit.TLV(1), 2, 3), testkit.List(testkit.TLV(1), testkit.TLV(2, 3))},
 		{"empty nest", attr.EndNested(attr.BeginNested(nil, 1), 0), testkit.TLV(0x8001)},
-		{"time", attr.AppendTime(nil, 4, time.Unix(1, 2999)), testkit.TLV(4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2)},
-		{"hardware address", attr.AppendHardwareAddr(nil, 9, net.HardwareAddr{2, 1}), testkit.TLV(9, 0, 2, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0)},
-		{"long hardware address", attr.AppendHardwareAddr(nil, 9, []byte("infiniband")), testkit.TLV(9, append([]byte{0, 8, 0, 0}, "infiniba"...)...)},
 		{"tag", attr.AppendVLAN(nil, 19, attr.VLAN{Protocol: 0x8100, TCI: 42}), testkit.TLV(0x8013, testkit.List(testkit.TLV(1, 0x81, 0), testkit.TLV(2, 0, 42))...)},
 	}
 	for _, tt := range tests {

@@ -1,64 +1,12 @@
 package attr_test
 
 import (
-	"bytes"
 	"errors"
-	"math"
-	"net"
 	"testing"
-	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 )
-
-func TestDecoderTime(t *testing.T) {
-	for _, want := range []time.Time{
-		time.Unix(0, 0),
-		time.Unix(1700000000, 123456000),
-		time.Unix(math.MaxUint32+1, 0),
-		{},
-	} {
-		d := only(t, attr.AppendTime(nil, 4, want))
-		if got := d.Time(); !got.Equal(want) || d.Err() != nil {
-			t.Errorf("got %v, %v, want %v", got, d.Err(), want)
-		}
-	}
-	d := only(t, testkit.TLV(4, make([]byte, 15)...))
-	if got := d.Time(); !got.IsZero() || !errors.Is(d.Err(), attr.ErrMalformed) {
-		t.Errorf("cut short: %v, %v", got, d.Err())
-	}
-}
-
-func TestDecoderHardwareAddr(t *testing.T) {
-	tests := []struct {
-		name string
-		in   []byte
-		want net.HardwareAddr
-		err  bool
-	}{
-		{"Ethernet", []byte{0, 6, 0, 0, 2, 3, 4, 5, 6, 7, 0xde, 0xad}, net.HardwareAddr{2, 3, 4, 5, 6, 7}, false},
-		{"eight bytes", []byte{0, 8, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8}, net.HardwareAddr{1, 2, 3, 4, 5, 6, 7, 8}, false},
-		{"none", []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, nil, false},
-		{"InfiniBand", []byte{0, 20, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8}, net.HardwareAddr{1, 2, 3, 4, 5, 6, 7, 8}, false},
-		{"length 0xfffc", []byte{0xff, 0xfc, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8}, net.HardwareAddr{1, 2, 3, 4, 5, 6, 7, 8}, false},
-		{"length beyond field", []byte{0, 6, 0, 0, 1, 2}, net.HardwareAddr{1, 2}, false},
-		{"bytes beyond field", []byte{0, 9, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, net.HardwareAddr{1, 2, 3, 4, 5, 6, 7, 8}, false},
-		{"no field", []byte{0, 6, 0, 0}, nil, false},
-		{"no length", []byte{0, 6, 0}, nil, true},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			d := only(t, testkit.TLV(9, tt.in...))
-			if got := d.HardwareAddr(); !bytes.Equal(got, tt.want) {
-				t.Errorf("got %v, want %v", got, tt.want)
-			}
-			if errors.Is(d.Err(), attr.ErrMalformed) != tt.err {
-				t.Errorf("error %v", d.Err())
-			}
-		})
-	}
-}
 
 func TestDecoderVLAN(t *testing.T) {
 	tests := []struct {
@@ -111,17 +59,5 @@ func TestVLANParts(t *testing.T) {
 		if got := tt.v.String(); got != tt.text {
 			t.Errorf("got %q, want %q", got, tt.text)
 		}
-	}
-}
-
-func TestValuesThatAreTooShortAreZero(t *testing.T) {
-	if got := attr.Time(make([]byte, 15)); !got.IsZero() {
-		t.Errorf("time %v", got)
-	}
-	if got := attr.HardwareAddr(make([]byte, 3)); got != nil {
-		t.Errorf("hardware address %v", got)
-	}
-	if got := attr.CString(nil); len(got) != 0 {
-		t.Errorf("string %q", got)
 	}
 }

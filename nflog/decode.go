@@ -109,7 +109,7 @@ func (p *Packet) walk(b []byte, at int, has found) (found, error) {
 		case attrMark:
 			p.Mark = nlattr.Uint32At(b, at)
 		case attrHardwareAddr:
-			p.HardwareAddr = attr.HardwareAddr(nlattr.ValueAt(b, at, n))
+			p.HardwareAddr = nlattr.HardwareAddr(nlattr.ValueAt(b, at, n))
 		case attrHardwareType:
 			p.HardwareType = nlattr.Uint16At(b, at)
 		case attrHardwareLen:
@@ -120,7 +120,7 @@ func (p *Packet) walk(b []byte, at int, has found) (found, error) {
 			if n < lengths.Least(attrTimestamp) {
 				return has, lengths.Check(b)
 			}
-			p.Time = attr.Time(nlattr.ValueAt(b, at, n))
+			p.Time = nlattr.Time(nlattr.ValueAt(b, at, n))
 		case attrUID:
 			p.UID, p.HasOwner = nlattr.Uint32At(b, at), true
 		case attrGID:

@@ -3,7 +3,6 @@ package nflog
 import (
 	"encoding/binary"
 
-	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/nlattr"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
@@ -47,7 +46,7 @@ func (p *Packet) decodeFast(b []byte) (has found, rest []byte) {
 		b = b[8:]
 	}
 	if len(b) > 16 && is(b, fastHardwareAddr) {
-		p.HardwareAddr = attr.HardwareAddr(nlattr.ValueAt(b, 0, 16))
+		p.HardwareAddr = nlattr.HardwareAddr(nlattr.ValueAt(b, 0, 16))
 		b = b[16:]
 	}
 	if len(b) > 8 && is(b, fastHardwareType) {
@@ -63,7 +62,7 @@ func (p *Packet) decodeFast(b []byte) (has found, rest []byte) {
 		b = b[align(n):]
 	}
 	if len(b) > 20 && is(b, fastTimestamp) {
-		p.Time = attr.Time(nlattr.ValueAt(b, 0, 20))
+		p.Time = nlattr.Time(nlattr.ValueAt(b, 0, 20))
 		b = b[20:]
 	}
 	if len(b) > 8 && is(b, fastUID) {

@@ -129,24 +129,3 @@ func (q *Queue) omit(t *Ticket, v *Verdict) error {
 	}
 	return nil
 }
-
-// appendConntrack appends NFQA_CT. The kernel takes its attributes in an order
-// of its own, and stops silently at the first that it cannot use
-// (ctnetlink_glue_parse_ct).
-func (v *Verdict) appendConntrack(b []byte) []byte {
-	start := len(b)
-	b = attr.BeginNested(b, attrConntrack)
-	if v.has(changeConntrackMark) {
-		b = attr.AppendConntrackMark(b, v.conntrack.mark, v.conntrack.markMask)
-	}
-	if v.has(changeConntrackLabels) {
-		b = attr.AppendConntrackLabels(b, v.conntrack.labels, v.conntrack.labelsMask)
-	}
-	if v.has(changeConntrackTimeout) {
-		b = attr.AppendConntrackTimeout(b, v.conntrack.timeout)
-	}
-	if v.has(changeConntrackStatus) {
-		b = attr.AppendConntrackStatus(b, v.conntrack.status)
-	}
-	return attr.EndNested(b, start)
-}

@@ -82,7 +82,7 @@ func (p *Packet) read(b []byte) (found bool, err error) {
 			if n < lengths.Least(attrTimestamp) {
 				return found, lengths.Check(b)
 			}
-			p.Time = attr.Time(nlattr.ValueAt(b, at, n))
+			p.Time = nlattr.Time(nlattr.ValueAt(b, at, n))
 		case attrInDev:
 			p.InDev = int(nlattr.Uint32At(b, at))
 		case attrOutDev:
@@ -92,7 +92,7 @@ func (p *Packet) read(b []byte) (found bool, err error) {
 		case attrPhysOutDev:
 			p.PhysOutDev = int(nlattr.Uint32At(b, at))
 		case attrHardwareAddr:
-			p.HardwareAddr = attr.HardwareAddr(nlattr.ValueAt(b, at, n))
+			p.HardwareAddr = nlattr.HardwareAddr(nlattr.ValueAt(b, at, n))
 		case attrPayload:
 			p.Payload = nlattr.ValueAt(b, at, n)
 		case attrConntrack:

@@ -45,8 +45,13 @@ const (
 // What attrConntrack has of the connection, enum ctattr_type of
 // linux/netfilter/nfnetlink_conntrack.h.
 const (
-	ctaStatus = 3 // CTA_STATUS
-	ctaHelp   = 5 // CTA_HELP, if it has a helper
+	ctaStatus     = 3  // CTA_STATUS
+	ctaHelp       = 5  // CTA_HELP, if it has a helper
+	ctaTimeout    = 7  // CTA_TIMEOUT
+	ctaMark       = 8  // CTA_MARK
+	ctaMarkMask   = 21 // CTA_MARK_MASK: the bits to change
+	ctaLabels     = 22 // CTA_LABELS
+	ctaLabelsMask = 23 // CTA_LABELS_MASK
 )
 
 // Bits of attrSkbInfo.

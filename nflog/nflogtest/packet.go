@@ -6,6 +6,7 @@ import (
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/hooks"
+	"github.com/nfpacket/nfpacket/internal/nlattr"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
@@ -80,7 +81,7 @@ func appendPacket(b []byte, p *nflog.Packet, c *connection) []byte {
 	b = appendNonzero(b, attrMark, p.Mark)
 	b = appendHardware(b, p)
 	if !p.Time.IsZero() && !p.ReceiptTime {
-		b = attr.AppendTime(b, attrTimestamp, p.Time)
+		b = nlattr.AppendTime(b, attrTimestamp, p.Time)
 	}
 	if p.HasOwner {
 		b = attr.AppendUint32(b, attrUID, p.UID)
@@ -107,7 +108,7 @@ func appendPacket(b []byte, p *nflog.Packet, c *connection) []byte {
 // appendHardware appends what the input device tells.
 func appendHardware(b []byte, p *nflog.Packet) []byte {
 	if len(p.HardwareAddr) > 0 {
-		b = attr.AppendHardwareAddr(b, attrHardwareAddr, p.HardwareAddr)
+		b = nlattr.AppendHardwareAddr(b, attrHardwareAddr, p.HardwareAddr)
 	}
 	if p.HardwareType == 0 && p.HardwareLen == 0 && len(p.HardwareHeader) == 0 {
 		return b

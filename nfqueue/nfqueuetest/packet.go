@@ -6,6 +6,7 @@ import (
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/hooks"
+	"github.com/nfpacket/nfpacket/internal/nlattr"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -24,7 +25,7 @@ func (s settings) appendPacket(b []byte, p nfqueue.Packet) []byte {
 	b = appendNumber(b, attrMark, p.Mark)
 	b = appendNumber(b, attrPriority, p.Priority)
 	if p.HardwareAddr != nil {
-		b = attr.AppendHardwareAddr(b, attrHardwareAddr, p.HardwareAddr)
+		b = nlattr.AppendHardwareAddr(b, attrHardwareAddr, p.HardwareAddr)
 	}
 	if p.VLAN != (attr.VLAN{}) {
 		b = attr.AppendVLAN(b, attrVLAN, p.VLAN)
@@ -33,7 +34,7 @@ func (s settings) appendPacket(b []byte, p nfqueue.Packet) []byte {
 		b = attr.AppendBytes(b, attrLinkHeader, p.LinkHeader)
 	}
 	if !p.Time.IsZero() {
-		b = attr.AppendTime(b, attrTimestamp, p.Time)
+		b = nlattr.AppendTime(b, attrTimestamp, p.Time)
 	}
 	b = s.appendOwner(b, p)
 	return s.appendPayload(b, start, p)

@@ -62,7 +62,7 @@ func TestConntrackTellsOfADatagram(t *testing.T) {
 			if p.conn.Mark != 0xfeed || !p.conn.HasMark || p.conn.Labels != labels || !p.conn.HasLabels {
 				t.Errorf("packet %d: mark %#x, %v, labels %x", p.ID, p.conn.Mark, p.conn.HasMark, p.conn.Labels)
 			}
-			if p.conn.Zone != 0 || p.conn.TCP.State != attr.TCPNone || p.conn.Helper != nil || p.conn.SourceNAT() || p.conn.DestinationNAT() {
+			if p.conn.Zone != 0 || p.conn.TCP.State != 0 || p.conn.Helper != nil || p.conn.SourceNAT() || p.conn.DestinationNAT() {
 				t.Errorf("packet %d: %+v", p.ID, p.conn)
 			}
 			if info == attr.InfoNew {
