@@ -2,13 +2,16 @@ package nfqueue_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"slices"
 	"syscall"
 	"testing"
 	"unsafe"
 
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/captured"
+	"github.com/nfpacket/nfpacket/internal/checksum"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfnl/nfnltest"
 	"github.com/nfpacket/nfpacket/nfqueue"
@@ -69,6 +72,8 @@ func FuzzVerdict(f *testing.F) {
 	f.Add(uint8(1), uint8(0), uint16(0), uint32(0), uint32(0), []byte(nil))
 	f.Add(uint8(4), uint8(0xff), uint16(9), uint32(7), uint32(6), udpPacket("hello"))
 	f.Add(uint8(1), uint8(4), uint16(9), uint32(7), uint32(6), []byte("raw"))
+	f.Add(uint8(1), uint8(4), uint16(9), uint32(7), uint32(6), []byte("\x60")) // IPv6 for IPv4
+	f.Add(uint8(2), uint8(8), uint16(9), uint32(7), uint32(6), behindUDP())
 	f.Fuzz(func(t *testing.T, action, changes uint8, queue uint16, mark, priority uint32, payload []byte) {
 		want, given := verdicts(action, changes, queue, mark, priority, payload)
 		q, k := nfqueuetest.Open(t, nfqueue.Config{Queue: 7, Fallback: fallback})
@@ -78,7 +83,8 @@ func FuzzVerdict(f *testing.F) {
 		p := b.Packets[0]
 		if _, err := given.Append(nil, &p); err != nil {
 			want = fallback
-			if !errors.Is(err, nfqueue.ErrPayload) && !errors.Is(err, nfqueue.ErrNotIP) && !errors.Is(err, nfqueue.ErrBadHeader) {
+			reasons := []error{nfqueue.ErrPayload, nfqueue.ErrNotIP, nfqueue.ErrBadHeader, nfqueue.ErrRewriteForbidden}
+			if !slices.ContainsFunc(reasons, func(reason error) bool { return errors.Is(err, reason) }) {
 				t.Errorf("refused for %v", err)
 			}
 		}
@@ -92,6 +98,13 @@ func FuzzVerdict(f *testing.F) {
 			t.Error("the payload was written to")
 		}
 	})
+}
+
+// behindUDP returns a packet with bytes behind its UDP datagram.
+func behindUDP() []byte {
+	b := udpPacket("hello, hidden")
+	binary.BigEndian.PutUint16(b[24:], 8+5)
+	return b
 }
 
 // verdicts returns what the kernel should see, and the verdict that is given.
@@ -112,7 +125,7 @@ func verdicts(action, changes uint8, queue uint16, mark, priority uint32, payloa
 		return v, v
 	}
 	finished := bytes.Clone(payload)
-	_ = nfqueue.Finish(finished) // if it fails, so must the verdict
+	_ = checksum.FinishWith(finished, checksum.Options{KeepSurplus: true}) // if it fails, so must the verdict
 	return v.WithRawPayload(finished), v.WithPayload(payload)
 }
 
