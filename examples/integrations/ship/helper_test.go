@@ -88,6 +88,14 @@ type shipper struct {
 	stop   func() // ends it, what waits is sent
 }
 
+// newTally returns a tally that has counted nothing yet.
+func newTally(t testing.TB) *Tally {
+	t.Helper()
+	tally, err := openTally(t.TempDir(), logGroup)
+	must(t, err)
+	return tally
+}
+
 // startShipper starts one.
 func startShipper(t testing.TB, sink Sink, capacity int) *shipper {
 	t.Helper()
@@ -96,7 +104,7 @@ func startShipper(t testing.TB, sink Sink, capacity int) *shipper {
 	var lost losses
 	r, err := nflog.Open(nflog.Config{Groups: []uint16{logGroup}, OnError: lost.add})
 	must(t, err)
-	s := &Sender{Ring: NewRing(capacity, origin.blocks()), Sink: sink}
+	s := &Sender{Ring: NewRing(capacity, origin.blocks()), Sink: sink, Tally: newTally(t)}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, r, &lost, origin, s) }()

@@ -36,7 +36,7 @@ var (
 	group    = flag.Uint("group", 5, "`number` of the log group")
 	url      = flag.String("url", "", "NATS servers; without one the records are stored here")
 	otlp     = flag.String("otlp", "", "`URL` of an OTLP receiver, instead of NATS")
-	dir      = flag.String("dir", "ship-data", "`directory` to store records in, without -url")
+	dir      = flag.String("dir", "ship-data", "`directory` for what survives SIGKILL: counts and, without -url, records")
 	port     = flag.Int("port", 4222, "`port` on localhost where they can be read, without -url")
 	replicas = flag.Int("replicas", 1, "on how many servers the stream is kept")
 	window   = flag.Duration("window", 10*time.Minute, "for how long NATS remembers what it has stored")
@@ -74,6 +74,10 @@ func ship(ctx context.Context, program *rules.Program) error {
 	if err != nil {
 		return err
 	}
+	tally, err := openTally(*dir, uint16(*group))
+	if err != nil {
+		return err
+	}
 	sink, err := open(ctx, origin.Host)
 	if err != nil {
 		return err
@@ -88,7 +92,7 @@ func ship(ctx context.Context, program *rules.Program) error {
 	if err := program.Install(); err != nil {
 		return err
 	}
-	sender := &Sender{Ring: NewRing(*capacity, origin.blocks()), Sink: sink}
+	sender := &Sender{Ring: NewRing(*capacity, origin.blocks()), Sink: sink, Tally: tally}
 	err = run(ctx, reader, &lost, origin, sender)
 	stats := reader.Stats()
 	log.Printf("%d packets, %d lost in the kernel; %v", stats.Packets, stats.Lost, sender.Counts())
@@ -100,7 +104,7 @@ func open(ctx context.Context, host string) (Sink, error) {
 	if *otlp != "" {
 		return newOTLP(ctx, *otlp, host)
 	}
-	return newNATS(*url, *dir, host, *replicas, *window)
+	return newNATS(*url, *dir, host, uint16(*group), *replicas, *window)
 }
 
 // run reads and sends until ctx is done. What the kernel held by then is sent too,
@@ -127,6 +131,7 @@ func run(ctx context.Context, r *nflog.Reader, lost *losses, origin Origin, s *S
 		}
 		rec := origin.record(p, links)
 		rec.Lost = lost.take()
+		rec.Number = s.Tally.log(rec.Lost)
 		s.Ring.Add(rec)
 	}
 	for end := time.Now().Add(timeout); s.Counts().Left > 0 && time.Now().Before(end); {

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The stream, and what its subjects begin with; a host's name follows.
+// The stream, and what its subjects begin with; a host's name and a group follow.
 const (
 	streamName = "NFLOG"
 	subjects   = "nflog."
@@ -30,12 +30,12 @@ type natsSink struct {
 	made    bool // the stream is known to exist
 }
 
-// newNATS returns a sink of a host's blocks: to the servers in url, or if that is
+// newNATS returns a sink of blocks of a host and a group: to the servers in url, or if that is
 // empty to an embedded one that stores in dir. The stream is kept on so many
 // servers, and remembers the IDs of blocks for window.
-func newNATS(url, dir, host string, replicas int, window time.Duration) (*natsSink, error) {
+func newNATS(url, dir, host string, group uint16, replicas int, window time.Duration) (*natsSink, error) {
 	s := &natsSink{
-		subject: subjects + strings.NewReplacer(".", "_", " ", "_", "*", "_", ">", "_").Replace(host),
+		subject: fmt.Sprintf("%s%s.%d", subjects, strings.NewReplacer(".", "_", " ", "_", "*", "_", ">", "_").Replace(host), group),
 		stream: jetstream.StreamConfig{
 			Name: streamName, Subjects: []string{subjects + ">"}, Storage: jetstream.FileStorage,
 			Replicas: replicas, Duplicates: window,
@@ -85,6 +85,28 @@ func (s *natsSink) Send(ctx context.Context, b *Block) error {
 	}
 	_, err := s.js.PublishMsg(ctx, &nats.Msg{Subject: s.subject, Data: lines(b)}, jetstream.WithMsgID(b.ID), jetstream.WithRetryAttempts(0))
 	return err
+}
+
+// Last implements Sink.
+func (s *natsSink) Last(ctx context.Context) (uint64, error) {
+	stream, err := s.js.Stream(ctx, streamName)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	m, err := stream.GetLastMsgForSubject(ctx, s.subject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	last := bytes.TrimSpace(m.Data)
+	var r Record
+	err = json.Unmarshal(last[bytes.LastIndexByte(last, '\n')+1:], &r)
+	return r.Number, err
 }
 
 // makeStream makes the stream unless it is there; another host may have made it.

@@ -23,7 +23,7 @@ func TestEmbeddedServerKeepsAndPrints(t *testing.T) {
 	rule := logged(t)
 	dir := t.TempDir()
 	for range 2 {
-		sink, err := newNATS("", dir, "h", 1, time.Minute)
+		sink, err := newNATS("", dir, "h", logGroup, 1, time.Minute)
 		must(t, err)
 		s := startShipper(t, sink, 10_000)
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -38,7 +38,7 @@ func TestEmbeddedServerKeepsAndPrints(t *testing.T) {
 	packets, err := rule.Packets()
 	must(t, err)
 
-	sink, err := newNATS("", dir, "h", 1, time.Minute)
+	sink, err := newNATS("", dir, "h", logGroup, 1, time.Minute)
 	must(t, err)
 	defer sink.Close()
 	for _, want := range []uint64{packets, 0} { // the second time there is nothing new
@@ -88,7 +88,7 @@ func TestClusterIsKilled(t *testing.T) {
 		nodes[i].start()
 	}
 	const url = "nats://127.0.0.1:4300,nats://127.0.0.1:4301,nats://127.0.0.1:4302"
-	sink, err := newNATS(url, "", "h", 3, 10*time.Minute)
+	sink, err := newNATS(url, "", "h", logGroup, 3, 10*time.Minute)
 	must(t, err)
 	defer sink.Close()
 	s := startShipper(t, sink, 50_000)
@@ -136,7 +136,7 @@ func TestDiskIsFull(t *testing.T) {
 	d := newNode(t, 0, 1, dir)
 	d.start()
 	const url = "nats://127.0.0.1:4300"
-	sink, err := newNATS(url, "", "h", 1, 10*time.Minute)
+	sink, err := newNATS(url, "", "h", logGroup, 1, 10*time.Minute)
 	must(t, err)
 	defer sink.Close()
 	until(t, "the server is there", sink.conn.IsConnected)

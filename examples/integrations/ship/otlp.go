@@ -44,6 +44,9 @@ func (s *otlpSink) Send(ctx context.Context, b *Block) error {
 	return s.exporter.Export(ctx, s.block.records)
 }
 
+// Last implements Sink. A receiver is not asked for what it has.
+func (s *otlpSink) Last(context.Context) (uint64, error) { return 0, nil }
+
 // Close implements Sink.
 func (s *otlpSink) Close() error { return s.exporter.Shutdown(context.Background()) }
 
@@ -56,6 +59,7 @@ func (r *Record) otlp() log.Record {
 	l.AddAttributes(
 		attribute.String("log.record.uid", r.ID),
 		attribute.Int64("nflog.group", int64(r.Group)),
+		attribute.Int64("nflog.number", int64(r.Number)),
 		attribute.Int64("nflog.seq", int64(r.Seq)),
 		attribute.String("nflog.hook", r.Hook),
 		attribute.Int("packet.length", r.Length))

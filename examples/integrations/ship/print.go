@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"log"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -30,6 +31,7 @@ func printStream(ctx context.Context, url, consumer string, w io.Writer) error {
 		return err
 	}
 	defer context.AfterFunc(ctx, messages.Stop)()
+	log.Printf("ready; %s goes on where it stopped", consumer)
 	for {
 		m, err := messages.Next()
 		if ctx.Err() != nil {

@@ -26,6 +26,10 @@ type Record struct {
 	// shipped: for want of room in the kernel, or in the ring.
 	Lost uint64 `json:"lost_before,omitempty"`
 
+	// Number counts the packets that this host has logged to the group, lost ones
+	// included: from one record to the next it grows by Lost and one.
+	Number uint64 `json:"nflog.number"`
+
 	Group   uint16 `json:"nflog.group"`
 	Seq     uint32 `json:"nflog.seq"`
 	Prefix  string `json:"nflog.prefix,omitempty"`

@@ -91,13 +91,15 @@ func (f *flaky) Send(_ context.Context, b *Block) error {
 	return nil
 }
 
+func (f *flaky) Last(context.Context) (uint64, error) { return 0, nil }
+
 func (f *flaky) Close() error { return nil }
 
 // A block is sent again under its own name until it is acknowledged, and only then
 // comes the next.
 func TestSenderSendsAgain(t *testing.T) {
 	sink := &flaky{}
-	s := &Sender{Ring: NewRing(1, Origin{"h", "b"}.blocks()), Sink: sink}
+	s := &Sender{Ring: NewRing(1, Origin{"h", "b"}.blocks()), Sink: sink, Tally: newTally(t)}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { s.Run(ctx); close(done) }()

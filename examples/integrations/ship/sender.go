@@ -14,15 +14,21 @@ type Sink interface {
 	// stored all the same; sent again it is not stored twice, or can be told to be
 	// the same.
 	Send(ctx context.Context, b *Block) error
+
+	// Last returns the Number of the last record of this host and group that is
+	// stored, or 0 if that cannot be known.
+	Last(ctx context.Context) (uint64, error)
 	Close() error
 }
 
 // A Sender sends the blocks of a ring, one after the other, each until it is
 // acknowledged.
 type Sender struct {
-	Ring *Ring
-	Sink Sink
+	Ring  *Ring
+	Sink  Sink
+	Tally *Tally
 
+	resumed      bool          // a block says what earlier processes lost
 	acknowledged atomic.Uint64 // records
 	unsent       atomic.Uint64 // records taken from the ring and not acknowledged
 	retries      atomic.Uint64
@@ -46,6 +52,7 @@ func (s *Sender) Run(ctx context.Context) {
 		if !s.send(ctx, b) {
 			return
 		}
+		s.Tally.stored(b.Records[len(b.Records)-1].Number)
 		s.unsent.Store(0)
 		s.acknowledged.Add(uint64(len(b.Records)))
 	}
@@ -55,7 +62,7 @@ func (s *Sender) Run(ctx context.Context) {
 func (s *Sender) send(ctx context.Context, b *Block) bool {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		trying, cancel := context.WithTimeout(ctx, attempt)
-		err := s.Sink.Send(trying, b)
+		err := s.try(trying, b)
 		cancel()
 		if err == nil {
 			return true
@@ -69,6 +76,19 @@ func (s *Sender) send(ctx context.Context, b *Block) bool {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// try sends a block. The first says what is missing before it.
+func (s *Sender) try(ctx context.Context, b *Block) error {
+	if !s.resumed {
+		last, err := s.Sink.Last(ctx)
+		if err != nil {
+			return err
+		}
+		b.Records[0].Lost += s.Tally.missing(last)
+		s.resumed = true
+	}
+	return s.Sink.Send(ctx, b)
 }
 
 // Counts are what became of records: each that was added to the ring is in one of
