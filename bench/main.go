@@ -32,7 +32,10 @@ type flags struct {
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("bench: ")
-	f := parseFlags()
+	f, err := parseFlags(flag.CommandLine, os.Args[1:])
+	if err != nil {
+		log.Fatal(err)
+	}
 	if os.Geteuid() != 0 {
 		log.Fatal("only root of the host gets receive buffers that hold as many packets as are measured: run it as root")
 	}
@@ -48,27 +51,28 @@ func main() {
 	}
 }
 
-func parseFlags() flags {
-	var f flags
-	flag.BoolVar(&f.short, "short", false, "measure little, to see that everything works; the numbers mean nothing")
-	only := flag.String("only", "", "measure only what matches this `expression`, such as 'accept|growth'")
-	flag.IntVar(&f.rounds, "rounds", 0, "`number` of rounds; 0 is 7, and 2 with -short")
-	flag.StringVar(&f.json, "json", "", "write everything measured to `file`")
-	flag.StringVar(&f.chart, "chart", "", "draw the comparison to an SVG `file`")
-	flag.StringVar(&f.plot, "plot", "", "draw how cost grows to an SVG `file`")
-	flag.StringVar(&f.profiles, "profiles", "", "write CPU profiles of our programs to a `directory`")
-	flag.BoolVar(&f.quiet, "q", false, "do not tell what is being measured")
-	flag.Parse()
-	var err error
+// parseFlags parses a command line, and prints what is wrong with it.
+func parseFlags(set *flag.FlagSet, args []string) (f flags, err error) {
+	set.BoolVar(&f.short, "short", false, "measure little, to see that everything works; the numbers mean nothing")
+	only := set.String("only", "", "measure only what matches this `expression`, such as 'accept|growth'")
+	set.IntVar(&f.rounds, "rounds", 0, "`number` of rounds; 0 is 7, and 2 with -short")
+	set.StringVar(&f.json, "json", "", "write everything measured to `file`")
+	set.StringVar(&f.chart, "chart", "", "draw the comparison to an SVG `file`")
+	set.StringVar(&f.plot, "plot", "", "draw how cost grows to an SVG `file`")
+	set.StringVar(&f.profiles, "profiles", "", "write CPU profiles of our programs to a `directory`")
+	set.BoolVar(&f.quiet, "q", false, "do not tell what is being measured")
+	if err := set.Parse(args); err != nil {
+		return f, err
+	}
 	if f.only, err = regexp.Compile(*only); err != nil {
-		log.Fatal(err)
+		return f, err
 	}
 	for _, file := range []string{f.json, f.chart, f.plot} {
 		if _, err := os.Stat(filepath.Dir(file)); err != nil { // before ten minutes of measuring
-			log.Fatal(err)
+			return f, err
 		}
 	}
-	return f
+	return f, nil
 }
 
 // measureAll builds, measures and reports.

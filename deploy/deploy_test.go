@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,13 +45,16 @@ func needs(t *testing.T, programs ...string) {
 	}
 }
 
-// build builds an example as README.md says, and returns the file.
+// build builds the program by the command of the Dockerfile, and returns its file.
 func build(t *testing.T, source, file string, env ...string) string {
 	t.Helper()
-	needs(t, "go")
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", file, "./examples/accept")
+	needs(t, "go", "sh")
+	text, err := os.ReadFile("Dockerfile")
+	must(t, err)
+	line := regexp.MustCompile(`(?m)^#\t(CGO_ENABLED=0 go build .* -o )deploy/accept( .*)$`).FindSubmatch(text)
+	cmd := exec.Command("sh", "-c", string(line[1])+`"$0"`+string(line[2]), file)
 	cmd.Dir = source
-	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS="), env...)
+	cmd.Env = append(append(os.Environ(), "GOFLAGS=-buildvcs=false"), env...)
 	out, err := cmd.CombinedOutput()
 	if bytes.Contains(out, []byte("permission denied")) {
 		t.Skipf("the go command's files are to root only: %s", out)

@@ -14,7 +14,10 @@ import (
 
 func TestMain(m *testing.M) { exampletest.Main(m, main) }
 
-func TestRulesAreThoseOfTheComment(t *testing.T) { exampletest.CheckRules(t) }
+// The name of the comment is that of a namespace that ip netns has made.
+func TestRulesAreThoseOfTheComment(t *testing.T) {
+	exampletest.CheckRules(t, "-name", "/proc/self/ns/net")
+}
 
 func TestPacketsOfAnotherNamespaceAreSeen(t *testing.T) {
 	here, there := exampletest.Net(t), exampletest.Net(t)

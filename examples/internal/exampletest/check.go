@@ -15,10 +15,12 @@ import (
 	"github.com/nfpacket/nfpacket/internal/lab"
 )
 
+var installLine = regexp.MustCompile(`(?m)^//\tgo run \S+ -install ?(.*)$`)
+
 var tableLine = regexp.MustCompile(`(?m)^add table inet (\S+)$`)
 
 // CheckRules checks the rules that -rules prints: the comment of main.go has each of
-// them, and CheckInstall has no objections. args are for -install.
+// them, and CheckInstall has no objections.
 func CheckRules(t *testing.T, args ...string) {
 	t.Helper()
 	source, err := os.ReadFile("main.go")
@@ -32,8 +34,9 @@ func CheckRules(t *testing.T, args ...string) {
 }
 
 // CheckInstall checks that nft and iptables-restore, where they are installed, take
-// what -rules prints, and that with -install and args the rules are there for as long
-// as the example runs.
+// what -rules prints, and that with -install the rules are there for as long as the
+// example runs. It runs the command with -install of the comment of main.go, or with
+// args in place of that one's.
 func CheckInstall(t *testing.T, args ...string) {
 	t.Helper()
 	var nft, restore strings.Builder
@@ -46,6 +49,14 @@ func CheckInstall(t *testing.T, args ...string) {
 	}
 	taken := check(t, nft.String(), "nft", "-c", "-f", "-")
 	check(t, restore.String(), "iptables-restore", "--test")
+	source, err := os.ReadFile("main.go")
+	Must(t, err)
+	if line := installLine.FindSubmatch(source); line != nil && len(args) == 0 {
+		// A shell takes the words apart as a user's does.
+		words, err := exec.Command("sh", "-c", `printf '%s\n' `+string(line[1])).Output()
+		Must(t, err)
+		args = strings.FieldsFunc(string(words), func(r rune) bool { return r == '\n' })
+	}
 	checkInstall(t, tableLine.FindStringSubmatch(nft.String())[1], taken, args)
 }
 
