@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/nfpacket/nfpacket/internal/engine"
 )
@@ -188,30 +187,6 @@ func (b *Batch) noteConnection(t *Ticket) {
 			t.noteConnection(&b.packets[i])
 		}
 	}
-}
-
-// hold lists a packet as held, or gives it the fallback if that cannot be.
-func (b *Batch) hold(t *Ticket, v *Verdict) (refused error) {
-	b.endRun()
-	held := t.held()
-	held.then = v.plain
-	held.then.action = v.then
-	switch {
-	case v.unusable():
-		refused = ErrHoldFallback
-	case v.then != ActionHold:
-		held.until = time.Now().Add(v.hold)
-		fallthrough
-	default:
-		if b.q.waiting.hold(held, b.q.limits()) {
-			b.run.mine--
-			return nil
-		}
-		refused = ErrTooManyHeld
-	}
-	b.out = b.q.appendRefused(b.out, t.id)
-	b.run.queued++
-	return refused
 }
 
 // claim takes a packet from its handler. It returns false if that has returned.

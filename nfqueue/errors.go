@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/nfpacket/nfpacket/internal/checksum"
 	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
@@ -59,6 +60,13 @@ var (
 	// The IP header may change. Where connections are tracked (a rule with ct) the
 	// kernel puts datagrams together before they are queued.
 	ErrFragment = errors.New("the data of a fragment cannot be rewritten; queue after connection tracking, which reassembles datagrams")
+
+	// ErrNotIP says that bytes to be finished are not an IPv4 or IPv6 packet.
+	ErrNotIP = checksum.ErrNotIP
+
+	// ErrBadHeader says that a packet can't be finished because its headers are
+	// cut short, contradict its length, or leave open what the checksum covers.
+	ErrBadHeader = checksum.ErrBadHeader
 
 	// ErrCorrupt refuses to rewrite a packet that was received with a wrong checksum.
 	// A new checksum would hide the damage.

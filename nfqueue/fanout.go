@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/nfpacket/nfpacket/nfnl"
 	"net"
 	"runtime"
 	"runtime/debug"
@@ -253,4 +254,12 @@ func (qs *Queues) Close() error {
 		errs = append(errs, q.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// Links is Queue.Links: all queues are in one network namespace.
+func (qs *Queues) Links() (*nfnl.Links, error) {
+	if qs.Len() == 0 {
+		return nil, errNoQueues
+	}
+	return qs.queues[0].Links()
 }

@@ -256,3 +256,12 @@ func (q *Queue) wrap(err error) error {
 	}
 	return format.Wrap(fmt.Sprintf("nfqueue %d: ", q.number), err)
 }
+
+// Links returns a table of the interfaces in the network namespace of the queue, for
+// Packet.Named. It starts a goroutine, which runs until Links.Close. Queue.Close does
+// not close it. See nfnl.Conn.Links for the privilege it needs.
+func (q *Queue) Links() (*nfnl.Links, error) {
+	q = q.orClosed()
+	l, err := q.conn.Links()
+	return (*nfnl.Links)(l), q.wrap(err)
+}

@@ -6,9 +6,15 @@ import (
 	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
-// This file is about Config.RangeVerdicts: equal verdicts in a row become one
-// message of the kernel's NFQNL_MSG_VERDICT_BATCH, which answers all that wait up
-// to an ID. Nothing of it is used without that option.
+// The kernel's NFQNL_MSG_VERDICT_BATCH answers all that wait up to an ID:
+//
+//	waiting in the kernel    1   2   3   5   6   8
+//	up to 5                  v   v   v   v
+//
+// SetVerdictUpTo (range_upto.go) and SetVerdictAll (range_all.go) are for that. This
+// file is about Config.RangeVerdicts, by which equal verdicts in a row become one such
+// message, and about whether it may be sent: whoever waits below gets the verdict too.
+// Without that option nothing of it is used.
 
 // ranges answers whether a range verdict may be sent. It reaches every older
 // packet that waits in the kernel: so each of those must be known to be answered,

@@ -9,6 +9,20 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
+// This file has what a verdict on one packet is refused for, because the kernel would
+// lose the packet or a part of the verdict silently:
+//
+//	refuse              before a message is made
+//	  refuseExpectation   (expectation.go)
+//	  refuseLink          VLAN tag and link header
+//	  refusePayload       a new packet, as far as its length and kind tell
+//	appendPayload       copies the new packet into the message and finishes it
+//	  refuseFinished      (rewrite_kinds.go) GSO packets and fragments
+//	  refuseRewrite       (rewrite_limits.go) what Linux 7.2 and later forbid
+//
+// What is known of the packet as it came is noted in its Ticket before a handler can
+// edit it: rewrite_original.go. docs/rewriting.md has the table of what passes.
+
 // refuse returns why v cannot be given to the packet, where the kernel would
 // not say.
 func (t *Ticket) refuse(v *Verdict) error {
@@ -148,3 +162,27 @@ func isUDP(b []byte) bool {
 	h, ok := ipheader.Parse(b)
 	return ok && h.Protocol == ipheader.UDP && !h.Fragment()
 }
+
+// Finish sets the lengths and checksums of the IP packet b, in place, after its
+// contents were changed. b is the whole packet from its network header on.
+//
+// It sets the total length and header checksum of IPv4, the payload length of
+// IPv6, the length of UDP, and the checksums of TCP, UDP, UDP-Lite, ICMP,
+// ICMPv6 and SCTP, also behind IPv4 options and IPv6 extension headers. Other
+// protocols have nothing set behind the IP header. That includes AH and ESP:
+// what they carry is protected, and a checksum set there would break the proof.
+//
+// The checksum of a fragmented datagram covers bytes that b doesn't have, so
+// Finish leaves a fragment's transport header alone. It does not look into
+// tunnels, or into the packet an ICMP error quotes. How much of a packet UDP-Lite
+// covers is for the caller to say, in its header. A UDP datagram reaches to the
+// end of b.
+//
+// A packet that was damaged before looks right when it is finished; WithPayload
+// refuses such a one (ErrCorrupt), Finish does not know.
+//
+// Finish returns an error that wraps [ErrNotIP] or [ErrBadHeader], and then b is as
+// it was. It does not allocate unless it fails.
+//
+// A payload given to [Verdict.WithPayload] is finished anyway.
+func Finish(b []byte) error { return checksum.Finish(b) }

@@ -5,6 +5,25 @@ import (
 	"errors"
 )
 
+// The way of a packet, from the first line of Run to its verdict:
+//
+//	Run
+//	  receive         receive.go         waits for a batch of packets, holding the receive token
+//	    takeRun       receive.go         decodes a packet in place
+//	    settle        receive.go         answers what no handler can, counts, reports
+//	      begin       batch.go           notes tickets, lists the packets (held.go)
+//	  handle                             calls the handler for each packet
+//	    decide        batch.go           takes its verdict
+//	      encode      batch.go           appends its message, if it is not refused
+//	        append    verdict_encode.go
+//	          refuse  rewrite.go
+//	      hold        held.go            or lists the packet as held
+//	    end           batch.go           sends the messages, with one system call
+//	      flush       flush.go           as it is called before, for a slow handler
+//	        send      send.go
+//
+// docs/design.md tells it in ten sentences.
+
 // A Handler returns the verdict on one packet. p and everything it points to are valid
 // until the handler returns; use Clone to retain it. While a handler blocks, the
 // packets after p wait. A handler that has to wait returns Hold and uses p.Ticket().

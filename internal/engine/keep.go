@@ -68,3 +68,14 @@ func (c *Conn) awaitRoom(r *request) error {
 		return kept == 0 || c.lossy.Load() || kept+int64(queued(c.t)) <= int64(c.keepSize())*3/2 || c.keepsAll(r)
 	})
 }
+
+// Buffered returns how many datagrams Buffer and Request have taken off the
+// socket for the next Receive, which brings these before any other.
+func (c *Conn) Buffered() int {
+	if c.never() {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.kept)
+}

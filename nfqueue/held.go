@@ -8,10 +8,30 @@ import (
 	"time"
 )
 
-// waiting knows which packets a verdict from outside of their handler may
-// answer: those that are held, and those that are in a batch whose handlers
-// are not through. Every packet is taken off it once, by whoever answers it:
-// SetVerdict, the timer of HoldFor, SetVerdictAll, Shutdown or Close.
+// This file, held_expiry.go and ticket.go are about the packets that somebody else
+// than their handler may answer:
+//
+//	         +------------------------+  Hold   +--------------------+
+//	receive  | in a batch             | HoldFor | held               |
+//	-------->| begin        decide    |-------->| to a deadline, or  |
+//	         |                        |         | for ever           |
+//	         +------------------------+         +--------------------+
+//	            |             |                    |
+//	            |             +-> the verdict      +-> Ticket.SetVerdict, Queue.SetVerdict
+//	            |                 of the handler   +-> the timer of HoldFor: its fallback
+//	            |                                  +-> SetVerdictUpTo, SetVerdictAll, Shutdown
+//	            +-> SetVerdict and its kin, which  +-> Close: the kernel drops it
+//	                were faster than the handler
+//
+// A packet is in one of the two places, and is taken off once: who takes it off
+// answers it, and all others get ErrDecided. If that verdict cannot be sent the packet
+// is listed again, as held. The order of verdicts is that in which they were given:
+// what handlers have returned is sent (flush) before a verdict from outside.
+//
+// Held packets have two limits, their number and their bytes. Deadlines are in a heap
+// with one timer a queue; a packet that was answered leaves its deadline behind.
+
+// waiting lists these packets.
 type waiting struct {
 	newest atomic.Uint32 // ID of the last packet received, and so no older than any that is listed
 
@@ -59,7 +79,7 @@ func (w *waiting) init(expire func()) {
 	w.expire = expire
 }
 
-// hold lists a packet as held. It returns false if there are too many.
+// hold lists a packet. It returns false if there are too many.
 func (w *waiting) hold(p heldPacket, most limits) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -68,6 +88,30 @@ func (w *waiting) hold(p heldPacket, most limits) bool {
 	}
 	w.list(p)
 	return true
+}
+
+// hold lists a packet as held, or gives it the fallback if that cannot be.
+func (b *Batch) hold(t *Ticket, v *Verdict) (refused error) {
+	b.endRun()
+	held := t.held()
+	held.then = v.plain
+	held.then.action = v.then
+	switch {
+	case v.unusable():
+		refused = ErrHoldFallback
+	case v.then != ActionHold:
+		held.until = time.Now().Add(v.hold)
+		fallthrough
+	default:
+		if b.q.waiting.hold(held, b.q.limits()) {
+			b.run.mine--
+			return nil
+		}
+		refused = ErrTooManyHeld
+	}
+	b.out = b.q.appendRefused(b.out, t.id)
+	b.run.queued++
+	return refused
 }
 
 // list lists a packet. The lock is held.

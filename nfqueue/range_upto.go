@@ -7,9 +7,6 @@ import (
 	"slices"
 )
 
-// This file gives one verdict to all packets that wait, up to an ID, with one
-// message of the kernel's NFQNL_MSG_VERDICT_BATCH.
-
 // SetVerdictUpTo gives v to all packets without a verdict, up to and including the
 // packet with the given ID: held packets, packets that a handler has not decided on,
 // whose verdict is then ignored, and packets not yet received. v can have a mark and a
