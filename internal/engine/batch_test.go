@@ -8,6 +8,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestDatagramLongerThanTheBufferIsTakenInPart(t *testing.T) {
@@ -30,7 +32,7 @@ func TestDatagramLongerThanTheBufferIsTakenInPart(t *testing.T) {
 			k.deliver(tt.datagram)
 			k.packets(3, 3)
 			b := NewBatch(1, tt.size, s.take)
-			if err := k.background(func() error { return k.conn.Receive(b) })(); err != nil {
+			if err := testkit.Next(k, testkit.Background(func() error { return k.conn.Receive(b) })); err != nil {
 				k.Fatal(tt.name, err)
 			}
 			if len(s.errs) != 1 || s.errs[0] != errCut || !errors.Is(errCut, ErrMalformed) {
@@ -52,9 +54,9 @@ func TestDatagramLongerThanTheBufferIsTakenInPart(t *testing.T) {
 }
 
 func TestCutAnswerIsStillAnAnswer(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
-		received := k.background(func() error { return k.conn.Receive(NewBatch(2, 40, s.take)) })
+		received := testkit.Background(func() error { return k.conn.Receive(NewBatch(2, 40, s.take)) })
 		k.parked()
 		k.lose.Store(1)
 		k.answer = func(m Message) syscall.Errno {
@@ -62,12 +64,12 @@ func TestCutAnswerIsStillAnAnswer(t *testing.T) {
 			k.deliver(Message{Type: typeError, Seq: m.Seq, Attrs: wire(int32(-1), echo)}.Append(nil))
 			return 0
 		}
-		err := k.background(func() error { return k.conn.Request(config(5)) })()
+		err := testkit.Next(k, testkit.Background(func() error { return k.conn.Request(config(5)) }))
 		if !errors.Is(err, syscall.Errno(1)) {
 			k.Error(err)
 		}
 		k.packets(1, 1)
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		s.want(k, 1, 1)
@@ -91,7 +93,7 @@ func TestNonsenseDoesNotEndTheLoop(t *testing.T) {
 		}
 		const last = 0xfeedface
 		k.deliver(packet(last))
-		received := k.background(func() error {
+		received := testkit.Background(func() error {
 			for !slices.Contains(s.ids, last) {
 				if err := k.conn.Receive(b); err != nil {
 					return err
@@ -99,7 +101,7 @@ func TestNonsenseDoesNotEndTheLoop(t *testing.T) {
 			}
 			return nil
 		})
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		if len(s.errs) < 1000 {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // forEver is a poll that ends only if somebody ends it.
@@ -17,9 +19,9 @@ func TestPollFindsWhatComes(t *testing.T) {
 		var s seen
 		k.conn.SetBusyPoll(forEver)
 		for id := uint32(1); id <= 100; id++ {
-			received := k.background(func() error { return k.conn.Receive(s.batch(8)) })
+			received := testkit.Background(func() error { return k.conn.Receive(s.batch(8)) })
 			k.packets(id, id)
-			if err := received(); err != nil {
+			if err := testkit.Next(k, received); err != nil {
 				k.Fatal(err)
 			}
 			s.want(k, id, id)
@@ -31,10 +33,10 @@ func TestPollIsFollowedByAWait(t *testing.T) {
 	overTransports(t, func(k *kernel) {
 		var s seen
 		k.conn.SetBusyPoll(time.Microsecond)
-		received := k.background(func() error { return k.conn.Receive(s.batch(8)) })
+		received := testkit.Background(func() error { return k.conn.Receive(s.batch(8)) })
 		time.Sleep(5 * time.Millisecond)
 		k.packets(1, 1)
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		s.want(k, 1, 1)
@@ -45,20 +47,20 @@ func TestDeadlineEndsAPoll(t *testing.T) {
 	overTransports(t, func(k *kernel) {
 		var s seen
 		k.conn.SetBusyPoll(forEver)
-		for name, set := range map[string]func(receive func() error) func() error{
-			"before": func(receive func() error) func() error {
+		for name, set := range map[string]func(receive func() error) <-chan error{
+			"before": func(receive func() error) <-chan error {
 				k.conn.SetReadDeadline(time.Now().Add(5 * time.Millisecond))
-				return k.background(receive)
+				return testkit.Background(receive)
 			},
-			"during": func(receive func() error) func() error {
+			"during": func(receive func() error) <-chan error {
 				k.conn.SetReadDeadline(time.Time{})
-				received := k.background(receive)
+				received := testkit.Background(receive)
 				time.Sleep(time.Millisecond)
 				k.conn.SetReadDeadline(time.Now())
 				return received
 			},
 		} {
-			if err := set(func() error { return k.conn.Receive(s.batch(8)) })(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			if err := testkit.Next(k, set(func() error { return k.conn.Receive(s.batch(8)) })); !errors.Is(err, os.ErrDeadlineExceeded) {
 				k.Errorf("%s: %v", name, err)
 			}
 		}
@@ -72,17 +74,17 @@ func TestCancelAndCloseEndAPoll(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(k.Context())
 		r := k.conn.Receiver(ctx)
 		defer r.Close()
-		received := k.background(func() error { return r.Receive(s.batch(8)) })
+		received := testkit.Background(func() error { return r.Receive(s.batch(8)) })
 		time.Sleep(time.Millisecond)
 		cancel(errCause)
-		if err := received(); err != errCause {
+		if err := testkit.Next(k, received); err != errCause {
 			k.Error(err)
 		}
 
-		received = k.background(func() error { return k.conn.Receive(s.batch(8)) })
+		received = testkit.Background(func() error { return k.conn.Receive(s.batch(8)) })
 		time.Sleep(time.Millisecond)
 		k.conn.Close()
-		if err := received(); err != net.ErrClosed {
+		if err := testkit.Next(k, received); err != net.ErrClosed {
 			k.Error(err)
 		}
 	})

@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 var errCause = errors.New("the cause")
@@ -32,29 +34,29 @@ func TestCancelledBeforeReceivesNothing(t *testing.T) {
 }
 
 func TestCancelEndsTheWaitAndNoOther(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
 		k.conn.SetReadDeadline(time.Now().Add(time.Hour))
 		for id := uint32(1); id <= 100; id++ {
 			ctx, cancel := context.WithCancelCause(k.Context())
 			r := k.conn.Receiver(ctx)
-			received := k.background(func() error { return r.Receive(s.batch(8)) })
+			received := testkit.Background(func() error { return r.Receive(s.batch(8)) })
 			if id%4 == 0 { // otherwise wherever it is by then
 				k.parked()
 			}
 			cancel(errCause)
-			if err := received(); err != errCause {
+			if err := testkit.Next(k, received); err != errCause {
 				k.Fatal(err)
 			}
 			r.Close()
 
 			// Nothing of the interruption is left.
-			received = k.background(func() error { return k.conn.Receive(s.batch(8)) })
+			received = testkit.Background(func() error { return k.conn.Receive(s.batch(8)) })
 			if id%4 == 0 {
 				k.parked()
 			}
 			k.packets(id, id)
-			if err := received(); err != nil {
+			if err := testkit.Next(k, received); err != nil {
 				k.Fatal(err)
 			}
 			s.want(k, id, id)
@@ -67,19 +69,19 @@ func TestCancelEndsTheWaitAndNoOther(t *testing.T) {
 }
 
 func TestDeadlineOutlivesACancelledReceiver(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
-		k.conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		ctx, cancel := context.WithCancelCause(k.Context())
 		r := k.conn.Receiver(ctx)
 		defer r.Close()
-		received := k.background(func() error { return r.Receive(s.batch(8)) })
+		received := testkit.Background(func() error { return r.Receive(s.batch(8)) })
 		k.parked()
+		k.conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 		cancel(errCause)
-		if err := received(); err != errCause {
+		if err := testkit.Next(k, received); err != errCause {
 			k.Error(err)
 		}
-		err := k.background(func() error { return k.conn.Receive(s.batch(8)) })()
+		err := testkit.Next(k, testkit.Background(func() error { return k.conn.Receive(s.batch(8)) }))
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			k.Error(err)
 		}
@@ -93,7 +95,7 @@ func TestTimeoutOfTheContextIsItsError(t *testing.T) {
 		defer cancel()
 		r := k.conn.Receiver(ctx)
 		defer r.Close()
-		err := k.background(func() error { return r.Receive(s.batch(8)) })()
+		err := testkit.Next(k, testkit.Background(func() error { return r.Receive(s.batch(8)) }))
 		if err != context.DeadlineExceeded {
 			k.Error(err)
 		}
@@ -101,7 +103,7 @@ func TestTimeoutOfTheContextIsItsError(t *testing.T) {
 }
 
 func TestReceiverClosedBeforeCancelDisturbsNobody(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
 		ctx, cancel := context.WithCancelCause(k.Context())
 		r := k.conn.Receiver(ctx)
@@ -111,11 +113,11 @@ func TestReceiverClosedBeforeCancelDisturbsNobody(t *testing.T) {
 		}
 		r.Close()
 		r.Close()
-		received := k.background(func() error { return k.conn.Receive(s.batch(8)) })
+		received := testkit.Background(func() error { return k.conn.Receive(s.batch(8)) })
 		k.parked()
 		cancel(errCause)
 		k.packets(2, 2)
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		s.want(k, 1, 2)
@@ -130,7 +132,7 @@ func TestCancelledBetweenTakingTheTokenAndWaiting(t *testing.T) {
 		r := k.conn.Receiver(ctx)
 		cancel(errCause)
 		r.interrupt()
-		err := k.background(func() error { return k.conn.fill(r, new(seen).batch(1)) })()
+		err := testkit.Next(k, testkit.Background(func() error { return k.conn.fill(r, new(seen).batch(1)) }))
 		if err != errCause {
 			k.Error(err)
 		}

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // wantClosed fails unless every method says that the Conn is closed.
@@ -27,7 +29,7 @@ func wantClosed(k *kernel) {
 		{"Request", func() error { return k.conn.Request(Message{}) }},
 		{"SetReadDeadline", func() error { return k.conn.SetReadDeadline(time.Time{}) }},
 	} {
-		if err := k.background(call.f)(); err != net.ErrClosed {
+		if err := testkit.Next(k, testkit.Background(call.f)); err != net.ErrClosed {
 			k.Errorf("%s after Close: %v", call.name, err)
 		}
 	}
@@ -47,22 +49,22 @@ func TestEverythingFailsAfterClose(t *testing.T) {
 }
 
 func TestCloseEndsEveryWait(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		ctx, cancel := context.WithCancel(k.Context())
 		defer cancel()
 		k.lose.Store(1)
-		parked := k.background(func() error { return k.conn.Receive(new(seen).batch(1)) })
+		parked := testkit.Background(func() error { return k.conn.Receive(new(seen).batch(1)) })
 		k.parked()
-		behind := k.background(func() error { return k.conn.Receive(new(seen).batch(1)) })
-		k.waiting(1, onToken)
+		behind := testkit.Background(func() error { return k.conn.Receive(new(seen).batch(1)) })
+		k.settle()
 		r := k.conn.Receiver(ctx)
 		defer r.Close()
-		cancellable := k.background(func() error { return r.Receive(new(seen).batch(1)) })
-		k.waiting(2, onToken)
-		request := k.background(func() error { return k.conn.Request(Message{Type: queueConfig}) })
-		k.waiting(1, onRequest)
+		cancellable := testkit.Background(func() error { return r.Receive(new(seen).batch(1)) })
+		k.settle()
+		request := testkit.Background(func() error { return k.conn.Request(Message{Type: queueConfig}) })
+		k.settle()
 		k.conn.Close()
-		for _, err := range []error{parked(), behind(), cancellable(), request()} {
+		for _, err := range []error{testkit.Next(k, parked), testkit.Next(k, behind), testkit.Next(k, cancellable), testkit.Next(k, request)} {
 			if err != net.ErrClosed {
 				k.Error(err)
 			}
@@ -79,7 +81,7 @@ func TestCloseFromTake(t *testing.T) {
 			k.conn.Close()
 		})
 		k.packets(1, 2)
-		if err := k.background(func() error { return k.conn.Receive(b) })(); err != nil {
+		if err := testkit.Next(k, testkit.Background(func() error { return k.conn.Receive(b) })); err != nil {
 			k.Error("what was received before Close:", err)
 		}
 		if taken != 2 {
@@ -91,9 +93,9 @@ func TestCloseFromTake(t *testing.T) {
 
 // TestCloseDoesNotWaitForTake: who holds the token may be slow to give it back.
 func TestCloseDoesNotWaitForTake(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		entered, leave := make(chan bool), make(chan bool)
-		slow := k.background(func() error {
+		slow := testkit.Background(func() error {
 			return k.conn.Receive(NewBatch(1, 256, func(Message, error) {
 				close(entered)
 				<-leave
@@ -102,18 +104,18 @@ func TestCloseDoesNotWaitForTake(t *testing.T) {
 		k.packets(1, 1)
 		<-entered
 		k.lose.Store(1)
-		receive := k.background(func() error { return k.conn.Receive(new(seen).batch(1)) })
-		k.waiting(1, onToken)
-		request := k.background(func() error { return k.conn.Request(config(5)) })
-		k.waiting(1, onRequest)
+		receive := testkit.Background(func() error { return k.conn.Receive(new(seen).batch(1)) })
+		k.settle()
+		request := testkit.Background(func() error { return k.conn.Request(config(5)) })
+		k.settle()
 		k.conn.Close()
-		for _, err := range []error{receive(), request()} {
+		for _, err := range []error{testkit.Next(k, receive), testkit.Next(k, request)} {
 			if err != net.ErrClosed {
 				k.Error(err)
 			}
 		}
 		close(leave)
-		if err := slow(); err != nil {
+		if err := testkit.Next(k, slow); err != nil {
 			k.Error("the one that had received:", err)
 		}
 	})
@@ -126,7 +128,7 @@ func TestCloseFromSend(t *testing.T) {
 			return 0
 		}
 		k.lose.Store(1)
-		err := k.background(func() error { return k.conn.Request(Message{Type: queueConfig}) })()
+		err := testkit.Next(k, testkit.Background(func() error { return k.conn.Request(Message{Type: queueConfig}) }))
 		if err != net.ErrClosed {
 			k.Error(err)
 		}
@@ -135,22 +137,22 @@ func TestCloseFromSend(t *testing.T) {
 
 func TestCloseWhileManyUseIt(t *testing.T) {
 	overTransports(t, func(k *kernel) {
-		var ends []func() error
+		var ends []<-chan error
 		for range 2 {
 			b := new(seen).batch(4)
-			ends = append(ends, k.background(func() error {
+			ends = append(ends, testkit.Background(func() error {
 				for {
 					if err := k.conn.Receive(b); err != nil {
 						return err
 					}
 				}
-			}), k.background(func() error {
+			}), testkit.Background(func() error {
 				for {
 					if err := k.conn.Request(Message{Type: queueConfig}); err != nil {
 						return err
 					}
 				}
-			}), k.background(func() error {
+			}), testkit.Background(func() error {
 				for {
 					if err := k.conn.SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
 						return err
@@ -164,7 +166,7 @@ func TestCloseWhileManyUseIt(t *testing.T) {
 		}
 		k.conn.Close()
 		for _, end := range ends {
-			if err := end(); err != net.ErrClosed {
+			if err := testkit.Next(k, end); err != net.ErrClosed {
 				k.Error(err)
 			}
 		}

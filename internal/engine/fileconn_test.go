@@ -14,13 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // netlinkFile opens a netlink socket.
 func netlinkFile(t *testing.T, protocol int) *os.File {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
-	must(t, err)
+	testkit.Must(t, err)
 	f := os.NewFile(uintptr(fd), "socket from elsewhere")
 	t.Cleanup(func() { f.Close() })
 	return f
@@ -29,7 +30,7 @@ func netlinkFile(t *testing.T, protocol int) *os.File {
 func TestFileConnIsLikeAnyOther(t *testing.T) {
 	lab.Require(t)
 	c, err := FileConn(netlinkFile(t, unix.NETLINK_NETFILTER))
-	must(t, err)
+	testkit.Must(t, err)
 	defer c.Close()
 	n := fd(t, c)
 	for _, opt := range []int{unix.NETLINK_NO_ENOBUFS, unix.NETLINK_CAP_ACK, unix.NETLINK_EXT_ACK} {
@@ -41,21 +42,21 @@ func TestFileConnIsLikeAnyOther(t *testing.T) {
 		t.Errorf("descriptor flags %#x, %v: programs started would inherit the socket", flags, err)
 	}
 	sa, err := unix.Getsockname(n)
-	must(t, err)
+	testkit.Must(t, err)
 	if got := sa.(*unix.SockaddrNetlink).Pid; got != c.PortID() || got == 0 {
 		t.Errorf("PortID is %d, the address %d", c.PortID(), got)
 	}
 	if c.ReadBuffer() == 0 {
 		t.Error("no receive buffer")
 	}
-	must(t, c.Request(config(9)))
+	testkit.Must(t, c.Request(config(9)))
 
 	// It waits as others do.
 	k := &kernel{T: t, conn: c}
-	received := k.background(func() error { return c.Receive(new(seen).batch(1)) })
-	k.waiting(1, [2]string{"engine.(*socket).receive", "[IO wait"})
+	received := testkit.Background(func() error { return c.Receive(new(seen).batch(1)) })
+	k.settle()
 	c.Close()
-	if err := received(); !errors.Is(err, net.ErrClosed) {
+	if err := testkit.Next(t, received); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
 }
@@ -74,19 +75,19 @@ func TestFileConnIsACopy(t *testing.T) {
 		return err != nil
 	}
 	c, err := FileConn(f)
-	must(t, err)
-	must(t, c.Request(config(9)))
-	must(t, c.Close())
+	testkit.Must(t, err)
+	testkit.Must(t, c.Request(config(9)))
+	testkit.Must(t, c.Close())
 	if !taken() {
 		t.Error("given back while the caller has the socket")
 	}
 	c, err = FileConn(f)
-	must(t, err)
-	must(t, f.Close())
+	testkit.Must(t, err)
+	testkit.Must(t, f.Close())
 	if err := c.Request(config(9)); !errors.Is(err, syscall.EBUSY) {
 		t.Errorf("it does not know that the queue is its own: %v", err)
 	}
-	must(t, c.Close())
+	testkit.Must(t, c.Close())
 	if taken() {
 		t.Error("not given back")
 	}
@@ -95,20 +96,20 @@ func TestFileConnIsACopy(t *testing.T) {
 func TestFileConnOfSomethingElse(t *testing.T) {
 	lab.Require(t)
 	plain, err := os.Create(filepath.Join(t.TempDir(), "plain"))
-	must(t, err)
+	testkit.Must(t, err)
 	defer plain.Close()
 	r, w, err := os.Pipe()
-	must(t, err)
+	testkit.Must(t, err)
 	defer r.Close()
 	defer w.Close()
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
-	must(t, err)
+	testkit.Must(t, err)
 	defer udp.Close()
 	socket, err := udp.(*net.UDPConn).File()
-	must(t, err)
+	testkit.Must(t, err)
 	defer socket.Close()
 	closed, err := os.Open(os.DevNull)
-	must(t, err)
+	testkit.Must(t, err)
 	closed.Close()
 	open := openFiles(t)
 	for name, f := range map[string]*os.File{
@@ -138,6 +139,6 @@ func TestFileConnOfSomethingElse(t *testing.T) {
 func openFiles(t *testing.T) int {
 	t.Helper()
 	all, err := os.ReadDir("/proc/self/fd")
-	must(t, err)
+	testkit.Must(t, err)
 	return len(all)
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // longPacket is a datagram of n bytes with one packet in it.
@@ -43,16 +45,16 @@ func (s *sizes) want(k *kernel, want ...int) {
 }
 
 func TestReceiverThatWaitsGetsTheRoom(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s sizes
 		b := NewBatch(2, 256, s.take)
-		received := k.background(func() error { return k.conn.Receive(b) })
+		received := testkit.Background(func() error { return k.conn.Receive(b) })
 		k.parked()
 		if err := k.conn.GrowBuffers(5000); err != nil {
 			k.Fatal(err)
 		}
 		k.deliver(longPacket(5000)) // the kernel may at once
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		s.want(k, 4980)
@@ -60,13 +62,13 @@ func TestReceiverThatWaitsGetsTheRoom(t *testing.T) {
 }
 
 func TestAllReceiversGetTheRoom(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		const receivers = 4
 		var s sizes
 		ctx, cancel := context.WithCancelCause(k.Context())
-		var ends []func() error
+		var ends []<-chan error
 		for range receivers {
-			ends = append(ends, k.background(func() error {
+			ends = append(ends, testkit.Background(func() error {
 				r := k.conn.Receiver(ctx)
 				defer r.Close()
 				for b := NewBatch(1, 256, s.take); ; {
@@ -77,7 +79,7 @@ func TestAllReceiversGetTheRoom(t *testing.T) {
 			}))
 		}
 		k.parked()
-		k.waiting(receivers-1, onToken)
+		k.settle()
 		for _, size := range []int{5000, 5000, 9000, 100} { // what is less changes nothing
 			if err := k.conn.GrowBuffers(size); err != nil {
 				k.Fatal(err)
@@ -88,7 +90,7 @@ func TestAllReceiversGetTheRoom(t *testing.T) {
 			k.deliver(longPacket(9000))
 			want = append(want, 8980)
 		}
-		for end := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(testkit.Patience); ; time.Sleep(time.Millisecond) {
 			s.mu.Lock()
 			n := len(s.all)
 			s.mu.Unlock()
@@ -98,7 +100,7 @@ func TestAllReceiversGetTheRoom(t *testing.T) {
 		}
 		cancel(errCause)
 		for _, end := range ends {
-			if err := end(); err != errCause {
+			if err := testkit.Next(k, end); err != errCause {
 				k.Error(err)
 			}
 		}
@@ -113,7 +115,7 @@ func TestGrowBuffersWithNobodyReceiving(t *testing.T) {
 	overTransports(t, func(k *kernel) {
 		var s sizes
 		b := NewBatch(1, 256, s.take)
-		if err := k.background(func() error { return k.conn.GrowBuffers(5000) })(); err != nil {
+		if err := testkit.Next(k, testkit.Background(func() error { return k.conn.GrowBuffers(5000) })); err != nil {
 			k.Fatal(err)
 		}
 		k.deliver(longPacket(5000))
@@ -149,28 +151,28 @@ func TestBuffersOnlyGrow(t *testing.T) {
 }
 
 func TestDeadlineOutlivesGrowBuffers(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s sizes
-		received := k.background(func() error { return k.conn.Receive(NewBatch(1, 256, s.take)) })
+		received := testkit.Background(func() error { return k.conn.Receive(NewBatch(1, 256, s.take)) })
 		k.parked()
 		end := time.Now().Add(50 * time.Millisecond)
 		k.conn.SetReadDeadline(end)
 		if err := k.conn.GrowBuffers(5000); err != nil {
 			k.Fatal(err)
 		}
-		if err := received(); !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().Before(end) {
+		if err := testkit.Next(k, received); !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().Before(end) {
 			k.Errorf("%v, %v before the deadline", err, time.Until(end))
 		}
 	})
 }
 
 func TestGrowBuffersOfAClosedConn(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		<-k.conn.token // somebody has it who does not wait in the kernel
-		grown := k.background(func() error { return k.conn.GrowBuffers(5000) })
-		k.waiting(1, [2]string{"engine.(*Conn).GrowBuffers", "[select"})
+		grown := testkit.Background(func() error { return k.conn.GrowBuffers(5000) })
+		k.settle()
 		k.conn.Close()
-		if err := grown(); !errors.Is(err, net.ErrClosed) {
+		if err := testkit.Next(k, grown); !errors.Is(err, net.ErrClosed) {
 			k.Errorf("closed meanwhile: %v", err)
 		}
 		if err := k.conn.GrowBuffers(6000); !errors.Is(err, net.ErrClosed) {
@@ -207,7 +209,7 @@ func TestGrowBuffersAmidEverything(t *testing.T) {
 			}
 		})
 		wg.Go(func() { k.packets(1, packets) })
-		for end := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(testkit.Patience); ; time.Sleep(time.Millisecond) {
 			s.mu.Lock()
 			n := len(s.ids)
 			s.mu.Unlock()
@@ -247,15 +249,15 @@ func TestBufferEmptiesTheSocket(t *testing.T) {
 }
 
 func TestBufferLeavesPacketsToAReceiver(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
-		received := k.background(func() error { return k.conn.Receive(s.batch(8)) })
+		received := testkit.Background(func() error { return k.conn.Receive(s.batch(8)) })
 		k.parked()
 		if err := k.conn.Buffer(); err != nil {
 			k.Fatal(err)
 		}
 		k.packets(1, 1)
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		s.want(k, 1, 1)

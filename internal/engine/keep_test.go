@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // keepFew is a receive buffer for some ten small packets.
@@ -52,7 +54,7 @@ func TestRequestWaitsForRoomThatAReceiveMakes(t *testing.T) {
 		if n := k.conn.Buffered(); n == 0 || n == 40 {
 			k.Fatalf("%d of 40 datagrams are kept", n)
 		}
-		requested := k.background(func() error { return k.conn.Request(config(5)) })
+		requested := testkit.Background(func() error { return k.conn.Request(config(5)) })
 		var s seen
 		for b := s.batch(1); len(s.ids) < 40; {
 			if err := k.conn.Receive(b); err != nil {
@@ -60,7 +62,7 @@ func TestRequestWaitsForRoomThatAReceiveMakes(t *testing.T) {
 			}
 		}
 		s.want(k, 1, 40)
-		if err := requested(); err != nil {
+		if err := testkit.Next(k, requested); err != nil {
 			k.Error(err)
 		}
 	})
@@ -77,7 +79,7 @@ func TestRequestWaitsWhileSomebodyReceives(t *testing.T) {
 		if n := k.conn.keptBytes(); n < keepFew*3/2 {
 			k.Fatalf("%d bytes are kept, which leaves room", n)
 		}
-		requested := k.background(func() error { return k.conn.Request(config(5)) })
+		requested := testkit.Background(func() error { return k.conn.Request(config(5)) })
 		var s seen
 		for b := s.batch(1); len(s.ids) < 40; {
 			if len(s.ids) < 3 {
@@ -88,7 +90,7 @@ func TestRequestWaitsWhileSomebodyReceives(t *testing.T) {
 			}
 		}
 		s.want(k, 1, 40)
-		if err := requested(); err != nil {
+		if err := testkit.Next(k, requested); err != nil {
 			k.Error(err)
 		}
 	})

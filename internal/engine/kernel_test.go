@@ -4,21 +4,21 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
-)
 
-// soon is how long a test waits for what must happen.
-const soon = 20 * time.Second
+	"github.com/nfpacket/nfpacket/internal/testkit"
+)
 
 // A kernel is the far end of a Conn under test. It does less than
 // nfnltest.Kernel, which tests of this package cannot import.
 type kernel struct {
 	*testing.T
+	bubble bool // of testing/synctest
 	conn   *Conn
 	peer   *Peer
 	counts *counting
@@ -33,42 +33,47 @@ type kernel struct {
 type counting struct {
 	transport
 	waits, polls atomic.Int32
+	waiting      atomic.Int32 // how many are in it to wait
 }
 
 func (c *counting) receive(b *Batch, wait bool) error {
 	if wait {
 		c.waits.Add(1)
+		c.waiting.Add(1)
+		defer c.waiting.Add(-1)
 	} else {
 		c.polls.Add(1)
 	}
 	return c.transport.receive(b, wait)
 }
 
-// transports are what can stand in for the kernel.
-var transports = []struct {
-	name string
-	make func(func([]byte) error) (transport, *Peer, error)
-}{
-	{"pipe", newPipe}, // off Linux it is memory too
-	{"memory", func(handle func([]byte) error) (transport, *Peer, error) {
-		m, p := newMemory(handle)
-		return m, p, nil
-	}},
+// overTransports tests a behaviour over what can stand in for the kernel: a socket,
+// which off Linux is memory too, and memory.
+func overTransports(t *testing.T, behaviour func(k *kernel)) {
+	t.Run("pipe", func(t *testing.T) { overPipe(t, behaviour) })
+	t.Run("memory", func(t *testing.T) { overMemory(&kernel{T: t}, behaviour) })
 }
 
-// overTransports tests a behaviour over every transport.
-func overTransports(t *testing.T, behaviour func(k *kernel)) {
-	for _, tr := range transports {
-		t.Run(tr.name, func(t *testing.T) {
-			k := &kernel{T: t}
-			inner, peer, err := tr.make(k.handle)
-			if err != nil {
-				t.Fatal(err)
-			}
-			k.start(inner, peer)
-			behaviour(k)
-		})
-	}
+// settling is overTransports for a behaviour that is seen once goroutines wait, and
+// that never spins: the memory is in a bubble of testing/synctest.
+func settling(t *testing.T, behaviour func(k *kernel)) {
+	t.Run("pipe", func(t *testing.T) { overPipe(t, behaviour) })
+	t.Run("memory", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { overMemory(&kernel{T: t, bubble: true}, behaviour) })
+	})
+}
+
+func overMemory(k *kernel, behaviour func(k *kernel)) {
+	k.start(newMemory(k.handle))
+	behaviour(k)
+}
+
+func overPipe(t *testing.T, behaviour func(k *kernel)) {
+	k := &kernel{T: t}
+	inner, peer, err := newPipe(k.handle)
+	testkit.Must(t, err)
+	k.start(inner, peer)
+	behaviour(k)
 }
 
 // start connects k to a new Conn.
@@ -176,53 +181,20 @@ func (s *seen) want(k *kernel, first, last uint32) {
 	s.ids, s.replies, s.errs, s.bad = nil, nil, nil, nil
 }
 
-// background runs f and returns how to wait for its result.
-func (k *kernel) background(f func() error) (result func() error) {
-	done := make(chan error, 1)
-	go func() { done <- f() }()
-	return func() error {
-		k.Helper()
-		select {
-		case err := <-done:
-			return err
-		case <-time.After(soon):
-			k.Fatalf("still waiting after %v:\n%s", soon, strings.Join(goroutines(), "\n\n"))
-			return nil
-		}
-	}
-}
-
-// Places where a goroutine can wait.
-var (
-	inKernel  = [2]string{"engine.(*counting).receive", "[IO wait"}
-	inMemory  = [2]string{"engine.(*counting).receive", "[sync.Cond.Wait"}
-	onToken   = [2]string{"engine.(*Conn).acquire", "[select"}
-	onRequest = [2]string{"engine.(*Conn).await", "[select"}
-)
-
-// waiting waits until n goroutines wait at one of the given places.
-func (k *kernel) waiting(n int, places ...[2]string) {
+// settle waits until every goroutine of the test waits. Over a socket that cannot be
+// seen, and a moment is given them; what the test is about must hold either way.
+func (k *kernel) settle() {
 	k.Helper()
-	var stacks []string
-	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		found := 0
-		stacks = goroutines()
-		for _, g := range stacks {
-			for _, p := range places {
-				if strings.Contains(g, p[0]) && strings.Contains(g, p[1]) {
-					found++
-				}
-			}
-		}
-		if found == n {
-			return
-		}
+	if k.bubble {
+		synctest.Wait()
+		return
 	}
-	k.Fatalf("no %d goroutines wait at %v:\n%s", n, places, strings.Join(stacks, "\n\n"))
+	time.Sleep(10 * time.Millisecond)
 }
 
-// parked waits until a goroutine waits for the kernel.
+// parked is settle, once a goroutine waits for the kernel.
 func (k *kernel) parked() {
 	k.Helper()
-	k.waiting(1, inKernel, inMemory)
+	testkit.Await(k, "a goroutine waits for the kernel", func() bool { return k.counts.waiting.Load() > 0 })
+	k.settle()
 }

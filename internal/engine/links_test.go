@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // newNet returns a namespace that ends with the test.
@@ -24,23 +25,16 @@ func newNet(t *testing.T) *lab.Net {
 	t.Helper()
 	lab.Require(t)
 	n, err := lab.NewNet()
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { n.Close() })
 	return n
-}
-
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // linksOf returns the names in a namespace.
 func linksOf(t *testing.T, n *lab.Net) *Links {
 	t.Helper()
 	l, err := dialTest(t, Config{NetNS: n.FD()}).Links()
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { l.Close() })
 	return l
 }
@@ -48,7 +42,7 @@ func linksOf(t *testing.T, n *lab.Net) *Links {
 // wantName waits until the kernel has told of a name.
 func wantName(t *testing.T, l *Links, index int, want string) {
 	t.Helper()
-	for end := time.Now().Add(soon); l.Name(index) != want; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(testkit.Patience); l.Name(index) != want; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("interface %d is called %q, want %q", index, l.Name(index), want)
 		}
@@ -59,13 +53,13 @@ func wantName(t *testing.T, l *Links, index int, want string) {
 func indexOf(t *testing.T, n *lab.Net, name string) int {
 	t.Helper()
 	index, err := n.Index(name)
-	must(t, err)
+	testkit.Must(t, err)
 	return index
 }
 
 func TestLinksKnowNamesAtOnce(t *testing.T) {
 	n := newNet(t)
-	must(t, n.Veth("left", n, "right"))
+	testkit.Must(t, n.Veth("left", n, "right"))
 	l := linksOf(t, n)
 	for _, name := range []string{"lo", "left", "right"} {
 		if got := l.Name(indexOf(t, n, name)); got != name {
@@ -82,13 +76,13 @@ func TestLinksKnowNamesAtOnce(t *testing.T) {
 func TestLinksFollowTheKernel(t *testing.T) {
 	n, other := newNet(t), newNet(t)
 	l := linksOf(t, n)
-	must(t, n.Veth("new", n, "peer"))
+	testkit.Must(t, n.Veth("new", n, "peer"))
 	index, peer := indexOf(t, n, "new"), indexOf(t, n, "peer")
 	wantName(t, l, index, "new")
-	must(t, n.Rename("new", "renamed"))
+	testkit.Must(t, n.Rename("new", "renamed"))
 	wantName(t, l, index, "renamed")
-	must(t, n.DelLink("renamed"))
-	must(t, n.Veth("later", n, "other"))
+	testkit.Must(t, n.DelLink("renamed"))
+	testkit.Must(t, n.Veth("later", n, "other"))
 	wantName(t, l, indexOf(t, n, "later"), "later")
 	for i, name := range map[int]string{index: "renamed", peer: "peer"} { // for packets on their way
 		if got := l.Name(i); got != name {
@@ -97,7 +91,7 @@ func TestLinksFollowTheKernel(t *testing.T) {
 	}
 
 	// One end in another namespace is not ours.
-	must(t, n.Veth("here", other, "there"))
+	testkit.Must(t, n.Veth("here", other, "there"))
 	wantName(t, l, indexOf(t, n, "here"), "here")
 	there := linksOf(t, other)
 	if got := there.Name(indexOf(t, other, "there")); got != "there" {
@@ -109,14 +103,14 @@ func TestLinksFollowTheKernel(t *testing.T) {
 func TestLinksKeepThePortOfABridge(t *testing.T) {
 	n := newNet(t)
 	l := linksOf(t, n)
-	must(t, n.Bridge("br0"))
-	must(t, n.Veth("port", n, "peer"))
+	testkit.Must(t, n.Bridge("br0"))
+	testkit.Must(t, n.Veth("port", n, "peer"))
 	index := indexOf(t, n, "port")
-	must(t, n.SetMaster("port", "br0"))
-	must(t, n.SetMaster("port", ""))
-	must(t, n.Rename("port", "free")) // comes after all that
+	testkit.Must(t, n.SetMaster("port", "br0"))
+	testkit.Must(t, n.SetMaster("port", ""))
+	testkit.Must(t, n.Rename("port", "free")) // comes after all that
 	wantName(t, l, index, "free")
-	must(t, n.DelLink("br0"))
+	testkit.Must(t, n.DelLink("br0"))
 	wantName(t, l, index, "free")
 }
 
@@ -142,10 +136,10 @@ func TestLinksOutliveTheConn(t *testing.T) {
 	n := newNet(t)
 	c := dialTest(t, Config{NetNS: n.FD()})
 	l, err := c.Links()
-	must(t, err)
+	testkit.Must(t, err)
 	defer l.Close()
-	must(t, c.Close())
-	must(t, n.Veth("later", n, "peer"))
+	testkit.Must(t, c.Close())
+	testkit.Must(t, n.Veth("later", n, "peer"))
 	wantName(t, l, indexOf(t, n, "later"), "later")
 	if _, err := c.Links(); err == nil {
 		t.Error("a closed Conn gave names")
@@ -185,15 +179,15 @@ func TestNamesCostNoAllocation(t *testing.T) {
 // since. Of the last it has heard neither.
 func renamed(t *testing.T, n *lab.Net) (w *linkWatch, all linkNews, index int, last string) {
 	t.Helper()
-	must(t, n.Veth("name0", n, "peer"))
+	testkit.Must(t, n.Veth("name0", n, "peer"))
 	index = indexOf(t, n, "name0")
 	watch, all, err := watchLinks(dialTest(t, Config{NetNS: n.FD()}).t)
-	must(t, err)
+	testkit.Must(t, err)
 	w = watch.(*linkWatch)
-	must(t, w.events.SetReadBuffer(4096))
+	testkit.Must(t, w.events.SetReadBuffer(4096))
 	const renames = 30 // more than have room
 	for i := range renames {
-		must(t, n.Rename(fmt.Sprintf("name%d", i), fmt.Sprintf("name%d", i+1)))
+		testkit.Must(t, n.Rename(fmt.Sprintf("name%d", i), fmt.Sprintf("name%d", i+1)))
 	}
 	return w, all, index, fmt.Sprintf("name%d", renames)
 }
@@ -207,14 +201,14 @@ func TestLinksSurviveTheLossOfEvents(t *testing.T) {
 	var l Links
 	l.apply(all)
 	news, err := w.next()
-	must(t, err)
+	testkit.Must(t, err)
 	if l.apply(news); l.Name(index) != last {
 		t.Errorf("at once it is called %q, want %q", l.Name(index), last)
 	}
-	must(t, n.Veth("sentinel", n, "other"))
+	testkit.Must(t, n.Veth("sentinel", n, "other"))
 	for sentinel := indexOf(t, n, "sentinel"); l.Name(sentinel) != "sentinel"; {
 		news, err := w.next()
-		must(t, err)
+		testkit.Must(t, err)
 		l.apply(news)
 	}
 	if l.Name(index) != last {
@@ -244,9 +238,9 @@ func TestLinksNeedNoDescriptorsLater(t *testing.T) {
 	n := newNet(t)
 	w, all, index, last := renamed(t, n)
 	var limit unix.Rlimit
-	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
-	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max}))
-	defer func() { must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }()
+	testkit.Must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
+	testkit.Must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: limit.Max}))
+	defer func() { testkit.Must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)) }()
 	l := follow(w, all)
 	defer l.Close()
 	wantName(t, l, index, last)
@@ -256,7 +250,7 @@ func TestLinksNeedNoDescriptorsLater(t *testing.T) {
 func TestLinksAreReadAgainAfterAnError(t *testing.T) {
 	n := newNet(t)
 	w, all, index, last := renamed(t, n)
-	must(t, w.ask.SetReadDeadline(time.Unix(1, 0)))
+	testkit.Must(t, w.ask.SetReadDeadline(time.Unix(1, 0)))
 	f := failing{w, make(chan error, 1)}
 	l := follow(f, all)
 	defer l.Close()
@@ -266,16 +260,16 @@ func TestLinksAreReadAgainAfterAnError(t *testing.T) {
 			if !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("got %v", err)
 			}
-		case <-time.After(soon):
+		case <-time.After(testkit.Patience):
 			t.Fatal("it was not tried")
 		}
 	}
 	if got := l.Name(index); got != "name0" {
 		t.Errorf("meanwhile it is called %q", got)
 	}
-	must(t, w.ask.SetReadDeadline(time.Time{}))
+	testkit.Must(t, w.ask.SetReadDeadline(time.Time{}))
 	wantName(t, l, index, last)
-	must(t, n.Rename(last, "last"))
+	testkit.Must(t, n.Rename(last, "last"))
 	wantName(t, l, index, "last")
 }
 
@@ -315,9 +309,9 @@ func TestDeletedLinksKeepTheirNamesForAWhile(t *testing.T) {
 func TestLinksThatFailCanBeClosed(t *testing.T) {
 	n := newNet(t)
 	w, all, err := watchLinks(dialTest(t, Config{NetNS: n.FD()}).t)
-	must(t, err)
+	testkit.Must(t, err)
 	f := failing{w, make(chan error, 1)}
-	must(t, w.(*linkWatch).events.Close())
+	testkit.Must(t, w.(*linkWatch).events.Close())
 	l := follow(f, all)
 	<-f.errs
 	l.Close() // says that one socket was closed already
@@ -407,9 +401,9 @@ func TestLinksOfAFakeKernelAreUnsupported(t *testing.T) {
 
 func TestProcIsOfTheSocketsNamespace(t *testing.T) {
 	n := newNet(t)
-	must(t, n.Veth("only-there", n, "peer"))
+	testkit.Must(t, n.Veth("only-there", n, "peer"))
 	f, err := dialTest(t, Config{NetNS: n.FD()}).OpenProc("dev")
-	must(t, err)
+	testkit.Must(t, err)
 	defer f.Close()
 	b := make([]byte, 1<<16)
 	k, _ := f.ReadAt(b, 0)
@@ -425,10 +419,10 @@ func TestProcIsOfTheSocketsNamespace(t *testing.T) {
 // A name has a budget of 60 ns.
 func BenchmarkLinksName(b *testing.B) {
 	c, err := Dial(Config{})
-	must(b, err)
+	testkit.Must(b, err)
 	defer c.Close()
 	l, err := c.Links()
-	must(b, err)
+	testkit.Must(b, err)
 	defer l.Close()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -7,12 +7,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestLostAnswersAreAskedForAgain(t *testing.T) {
 	overTransports(t, func(k *kernel) {
 		k.lose.Store(3)
-		if err := k.background(func() error { return k.conn.Request(config(5)) })(); err != nil {
+		if err := testkit.Next(k, testkit.Background(func() error { return k.conn.Request(config(5)) })); err != nil {
 			k.Fatal(err)
 		}
 		if n := k.asked.Load(); n != 4 {
@@ -24,7 +26,7 @@ func TestLostAnswersAreAskedForAgain(t *testing.T) {
 func TestRequestGivesUpOnAKernelThatNeverAnswers(t *testing.T) {
 	overTransports(t, func(k *kernel) {
 		k.lose.Store(math.MaxInt32)
-		err := k.background(func() error { return k.conn.Request(config(5)) })()
+		err := testkit.Next(k, testkit.Background(func() error { return k.conn.Request(config(5)) }))
 		if err != errNoAnswer || k.asked.Load() != requestTries {
 			k.Errorf("%v after %d times", err, k.asked.Load())
 		}

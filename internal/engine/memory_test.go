@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // oddSize is that of no other Batch's buffers.
@@ -48,7 +50,7 @@ func TestMemoryOfABatchIsUsedAgain(t *testing.T) {
 			end(b)
 			b = nil
 			var next *Batch
-			for stop := time.Now().Add(soon); next == nil || begins(next) != at; next = NewBatch(8, oddSize, func(Message, error) {}) {
+			for stop := time.Now().Add(testkit.Patience); next == nil || begins(next) != at; next = NewBatch(8, oddSize, func(Message, error) {}) {
 				if time.Now().After(stop) {
 					t.Fatal("its memory is not used again")
 				}
@@ -97,17 +99,20 @@ func TestReleasedBatchReceivesNothing(t *testing.T) {
 // A receive that waits when its Batch is released gets what it waits for, in memory
 // that nobody else uses meanwhile.
 func TestReleaseWaitsForAReceiveInProgress(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
-		b := s.batch(4)
-		received := k.background(func() error { return k.conn.Receive(b) })
+		var b *Batch
+		b = NewBatch(4, 256, func(m Message, err error) {
+			if b.memory == nil || len(b.slots[0].buf) == 0 {
+				k.Error("the memory of a receive in progress is gone")
+			}
+			s.take(m, err)
+		})
+		received := testkit.Background(func() error { return k.conn.Receive(b) })
 		k.parked()
 		b.Release()
-		if b.memory == nil || len(b.slots[0].buf) == 0 {
-			k.Error("the memory of a receive in progress is gone")
-		}
 		k.packets(1, 1)
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Error(err)
 		}
 		s.want(k, 1, 1)

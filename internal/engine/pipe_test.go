@@ -3,18 +3,20 @@ package engine
 import (
 	"syscall"
 	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestDeliverDoesNotWaitForTheReceiver(t *testing.T) {
 	overTransports(t, func(k *kernel) {
 		const n, size = 300, 16 << 10 // far more than a socket pair holds
-		received := k.background(func() error {
+		received := testkit.Background(func() error {
 			for id := range uint32(n) {
 				k.deliver(Message{Type: queuePacket, Seq: id, Attrs: make([]byte, size)}.Append(nil))
 			}
 			return nil
 		})
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		k.peer.Close() // which loses nothing
@@ -26,11 +28,11 @@ func TestDeliverDoesNotWaitForTheReceiver(t *testing.T) {
 			next++
 		})
 		for next < n {
-			if err := k.background(func() error { return k.conn.Receive(b) })(); err != nil {
+			if err := testkit.Next(k, testkit.Background(func() error { return k.conn.Receive(b) })); err != nil {
 				k.Fatal(err)
 			}
 		}
-		if err := k.background(func() error { return k.conn.Receive(b) })(); err == nil {
+		if err := testkit.Next(k, testkit.Background(func() error { return k.conn.Receive(b) })); err == nil {
 			k.Error("the far end has hung up, and there is no error")
 		}
 	})
@@ -80,7 +82,7 @@ func TestAnswerBehindABacklogIsNotLost(t *testing.T) {
 			}
 			return 0
 		}
-		if err := k.background(func() error { return k.conn.Request(config(5)) })(); err != nil {
+		if err := testkit.Next(k, testkit.Background(func() error { return k.conn.Request(config(5)) })); err != nil {
 			k.Fatal(err)
 		}
 		if n := k.asked.Load(); n != 1 {

@@ -7,15 +7,17 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestReceiveWaitsUntilSomethingComes(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
-		received := k.background(func() error { return k.conn.Receive(s.batch(8)) })
+		received := testkit.Background(func() error { return k.conn.Receive(s.batch(8)) })
 		k.parked()
 		k.deliver(packet(1))
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		s.want(k, 1, 1)
@@ -39,12 +41,12 @@ func TestReceiveTakesWhatIsThereAndFits(t *testing.T) {
 func TestReceiveWaitsOnWhenThereIsNothingToTake(t *testing.T) {
 	overTransports(t, func(k *kernel) {
 		var s seen
-		received := k.background(func() error { return k.conn.Receive(s.batch(1)) })
+		received := testkit.Background(func() error { return k.conn.Receive(s.batch(1)) })
 		k.deliver(nlmsg(16, uint16(typeNoop), 0, 0, 0))
 		k.deliver(nlmsg(16, uint16(typeDone), 0, 0, 0))
 		k.deliver(nil)
 		k.packets(1, 1)
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		s.want(k, 1, 1)
@@ -73,7 +75,7 @@ func TestDeadlinePassesWhileWaiting(t *testing.T) {
 		var s seen
 		end := time.Now().Add(30 * time.Millisecond)
 		k.conn.SetReadDeadline(end)
-		err := k.background(func() error { return k.conn.Receive(s.batch(1)) })()
+		err := testkit.Next(k, testkit.Background(func() error { return k.conn.Receive(s.batch(1)) }))
 		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().Before(end) {
 			k.Errorf("%v, %v before the deadline", err, time.Until(end))
 		}
@@ -81,15 +83,15 @@ func TestDeadlinePassesWhileWaiting(t *testing.T) {
 }
 
 func TestDeadlineSetWhileWaitingEndsTheWait(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
-		first := k.background(func() error { return k.conn.Receive(s.batch(1)) })
+		first := testkit.Background(func() error { return k.conn.Receive(s.batch(1)) })
 		k.parked()
-		second := k.background(func() error { return k.conn.Receive(s.batch(1)) })
-		k.waiting(1, onToken)
+		second := testkit.Background(func() error { return k.conn.Receive(s.batch(1)) })
+		k.settle()
 		k.conn.SetReadDeadline(time.Now())
-		for _, received := range []func() error{first, second} {
-			if err := received(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		for _, received := range []<-chan error{first, second} {
+			if err := testkit.Next(k, received); !errors.Is(err, os.ErrDeadlineExceeded) {
 				k.Error(err)
 			}
 		}
@@ -97,16 +99,16 @@ func TestDeadlineSetWhileWaitingEndsTheWait(t *testing.T) {
 }
 
 func TestClearedDeadlineIsNone(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
 		k.conn.SetReadDeadline(time.Now().Add(-time.Second))
 		k.conn.SetReadDeadline(time.Time{})
-		received := k.background(func() error { return k.conn.Receive(s.batch(1)) })
+		received := testkit.Background(func() error { return k.conn.Receive(s.batch(1)) })
 		k.parked()
 		k.conn.SetReadDeadline(time.Now().Add(time.Hour))
 		k.conn.SetReadDeadline(time.Time{})
 		k.packets(1, 1)
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		s.want(k, 1, 1)
@@ -114,7 +116,7 @@ func TestClearedDeadlineIsNone(t *testing.T) {
 }
 
 func TestTryReceiveDoesNotWait(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s, other seen
 		if err := k.conn.TryReceive(s.batch(8)); err != nil {
 			k.Fatal("with nothing there:", err)
@@ -130,14 +132,14 @@ func TestTryReceiveDoesNotWait(t *testing.T) {
 		}
 		s.want(k, 3, 3)
 
-		received := k.background(func() error { return k.conn.Receive(other.batch(8)) })
+		received := testkit.Background(func() error { return k.conn.Receive(other.batch(8)) })
 		k.parked()
-		if err := k.background(func() error { return k.conn.TryReceive(s.batch(8)) })(); err != nil {
+		if err := testkit.Next(k, testkit.Background(func() error { return k.conn.TryReceive(s.batch(8)) })); err != nil {
 			k.Fatal("behind another:", err)
 		}
 		s.want(k, 1, 0)
 		k.packets(4, 4)
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		other.want(k, 4, 4)
@@ -171,7 +173,7 @@ func TestHungUpKernelIsAnErrorAfterWhatItSent(t *testing.T) {
 			s.want(k, tt.first, tt.last)
 		}
 		for range 3 {
-			err := k.background(func() error { return k.conn.Receive(s.batch(2)) })()
+			err := testkit.Next(k, testkit.Background(func() error { return k.conn.Receive(s.batch(2)) }))
 			if err == nil || errors.Is(err, net.ErrClosed) {
 				k.Fatalf("a hung-up kernel is %v", err)
 			}
@@ -194,7 +196,7 @@ func TestPanicInTakeLeavesTheConnUsable(t *testing.T) {
 			k.conn.Receive(NewBatch(1, 256, func(Message, error) { panic("take") }))
 			k.Error("take was not called")
 		}()
-		ctx, cancel := context.WithTimeout(k.Context(), soon)
+		ctx, cancel := context.WithTimeout(k.Context(), testkit.Patience)
 		defer cancel()
 		r := k.conn.Receiver(ctx)
 		defer r.Close()

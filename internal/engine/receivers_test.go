@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // TestOneOfTwoReceiversIsCancelled holds what a deadline alone gets wrong: one
@@ -11,7 +13,7 @@ import (
 func TestOneOfTwoReceiversIsCancelled(t *testing.T) {
 	for _, which := range []string{"the one in the kernel", "the one behind it"} {
 		t.Run(which, func(t *testing.T) {
-			overTransports(t, func(k *kernel) {
+			settling(t, func(k *kernel) {
 				var s seen
 				ctx, cancel := context.WithCancelCause(k.Context())
 				r := k.conn.Receiver(ctx)
@@ -23,17 +25,17 @@ func TestOneOfTwoReceiversIsCancelled(t *testing.T) {
 				if which == "the one behind it" {
 					first, second = other, cancelled
 				}
-				gotFirst := k.background(first)
+				gotFirst := testkit.Background(first)
 				k.parked()
-				gotSecond := k.background(second)
-				k.waiting(1, onToken)
+				gotSecond := testkit.Background(second)
+				k.settle()
 				gotCancelled, gotOther := gotFirst, gotSecond
 				if which == "the one behind it" {
 					gotCancelled, gotOther = gotSecond, gotFirst
 				}
 
 				cancel(errCause)
-				if err := gotCancelled(); err != errCause {
+				if err := testkit.Next(k, gotCancelled); err != errCause {
 					k.Fatal(err)
 				}
 				k.parked()
@@ -42,7 +44,7 @@ func TestOneOfTwoReceiversIsCancelled(t *testing.T) {
 					k.Errorf("two receivers have called the kernel %d times", n)
 				}
 				k.packets(1, 1)
-				if err := gotOther(); err != nil {
+				if err := testkit.Next(k, gotOther); err != nil {
 					k.Fatal(err)
 				}
 				s.want(k, 1, 1)
@@ -56,9 +58,9 @@ func TestManyReceiversShareWhatComes(t *testing.T) {
 		const receivers, packets = 4, 2000
 		var s seen
 		ctx, cancel := context.WithCancelCause(k.Context())
-		var ends []func() error
+		var ends []<-chan error
 		for range receivers {
-			ends = append(ends, k.background(func() error {
+			ends = append(ends, testkit.Background(func() error {
 				r := k.conn.Receiver(ctx)
 				defer r.Close()
 				b := s.batch(3)
@@ -70,7 +72,7 @@ func TestManyReceiversShareWhatComes(t *testing.T) {
 			}))
 		}
 		k.packets(1, packets)
-		for end := time.Now().Add(soon); ; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(testkit.Patience); ; time.Sleep(time.Millisecond) {
 			s.mu.Lock()
 			n := len(s.ids)
 			s.mu.Unlock()
@@ -83,7 +85,7 @@ func TestManyReceiversShareWhatComes(t *testing.T) {
 		}
 		cancel(errCause)
 		for _, end := range ends {
-			if err := end(); err != errCause {
+			if err := testkit.Next(k, end); err != errCause {
 				k.Error(err)
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // config is a request about a queue or group.
@@ -68,22 +70,22 @@ func TestPacketsBeforeTheAnswerAreKeptInOrder(t *testing.T) {
 }
 
 func TestKeptPacketsWakeAReceiver(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
 		k.answer = func(Message) syscall.Errno {
 			k.packets(1, 3)
 			return 0
 		}
 		<-k.conn.token // as if between two receivers
-		requested := k.background(func() error { return k.conn.Request(config(5)) })
-		k.waiting(1, onRequest)
-		received := k.background(func() error { return k.conn.Receive(s.batch(8)) })
-		k.waiting(1, onToken)
+		requested := testkit.Background(func() error { return k.conn.Request(config(5)) })
+		k.settle()
+		received := testkit.Background(func() error { return k.conn.Receive(s.batch(8)) })
+		k.settle()
 		k.conn.token <- struct{}{} // to the one that waited first
-		if err := requested(); err != nil {
+		if err := testkit.Next(k, requested); err != nil {
 			k.Fatal(err)
 		}
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		s.want(k, 1, 3)
@@ -91,13 +93,13 @@ func TestKeptPacketsWakeAReceiver(t *testing.T) {
 }
 
 func TestRequestBesideAParkedReceiver(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
-		received := k.background(func() error { return k.conn.Receive(s.batch(8)) })
+		received := testkit.Background(func() error { return k.conn.Receive(s.batch(8)) })
 		k.parked()
 		k.answer = func(m Message) syscall.Errno { return syscall.Errno(m.Resource) }
 		for range 10 {
-			if err := k.background(func() error { return k.conn.Request(config(0)) })(); err != nil {
+			if err := testkit.Next(k, testkit.Background(func() error { return k.conn.Request(config(0)) })); err != nil {
 				k.Fatal(err)
 			}
 			if err := k.conn.Request(config(22)); !errors.Is(err, syscall.Errno(22)) {
@@ -105,7 +107,7 @@ func TestRequestBesideAParkedReceiver(t *testing.T) {
 			}
 		}
 		k.packets(1, 1)
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Fatal(err)
 		}
 		s.want(k, 1, 1)
@@ -129,7 +131,7 @@ func TestRequestsWhilePacketsCome(t *testing.T) {
 			}
 			return err
 		}
-		receiver := k.background(func() error {
+		receiver := testkit.Background(func() error {
 			b := s.batch(4)
 			for n := 0; ; n++ {
 				if err := k.conn.Receive(b); err != nil {
@@ -143,7 +145,7 @@ func TestRequestsWhilePacketsCome(t *testing.T) {
 				}
 			}
 		})
-		beside := k.background(func() error {
+		beside := testkit.Background(func() error {
 			for n := range requests / 2 {
 				request(n)
 			}
@@ -155,10 +157,10 @@ func TestRequestsWhilePacketsCome(t *testing.T) {
 				time.Sleep(10 * time.Microsecond) // to be received in many pieces
 			}
 		}
-		if err := beside(); err != nil {
+		if err := testkit.Next(k, beside); err != nil {
 			k.Fatal(err)
 		}
-		if err := receiver(); err != nil {
+		if err := testkit.Next(k, receiver); err != nil {
 			k.Fatal(err)
 		}
 		s.replies = nil // on a slow machine a request is repeated, and has two answers
@@ -169,9 +171,9 @@ func TestRequestsWhilePacketsCome(t *testing.T) {
 func TestRequestsAtOnceGetTheirOwnAnswers(t *testing.T) {
 	overTransports(t, func(k *kernel) {
 		k.answer = func(m Message) syscall.Errno { return syscall.Errno(m.Resource) }
-		var ends []func() error
+		var ends []<-chan error
 		for i := range 8 {
-			ends = append(ends, k.background(func() error {
+			ends = append(ends, testkit.Background(func() error {
 				for n := range 50 {
 					errno := syscall.Errno(1 + i + 8*n%64)
 					if err := k.conn.Request(config(uint16(errno))); !errors.Is(err, errno) {
@@ -182,7 +184,7 @@ func TestRequestsAtOnceGetTheirOwnAnswers(t *testing.T) {
 			}))
 		}
 		for _, end := range ends {
-			end()
+			testkit.Next(k, end)
 		}
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // What came before Seal is handed out, what comes later is not until Unseal.
@@ -29,11 +31,11 @@ func TestSealedConnBringsWhatCameBefore(t *testing.T) {
 		if !k.conn.Idle() {
 			k.Error("not idle, with all handed out")
 		}
-		received := k.background(func() error { return k.conn.Receive(s.batch(8)) })
+		received := testkit.Background(func() error { return k.conn.Receive(s.batch(8)) })
 		time.Sleep(5 * time.Millisecond)
 		s.want(k, 1, 0)
 		k.conn.Unseal()
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Error(err)
 		}
 		s.want(k, 6, 7)
@@ -42,22 +44,22 @@ func TestSealedConnBringsWhatCameBefore(t *testing.T) {
 
 // A Receive that waits in the kernel when Seal is called gets nothing later.
 func TestSealCallsTheReceiveThatWaitsBack(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
 		ctx, cancel := context.WithCancel(t.Context())
-		received := k.background(func() error { return k.conn.Receiver(ctx).Receive(s.batch(8)) })
+		received := testkit.Background(func() error { return k.conn.Receiver(ctx).Receive(s.batch(8)) })
 		k.parked()
 		if err := k.conn.Seal(); err != nil {
 			k.Fatal(err)
 		}
 		k.packets(1, 2)
-		for end := time.Now().Add(soon); !k.conn.Idle(); { // else it is just looking whether it may
+		for end := time.Now().Add(testkit.Patience); !k.conn.Idle(); { // else it is just looking whether it may
 			if time.Now().After(end) {
 				k.Fatal("somebody still reads the socket")
 			}
 		}
 		cancel()
-		if err := received(); err != context.Canceled {
+		if err := testkit.Next(k, received); err != context.Canceled {
 			k.Error(err)
 		}
 		s.want(k, 1, 0)
@@ -73,16 +75,16 @@ func TestReceiveOnASealedConnEnds(t *testing.T) {
 		if err := k.conn.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
 			k.Fatal(err)
 		}
-		if err := k.background(func() error { return k.conn.Receive(s.batch(8)) })(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if err := testkit.Next(k, testkit.Background(func() error { return k.conn.Receive(s.batch(8)) })); !errors.Is(err, os.ErrDeadlineExceeded) {
 			k.Errorf("at its deadline: %v", err)
 		}
 		if err := k.conn.SetReadDeadline(time.Time{}); err != nil {
 			k.Fatal(err)
 		}
-		received := k.background(func() error { return k.conn.Receive(s.batch(8)) })
+		received := testkit.Background(func() error { return k.conn.Receive(s.batch(8)) })
 		time.Sleep(time.Millisecond)
 		k.conn.Close()
-		if err := received(); !errors.Is(err, net.ErrClosed) {
+		if err := testkit.Next(k, received); !errors.Is(err, net.ErrClosed) {
 			k.Errorf("at Close: %v", err)
 		}
 	})
@@ -138,10 +140,10 @@ func TestReceiverNeedsAContext(t *testing.T) {
 }
 
 func TestBatchUsedTwiceAtOnceIsAnError(t *testing.T) {
-	overTransports(t, func(k *kernel) {
+	settling(t, func(k *kernel) {
 		var s seen
 		b := s.batch(4)
-		received := k.background(func() error { return k.conn.Receive(b) })
+		received := testkit.Background(func() error { return k.conn.Receive(b) })
 		k.parked()
 		for name, receive := range map[string]func(*Batch) error{"Receive": k.conn.Receive, "TryReceive": k.conn.TryReceive} {
 			if err := receive(b); !errors.Is(err, errBatchInUse) {
@@ -149,7 +151,7 @@ func TestBatchUsedTwiceAtOnceIsAnError(t *testing.T) {
 			}
 		}
 		k.packets(1, 1)
-		if err := received(); err != nil {
+		if err := testkit.Next(k, received); err != nil {
 			k.Error(err)
 		}
 		s.want(k, 1, 1)
@@ -175,16 +177,16 @@ func TestLostAnswerIsNotLookedForForEver(t *testing.T) {
 	})
 	k.start(flooding{inner}, peer)
 	k.conn.pipeBuffer = 1 << 30 // only time bounds it
-	requested := k.background(func() error { return k.conn.Request(config(5)) })
+	requested := testkit.Background(func() error { return k.conn.Request(config(5)) })
 	for range 2 {
 		select {
 		case <-asked:
-		case <-time.After(soon):
+		case <-time.After(testkit.Patience):
 			t.Fatal("it does not ask again")
 		}
 	}
 	k.conn.Close()
-	if err := requested(); err == nil || errors.Is(err, syscall.ENOENT) {
+	if err := testkit.Next(k, requested); err == nil || errors.Is(err, syscall.ENOENT) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -69,9 +70,9 @@ func TestSendErrorSaysHowMuchWasSent(t *testing.T) {
 func TestSendBufferIsRaisedToTheLongestMessage(t *testing.T) {
 	lab.Require(t)
 	f := netlinkFile(t, unix.NETLINK_NETFILTER)
-	must(t, unix.SetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_SNDBUF, 1))
+	testkit.Must(t, unix.SetsockoptInt(int(f.Fd()), unix.SOL_SOCKET, unix.SO_SNDBUF, 1))
 	c, err := FileConn(f)
-	must(t, err)
+	testkit.Must(t, err)
 	defer c.Close()
 	msg := Message{Type: typeNoop, Attrs: make([]byte, 70_000)}.Append(nil)
 	if err := c.Send(msg); err != nil {

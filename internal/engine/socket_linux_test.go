@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // dialTest opens a socket to the real kernel.
@@ -190,19 +191,18 @@ func TestDialInAnotherNamespace(t *testing.T) {
 // TestWaitOnTheRealSocket does what the fake kernel's tests do.
 func TestWaitOnTheRealSocket(t *testing.T) {
 	k := &kernel{T: t, conn: dialTest(t, Config{})}
-	place := [2]string{"engine.(*socket).receive", "[IO wait"}
 	b := new(seen).batch(4)
-	received := k.background(func() error { return k.conn.Receive(b) })
-	k.waiting(1, place)
+	received := testkit.Background(func() error { return k.conn.Receive(b) })
+	k.settle()
 	k.conn.SetReadDeadline(time.Now())
-	if err := received(); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := testkit.Next(k, received); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error(err)
 	}
 	k.conn.SetReadDeadline(time.Time{})
-	received = k.background(func() error { return k.conn.Receive(b) })
-	k.waiting(1, place)
+	received = testkit.Background(func() error { return k.conn.Receive(b) })
+	k.settle()
 	k.conn.Close()
-	if err := received(); err == nil {
+	if err := testkit.Next(t, received); err == nil {
 		t.Error("closed, and no error")
 	}
 	wantClosed(k)
