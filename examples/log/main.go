@@ -1,7 +1,7 @@
-// Log prints every packet of log group 5, with the names of its interfaces. It
-// needs CAP_NET_ADMIN and rules that log packets, which -rules prints, and -install
-// installs for as long as it runs. With -ulogd it writes JSON lines with the keys of
-// ulogd2, for what reads those of ulogd2 today.
+// Log writes a line of JSON for every packet of log group 5, with the names of its
+// interfaces. It needs CAP_NET_ADMIN and rules that log packets, which -rules prints,
+// and -install installs for as long as it runs. With -ulogd the lines have the keys
+// of ulogd2, for what reads those of ulogd2 today.
 //
 //	add table inet nfpacket_log
 //	add chain inet nfpacket_log output { type filter hook output priority filter; }
@@ -13,19 +13,21 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"log"
-	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/nfpacket/nfpacket/examples/internal/rules"
 	"github.com/nfpacket/nfpacket/nflog"
+	"github.com/nfpacket/nfpacket/nfnl"
 )
 
 func main() {
-	asUlogd := flag.Bool("ulogd", false, "write JSON lines with the keys of ulogd2 to standard output")
+	asUlogd := flag.Bool("ulogd", false, "write the keys of ulogd2")
 	program := rules.Parse("log", rules.Log(5).Prefix("connect: ").Match("tcp flags & (fin|syn|rst|ack) == syn"))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -53,15 +55,22 @@ func main() {
 	})
 	lines := json.NewEncoder(os.Stdout)
 	for p, err := range r.Packets(context.Background()) {
-		switch {
-		case err == nil && *asUlogd:
-			if err := lines.Encode(ulogd(p, links)); err != nil {
-				log.Fatal(err)
-			}
-		case err == nil:
-			slog.Info("logged", "packet", p.Named(links))
-		case ctx.Err() == nil:
+		if errors.Is(err, net.ErrClosed) { // which Shutdown is the reason for
+			break
+		}
+		if err == nil {
+			err = lines.Encode(content(p, links, *asUlogd))
+		}
+		if err != nil {
 			log.Fatal(err)
 		}
 	}
+}
+
+// content returns what is written of a packet.
+func content(p *nflog.Packet, links *nfnl.Links, asUlogd bool) any {
+	if asUlogd {
+		return ulogd(p, links)
+	}
+	return p.Named(links)
 }

@@ -3,10 +3,8 @@
 package main
 
 import (
-	"fmt"
-	"strings"
+	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
 	"github.com/nfpacket/nfpacket/internal/lab"
@@ -27,21 +25,30 @@ func TestEveryLoggedPacketIsShown(t *testing.T) {
 	exampletest.Must(t, err)
 	_, from := exampletest.UDP(t, n, "127.0.0.1:9999")
 	exampletest.Send(t, from, "the first, which shows that the loop has begun")
-	for end := time.Now().Add(exampletest.Patience); !strings.Contains(p.Log(), "packet.seq=0 "); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("the first is not shown: %s", p.Log())
-		}
-	}
+	got := next(t, p)
 	exampletest.Send(t, from, exampletest.Numbers(49)...)
 	p.Stop()
 	for i := range 50 {
-		if want := fmt.Sprintf(`packet.seq=%d `, i); !strings.Contains(p.Log(), want) {
-			t.Errorf("the log lacks %q", want)
+		if i > 0 {
+			got = next(t, p)
+		}
+		if got.Seq != i || got.Prefix != "connect: " || got.Hook != "output" || got.Out != "lo" || got.Proto != "udp" {
+			t.Errorf("line %d is of %+v", i, got)
 		}
 	}
-	if want := `packet.prefix="connect: " packet.family=ip packet.hook=output packet.out=lo packet.out_index=1 packet.proto=udp`; !strings.Contains(p.Log(), want) {
-		t.Errorf("the log lacks %q: %s", want, p.Log())
-	}
+}
+
+// A shown is what the tests look at of a line.
+type shown struct {
+	Seq                      int
+	Prefix, Hook, Out, Proto string
+}
+
+// next returns the next line of the program.
+func next(t *testing.T, p *exampletest.Process) (s shown) {
+	t.Helper()
+	exampletest.Must(t, json.Unmarshal([]byte(p.Next()), &s))
+	return s
 }
 
 func TestConnectionsAreShownByTheProgramsOwnRules(t *testing.T) {
@@ -52,7 +59,10 @@ func TestConnectionsAreShownByTheProgramsOwnRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Stop()
-	if got := strings.Count(p.Log(), `packet.prefix="connect: "`); got != 1 {
-		t.Errorf("%d packets of one connection are shown: %s", got, p.Log())
+	if got := next(t, p); got.Prefix != "connect: " || got.Proto != "tcp" {
+		t.Errorf("the line is of %+v", got)
+	}
+	if line, more := p.Rest(); more {
+		t.Errorf("of one connection there is a second line: %s", line)
 	}
 }

@@ -5,6 +5,7 @@ package documents
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -20,10 +21,11 @@ func TestMain(m *testing.M) { os.Exit(lab.TestMain(m)) }
 // same.
 type pair struct{ nft, iptables string }
 
-// A set is what one document has: the tables and chains of nft's rules, and the
-// pairs, in order.
+// A set is what one document has, in order: the tables and chains of nft's rules, the
+// rules, and the pairs.
 type set struct {
 	bases []string
+	rules []string // of nft, with and without a rule of iptables beside them
 	pairs []pair
 }
 
@@ -36,13 +38,13 @@ var (
 // many rules of nft before them.
 func read(t *testing.T, text string) (s set) {
 	t.Helper()
-	var nft, iptables []string
+	var iptables []string
 	flush := func() {
-		if len(iptables) > len(nft) {
+		if len(iptables) > len(s.rules) {
 			t.Fatalf("%q has no rule of nft beside it", iptables)
 		}
 		for i, rule := range iptables {
-			s.pairs = append(s.pairs, pair{nft[len(nft)-len(iptables)+i], rule})
+			s.pairs = append(s.pairs, pair{s.rules[len(s.rules)-len(iptables)+i], rule})
 		}
 		iptables = nil
 	}
@@ -51,7 +53,7 @@ func read(t *testing.T, text string) (s set) {
 		if m := nftLine.FindStringSubmatch(line); m != nil {
 			flush()
 			if strings.HasPrefix(m[1], "add rule") {
-				nft = append(nft, unquoted(m[1]))
+				s.rules = append(s.rules, unquoted(m[1]))
 			} else {
 				s.bases = append(s.bases, unquoted(m[1]))
 			}
@@ -96,6 +98,40 @@ func TestRulesOfNftAndIptablesMatchTheSame(t *testing.T) {
 	}
 	if found < 8 {
 		t.Errorf("only %d pairs of rules were found", found)
+	}
+}
+
+// Every rule of nft is one that nft takes, in the chains of its document or else in
+// those that the others have. A kernel may lack the queue statement. That nft asked it is what
+// counts.
+func TestNftTakesEveryRule(t *testing.T) {
+	needs(t, "nft")
+	lab.Require(t)
+	const others = `add table inet demo
+		add chain inet demo in { type filter hook input priority filter; }
+		add chain inet demo out { type filter hook output priority filter; }
+		add table ip filter
+		add chain ip filter input { type filter hook input priority filter; }
+		`
+	n, found := newNet(t), 0
+	for _, name := range documents(t) {
+		text, err := os.ReadFile(name)
+		must(t, err)
+		s := read(t, string(text))
+		for _, rule := range s.rules {
+			found++
+			cmd := exec.Command("nft", "-c", "-f", "-")
+			cmd.Stdin = strings.NewReader(others + strings.Join(s.bases, "\n") + "\n" + rule)
+			var out strings.Builder
+			cmd.Stdout, cmd.Stderr = &out, &out
+			must(t, n.Do(cmd.Start))
+			if err := cmd.Wait(); err != nil && !strings.Contains(out.String(), "Could not process rule: No such file or directory") {
+				t.Errorf("%s: %s: %v: %s", name, rule, err, out.String())
+			}
+		}
+	}
+	if found < 25 {
+		t.Errorf("only %d rules were found", found)
 	}
 }
 

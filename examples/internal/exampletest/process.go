@@ -169,6 +169,13 @@ func (p *Process) Next() string {
 	}
 }
 
+// Rest returns a line of standard output that an example which has ended left, if
+// there is one.
+func (p *Process) Rest() (line string, ok bool) {
+	line, ok = <-p.lines
+	return line, ok
+}
+
 // Stop ends the example as a user does, and waits for it.
 func (p *Process) Stop() {
 	p.t.Helper()
