@@ -49,8 +49,8 @@ type Config struct {
 
 	// BufferSize is how many bytes the kernel collects at least, between a
 	// page (at most 8192) and 131072. 0 means the kernel's default, about a
-	// page, and 32 KiB with a Threshold above 32. See Stats.ReadBuffer: a
-	// collected buffer counts there with up to twice its size, full or not.
+	// page, and 32 KiB with a Threshold above 32. See Granted.ReadBuffer:
+	// a collected buffer counts there with up to twice its size, full or not.
 	BufferSize uint32
 
 	// GlobalSequence sets Packet.GlobalSeq, which gives the order of packets of

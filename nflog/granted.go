@@ -7,7 +7,7 @@ import (
 
 // Granted describes the settings in effect for the groups of a Reader: Config with the
 // defaults filled in and, with Config.BestEffort, without what the kernel does not
-// support. Stats.ReadBuffer has the size of the receive buffer.
+// support.
 type Granted struct {
 	CopyRange    uint32        // bytes of a packet that are delivered at most; 0 with Config.MetadataOnly
 	Threshold    uint32        // packets that are collected before they are delivered
@@ -18,6 +18,11 @@ type Granted struct {
 	BufferSize uint32
 
 	Batch int // datagrams that one system call may deliver
+
+	// ReadBuffer is the size of the receive buffer in bytes of the kernel's own
+	// accounting, about 832 a small packet: twice what was asked for, or what
+	// net.core.rmem_max allows. It is 0 after Close.
+	ReadBuffer int
 
 	Conntrack bool // false if Config.BestEffort did without it
 }
@@ -39,12 +44,14 @@ func (r *Reader) Config() Config {
 // kernel, they are derived from the Config passed to it until Configure changes them.
 // For a Reader that was never open it returns zero.
 func (r *Reader) Granted() Granted {
-	c := r.orClosed().config.Load()
+	r = r.orClosed()
+	c := r.config.Load()
 	if c == nil {
 		return Granted{}
 	}
 	return Granted{
 		CopyRange: c.CopyRange, Threshold: c.Threshold, FlushTimeout: c.FlushTimeout,
-		BufferSize: max(c.BufferSize, minBufferSize()), Batch: c.Batch, Conntrack: c.Conntrack,
+		BufferSize: max(c.BufferSize, minBufferSize()), Batch: c.Batch, ReadBuffer: r.conn.ReadBuffer(),
+		Conntrack: c.Conntrack,
 	}
 }

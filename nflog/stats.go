@@ -17,7 +17,6 @@ type Stats struct {
 	Malformed uint64 // messages that could not be parsed
 	Discarded uint64 // received, but Close came before a loop or Receive handed them out
 
-	ReadBuffer  int    // the receive buffer granted, in bytes of the kernel's own accounting: about 832 a small packet
 	SocketDrops uint32 // datagrams that found no room, each with all that was collected
 }
 
@@ -34,7 +33,6 @@ func (r *Reader) Stats() Stats {
 		Bytes:       r.bytes.Load(),
 		Malformed:   r.malformed.Load(),
 		Discarded:   r.discarded.Load(),
-		ReadBuffer:  r.conn.ReadBuffer(),
 		SocketDrops: r.conn.Drops(),
 	}
 	for i := range r.groups {
@@ -60,7 +58,7 @@ func (s Stats) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.Uint64("packets", s.Packets), slog.Uint64("bytes", s.Bytes), slog.Uint64("lost", s.Lost),
 		slog.Uint64("malformed", s.Malformed), slog.Uint64("discarded", s.Discarded),
-		slog.Int("read_buffer", s.ReadBuffer), slog.Uint64("socket_drops", uint64(s.SocketDrops)),
+		slog.Uint64("socket_drops", uint64(s.SocketDrops)),
 	)
 }
 

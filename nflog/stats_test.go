@@ -26,8 +26,8 @@ func TestStatsCountBytes(t *testing.T) {
 
 func TestStatsAreSlogValues(t *testing.T) {
 	for want, stats := range map[string]slog.LogValuer{
-		" s.packets=1 s.bytes=2 s.lost=3 s.malformed=4 s.discarded=5 s.read_buffer=6 s.socket_drops=7\n": nflog.Stats{
-			Packets: 1, Bytes: 2, Lost: 3, Malformed: 4, Discarded: 5, ReadBuffer: 6, SocketDrops: 7},
+		" s.packets=1 s.bytes=2 s.lost=3 s.malformed=4 s.discarded=5 s.socket_drops=7\n": nflog.Stats{
+			Packets: 1, Bytes: 2, Lost: 3, Malformed: 4, Discarded: 5, SocketDrops: 7},
 		" s.packets=1 s.lost=2\n": nflog.GroupStats{Packets: 1, Lost: 2},
 	} {
 		var text strings.Builder

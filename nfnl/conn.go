@@ -21,8 +21,8 @@ type Config struct {
 	// up what is below some 2 KiB then. Without CAP_NET_ADMIN in
 	// the initial user namespace the kernel caps it at the sysctl
 	// net.core.rmem_max. 0 lets nfqueue and nflog choose, and is the system's
-	// default in Dial. What was granted is in their Granted and Stats, and in the
-	// socket option SO_RCVBUF.
+	// default in Dial. What was granted is in Granted of both, and in the socket
+	// option SO_RCVBUF.
 	ReadBuffer int
 
 	// Tap, unless it is nil, is given every datagram before it is sent to the

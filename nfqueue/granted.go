@@ -2,7 +2,6 @@ package nfqueue
 
 // Granted describes the settings in effect for a queue: Config with the defaults
 // filled in and, with Config.BestEffort, without what the kernel does not support.
-// Stats.ReadBuffer has the size of the receive buffer.
 type Granted struct {
 	CopyRange uint32 // bytes of a packet that are delivered at most; 0 with Config.MetadataOnly
 	MaxLen    uint32 // packets that the kernel holds for a verdict
@@ -11,6 +10,11 @@ type Granted struct {
 	MaxHeld, MaxHeldBytes int
 
 	Batch int // packets that one system call may deliver
+
+	// ReadBuffer is the size of the receive buffer in bytes of the kernel's own
+	// accounting, about 832 a small packet: twice what was asked for, or what
+	// net.core.rmem_max allows. It is 0 after Close.
+	ReadBuffer int
 
 	// These are false if Config.BestEffort did without them.
 	Conntrack, ConntrackVerdicts, SecurityContext bool
@@ -31,9 +35,10 @@ func (q *Queue) Config() Config {
 // Granted returns the settings in effect. For a Queue that was never open it returns
 // zero.
 func (q *Queue) Granted() Granted {
-	c := q.orClosed().cfg()
+	q = q.orClosed()
+	c := q.cfg()
 	return Granted{
-		CopyRange: c.CopyRange, MaxLen: c.MaxLen, MaxHeld: c.MaxHeld, MaxHeldBytes: c.MaxHeldBytes, Batch: c.Batch,
+		CopyRange: c.CopyRange, MaxLen: c.MaxLen, MaxHeld: c.MaxHeld, MaxHeldBytes: c.MaxHeldBytes, Batch: c.Batch, ReadBuffer: q.conn.ReadBuffer(),
 		Conntrack: c.Conntrack, ConntrackVerdicts: c.ConntrackVerdicts, SecurityContext: c.SecurityContext,
 	}
 }

@@ -34,7 +34,6 @@ type Stats struct {
 	Held      int    // packets held now
 	HeldBytes int    // bytes of those; with Config.MetadataOnly 64 KiB each
 
-	ReadBuffer  int    // the receive buffer granted, in bytes of the kernel's own accounting: about 832 a small packet
 	SocketDrops uint32 // datagrams dropped by the socket; includes answers to requests
 }
 
@@ -70,13 +69,12 @@ func (q *Queue) Stats() Stats {
 		Undecided:   q.waiting.undecided(),
 		Held:        held,
 		HeldBytes:   bytes,
-		ReadBuffer:  q.conn.ReadBuffer(),
 		SocketDrops: q.conn.Drops(),
 	}
 }
 
 // LogValue implements slog.LogValuer with a group of all counts, named in lower
-// case: packets, bytes, lost, and so on to read_buffer and socket_drops.
+// case: packets, bytes, lost, and so on to held_bytes and socket_drops.
 func (s Stats) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.Uint64("packets", s.Packets), slog.Uint64("bytes", s.Bytes), slog.Uint64("lost", s.Lost),
@@ -85,7 +83,7 @@ func (s Stats) LogValue() slog.Value {
 		slog.Uint64("repeated", s.Repeated), slog.Uint64("requeued", s.Requeued), slog.Uint64("refused", s.Refused),
 		slog.Uint64("gone", s.Gone), slog.Uint64("fallbacks", s.Fallbacks), slog.Uint64("omitted", s.Omitted),
 		slog.Uint64("expired", s.Expired), slog.Int("undecided", s.Undecided), slog.Int("held", s.Held),
-		slog.Int("held_bytes", s.HeldBytes), slog.Int("read_buffer", s.ReadBuffer), slog.Uint64("socket_drops", uint64(s.SocketDrops)),
+		slog.Int("held_bytes", s.HeldBytes), slog.Uint64("socket_drops", uint64(s.SocketDrops)),
 	)
 }
 
@@ -110,7 +108,6 @@ func (s *Stats) add(t Stats) {
 	s.Undecided += t.Undecided
 	s.Held += t.Held
 	s.HeldBytes += t.HeldBytes
-	s.ReadBuffer += t.ReadBuffer
 	s.SocketDrops += t.SocketDrops
 }
 

@@ -25,7 +25,7 @@ func main() {
 	subject.Must(err)
 	defer r.Close()
 
-	subject.AwaitStart(r.Stats().ReadBuffer)
+	subject.AwaitStart(r.Granted().ReadBuffer)
 	m := subject.Start(o)
 	done, seen := 0, uint64(0)
 	for p, err := range r.Packets(ctx) {

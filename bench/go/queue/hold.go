@@ -19,7 +19,7 @@ func hold(ctx context.Context, o subject.Options) {
 	q, err := nfqueue.Open(config(o))
 	subject.Must(err)
 	defer q.Close()
-	subject.AwaitStart(q.Stats().ReadBuffer)
+	subject.AwaitStart(q.Granted().ReadBuffer)
 
 	count := max(o.Count, warm+o.Sample)
 	tickets := collect(ctx, q, count)

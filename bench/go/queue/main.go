@@ -26,7 +26,7 @@ func main() {
 	defer qs.Close()
 	c := newCounters(o, cancel)
 
-	subject.AwaitStart(qs.Queue(0).Stats().ReadBuffer)
+	subject.AwaitStart(qs.Queue(0).Granted().ReadBuffer)
 	m := subject.Start(o)
 	run := qs.Run
 	if o.Queues == 1 {

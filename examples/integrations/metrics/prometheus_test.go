@@ -91,7 +91,7 @@ func TestPrometheusScrapesRealPackets(t *testing.T) {
 		`nfqueue_lost_packets_total`:                              "0",
 		`nfqueue_waiting_packets{queue="7"}`:                      "0",
 		`nflog_packets_total{reader="web"}`:                       "3",
-		`count(count by (__name__) ({__name__=~"nf.*"}))`:         fmt.Sprint(len(queueMetrics) + 2 + len(logMetrics) + 4),
+		`count(count by (__name__) ({__name__=~"nf.*"}))`:         fmt.Sprint(len(queueMetrics) + 3 + len(logMetrics) + 4),
 		`count(ALERTS{alertname=~"NfqueueLoses.*"}) or vector(0)`: "0",
 	} {
 		if got := query(expr); got != want {

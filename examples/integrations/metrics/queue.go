@@ -50,9 +50,10 @@ var queueMetrics = []queueMetric{
 		func(s *nfqueue.Stats) int { return s.Held }),
 	queueGauge("nfqueue_held_bytes", "Bytes of the packets held now.",
 		func(s *nfqueue.Stats) int { return s.HeldBytes }),
-	queueGauge("nfqueue_receive_buffer_bytes", "Size of the socket's receive buffer.",
-		func(s *nfqueue.Stats) int { return s.ReadBuffer }),
 }
+
+// buffer is of what the kernel has granted.
+var buffer = describe("nfqueue_receive_buffer_bytes", "Size of the socket's receive buffer.", "queue")
 
 // What only the kernel knows. It is left out where the program may not read it.
 var (
@@ -69,6 +70,7 @@ func (qs Queues) Describe(descs chan<- *prometheus.Desc) {
 	for _, m := range queueMetrics {
 		descs <- m.desc
 	}
+	descs <- buffer
 	descs <- waiting
 	descs <- full
 }
@@ -81,6 +83,7 @@ func (qs Queues) Collect(metrics chan<- prometheus.Metric) {
 		for _, m := range queueMetrics {
 			metrics <- prometheus.MustNewConstMetric(m.desc, m.kind, m.of(&stats), label)
 		}
+		metrics <- prometheus.MustNewConstMetric(buffer, prometheus.GaugeValue, float64(q.Granted().ReadBuffer), label)
 		if kernel, err := q.KernelStats(); err == nil {
 			metrics <- prometheus.MustNewConstMetric(waiting, prometheus.GaugeValue, float64(kernel.Waiting), label)
 			metrics <- prometheus.MustNewConstMetric(full, prometheus.CounterValue, float64(kernel.Full), label)

@@ -84,13 +84,13 @@ func TestDefaultsThatBoundMemory(t *testing.T) {
 			for n, share := range map[int]int{1: 1, 2: 2, 20: 8} {
 				qs := endtoend.OpenRange(t, endtoend.NewNet(t), c.cfg, n)
 				q := qs.Queue(n - 1)
-				opened := q.Stats().ReadBuffer // less than asked for, without the privilege
+				opened := q.Granted().ReadBuffer // less than asked for, without the privilege
 				for _, changed := range []nfqueue.Config{{CopyRange: 1}, c.cfg} {
 					g := q.Granted()
 					if g.MaxLen != c.maxLen || g.MaxHeld != max(c.held/share, 1) || g.MaxHeldBytes != c.heldKB*kib/share {
 						t.Errorf("one of %d: %+v", n, g)
 					}
-					if got := q.Stats().ReadBuffer; got != opened || got > 2*c.buffer/share {
+					if got := q.Granted().ReadBuffer; got != opened || got > 2*c.buffer/share {
 						t.Errorf("one of %d: the receive buffer is %d, and was %d at first; %d was asked for", n, got, opened, c.buffer/share)
 					}
 					testkit.Must(t, qs.Configure(changed))
@@ -110,9 +110,9 @@ func TestReadBufferFollowsCopyRange(t *testing.T) {
 	}{{"by default", 0, true}, {"unless it was asked for", 1 << 20, false}} {
 		t.Run(c.name, func(t *testing.T) {
 			q := endtoend.OpenQueue(t, endtoend.NewNet(t), nfqueue.Config{Socket: nfnl.Config{ReadBuffer: c.asked}})
-			before := q.Stats().ReadBuffer
+			before := q.Granted().ReadBuffer
 			testkit.Must(t, q.Configure(nfqueue.Config{MetadataOnly: true}))
-			after := q.Stats().ReadBuffer
+			after := q.Granted().ReadBuffer
 			if smaller := after < before; smaller != c.smaller && before > 2*450<<10 {
 				t.Errorf("%d bytes, and %d before", after, before)
 			}

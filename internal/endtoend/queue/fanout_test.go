@@ -320,12 +320,12 @@ func TestRangeIsConfigured(t *testing.T) {
 // The receive buffer is shared out between the queues.
 func TestRangeSharesTheReceiveBuffer(t *testing.T) {
 	n := endtoend.NewNet(t)
-	one := endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 100}).Stats().ReadBuffer
-	many := endtoend.OpenRange(t, n, nfqueue.Config{}, 4).Stats().ReadBuffer
+	one := endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 100}).Granted().ReadBuffer
+	each := endtoend.OpenRange(t, n, nfqueue.Config{}, 4).Granted().ReadBuffer
 	if asked := 2 * 8 << 20; one < asked {
 		t.Skipf("this user is granted %d bytes of %d", one, asked)
 	}
-	if many < one/2 || many > 2*one {
-		t.Errorf("four queues have %d bytes, one has %d", many, one)
+	if each != one/4 {
+		t.Errorf("each of four queues has %d bytes, one by itself %d", each, one)
 	}
 }
