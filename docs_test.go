@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"nflog":               {"attr", "nfnl", "internal/diagnose", "internal/engine", "internal/format", "internal/hooks", "internal/kernellist", "internal/nlattr"},
 	"nflog/nflogtest":     {"attr", "nfnl", "nfnl/nfnltest", "nflog", "internal/capfile", "internal/engine", "internal/hooks", "internal/nlattr"},
 	"internal":            {},
+	"internal/capfile":    {"nfnl"},
 	"internal/captured":   {"nfnl", "internal/capfile"},
 	"internal/checksum":   {"internal/ipheader"},
 	"internal/diagnose":   {"internal/engine", modUnix},

@@ -1,15 +1,12 @@
 package nflog_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
@@ -74,57 +71,34 @@ func TestPacketIsShown(t *testing.T) {
 			if got := fmt.Sprint(p); got != c.text {
 				t.Errorf("%s: %T reads %q\nwant %q", c.name, p, got, c.text)
 			}
-			if got := logged("p", p); got != c.log {
+			if got := testkit.Logged("p", p); got != c.log {
 				t.Errorf("%s: %T is logged %q\nwant %q", c.name, p, got, c.log)
 			}
-			if got := marshalled(t, p); got != c.json {
+			if got := testkit.JSON(t, p); got != c.json {
 				t.Errorf("%s: JSON of %T %s\nwant %s", c.name, p, got, c.json)
 			}
 		}
-		if got := marshalled(t, struct{ P any }{[]any{c.p}}); got != `{"P":[`+c.json+`]}` {
+		if got := testkit.JSON(t, struct{ P any }{[]any{c.p}}); got != `{"P":[`+c.json+`]}` {
 			t.Errorf("%s: JSON within others %s", c.name, got)
 		}
 	}
 }
 
-// logged returns how slog's text handler shows v.
-func logged(key string, v any) string {
-	var b bytes.Buffer
-	slog.New(slog.NewTextHandler(&b, nil)).Info("", key, v)
-	_, attrs, _ := strings.Cut(strings.TrimSpace(b.String()), `msg="" `)
-	return attrs
-}
-
-// marshalled returns v as JSON.
-func marshalled(t testing.TB, v any) string {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-// names is a table of interfaces.
-type names map[int]string
-
-func (n names) Name(index int) string { return n[index] }
-
 func TestPacketIsShownWithNames(t *testing.T) {
 	p := nflog.Packet{Group: 5, Family: nfnl.IPv4, Hook: nfnl.Forward, InDev: 2, OutDev: 3, PhysInDev: 4, Payload: syn}
-	n := p.Named(names{2: "eth0", 4: "port1"}) // 3 has gone
+	n := p.Named(testkit.Names{2: "eth0", 4: "port1"}) // 3 has gone
 	const text = "packet 0 of group 5: ip forward, in eth0, out 3, physin port1, tcp 192.0.2.1:40000 > 192.0.2.2:23, 40 bytes"
 	if got := n.String(); got != text {
 		t.Errorf("got  %q\nwant %q", got, text)
 	}
 	const log = "p.group=5 p.seq=0 p.family=ip p.hook=forward p.in=eth0 p.in_index=2 p.out_index=3 p.physin=port1 p.physin_index=4 " +
 		"p.proto=tcp p.src=192.0.2.1:40000 p.dst=192.0.2.2:23 p.len=40"
-	if got := logged("p", n); got != log {
+	if got := testkit.Logged("p", n); got != log {
 		t.Errorf("logged %q\nwant %q", got, log)
 	}
 	const object = `{"group":5,"seq":0,"family":"ip","hook":"forward","in":"eth0","in_index":2,"out_index":3,"physin":"port1","physin_index":4,` +
 		`"proto":"tcp","src":"192.0.2.1:40000","dst":"192.0.2.2:23","len":40}`
-	if got := marshalled(t, n); got != object {
+	if got := testkit.JSON(t, n); got != object {
 		t.Errorf("JSON %s\nwant %s", got, object)
 	}
 }

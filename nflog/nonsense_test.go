@@ -2,7 +2,6 @@ package nflog_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -46,23 +45,6 @@ func TestCutDatagramIsTakenInPart(t *testing.T) {
 	}
 }
 
-// garble returns a message with something wrong: cut, with bytes changed, or of
-// another kind.
-func garble(rnd *rand.Rand, message []byte) []byte {
-	message = bytes.Clone(message)
-	switch rnd.IntN(4) {
-	case 0:
-		return message[:1+rnd.IntN(len(message)-1)]
-	case 1:
-		binary.NativeEndian.PutUint32(message, rnd.Uint32()) // its length
-	case 2:
-		binary.NativeEndian.PutUint16(message[4:], uint16(rnd.IntN(1<<16))|0x0800) // its type
-	default:
-		binary.NativeEndian.PutUint16(message[20:], uint16(rnd.IntN(4))) // an attribute's length
-	}
-	return message
-}
-
 // Between nonsense of all kinds every packet comes, and nothing hangs or ends.
 func TestNonsenseBetweenPacketsEndsNothing(t *testing.T) {
 	const rounds = 500
@@ -72,7 +54,7 @@ func TestNonsenseBetweenPacketsEndsNothing(t *testing.T) {
 	never := message(packetHeader(), tlv(9, []byte("never")...)).Append(nil) // without a number, which would be believed
 	ended := testkit.Background(func() error {
 		for range rounds {
-			k.Deliver(garble(rnd, never))
+			k.Deliver(testkit.Garble(rnd, never, 20))
 			k.Log(packets("a")...)
 		}
 		return nil

@@ -1,15 +1,12 @@
 package nfqueue_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -51,57 +48,34 @@ func TestPacketIsShown(t *testing.T) {
 			if got := fmt.Sprint(p); got != c.text {
 				t.Errorf("%s: %T reads %q\nwant %q", c.name, p, got, c.text)
 			}
-			if got := logged("p", p); got != c.log {
+			if got := testkit.Logged("p", p); got != c.log {
 				t.Errorf("%s: %T is logged %q\nwant %q", c.name, p, got, c.log)
 			}
-			if got := marshalled(t, p); got != c.json {
+			if got := testkit.JSON(t, p); got != c.json {
 				t.Errorf("%s: JSON of %T %s\nwant %s", c.name, p, got, c.json)
 			}
 		}
-		if got := marshalled(t, struct{ P any }{[]any{c.p}}); got != `{"P":[`+c.json+`]}` {
+		if got := testkit.JSON(t, struct{ P any }{[]any{c.p}}); got != `{"P":[`+c.json+`]}` {
 			t.Errorf("%s: JSON within others %s", c.name, got)
 		}
 	}
 }
 
-// logged returns how slog's text handler shows v.
-func logged(key string, v any) string {
-	var b bytes.Buffer
-	slog.New(slog.NewTextHandler(&b, nil)).Info("", key, v)
-	_, attrs, _ := strings.Cut(strings.TrimSpace(b.String()), `msg="" `)
-	return attrs
-}
-
-// marshalled returns v as JSON.
-func marshalled(t testing.TB, v any) string {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-// names is a table of interfaces.
-type names map[int]string
-
-func (n names) Name(index int) string { return n[index] }
-
 func TestPacketIsShownWithNames(t *testing.T) {
 	p := nfqueue.Packet{ID: 1, Family: nfnl.Bridge, Hook: nfnl.Forward, InDev: 2, OutDev: 3, PhysInDev: 4, PhysOutDev: 5, Payload: udpPacket(""), Len: 28}
-	n := p.Named(names{2: "br0", 3: "br1", 4: "eth0"}) // 5 has gone
+	n := p.Named(testkit.Names{2: "br0", 3: "br1", 4: "eth0"}) // 5 has gone
 	const text = "packet 1 of queue 0: bridge forward, in br0, out br1, physin eth0, physout 5, udp 192.0.2.1:4660 > 192.0.2.2:9, 28 bytes"
 	if got := n.String(); got != text {
 		t.Errorf("got  %q\nwant %q", got, text)
 	}
 	const log = "p.id=1 p.queue=0 p.family=bridge p.hook=forward p.in=br0 p.in_index=2 p.out=br1 p.out_index=3 p.physin=eth0 p.physin_index=4 p.physout_index=5 " +
 		"p.proto=udp p.src=192.0.2.1:4660 p.dst=192.0.2.2:9 p.len=28"
-	if got := logged("p", n); got != log {
+	if got := testkit.Logged("p", n); got != log {
 		t.Errorf("logged %q\nwant %q", got, log)
 	}
 	const object = `{"id":1,"queue":0,"family":"bridge","hook":"forward","in":"br0","in_index":2,"out":"br1","out_index":3,"physin":"eth0","physin_index":4,"physout_index":5,` +
 		`"proto":"udp","src":"192.0.2.1:4660","dst":"192.0.2.2:9","len":28}`
-	if got := marshalled(t, n); got != object {
+	if got := testkit.JSON(t, n); got != object {
 		t.Errorf("JSON %s\nwant %s", got, object)
 	}
 }
@@ -109,7 +83,7 @@ func TestPacketIsShownWithNames(t *testing.T) {
 func TestVerdictIsLogged(t *testing.T) {
 	v := nfqueue.Accept().WithMark(7).WithConntrackMark(1, 0xff)
 	for _, v := range []any{v, &v} {
-		if got := logged("v", v); got != "v.action=accept v.mark=7 v.conntrack.mark=1 v.conntrack.mask=255" {
+		if got := testkit.Logged("v", v); got != "v.action=accept v.mark=7 v.conntrack.mark=1 v.conntrack.mask=255" {
 			t.Errorf("%T: got %q", v, got)
 		}
 	}
@@ -145,7 +119,7 @@ func TestHoldForWithAnUnusableFallbackIsShownAsSuch(t *testing.T) {
 		if got, want := v.String(), "hold: "+nfqueue.ErrHoldFallback.Error(); got != want {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
-		if got, want := marshalled(t, v), `{"action":"hold","error":"`+nfqueue.ErrHoldFallback.Error()+`"}`; got != want {
+		if got, want := testkit.JSON(t, v), `{"action":"hold","error":"`+nfqueue.ErrHoldFallback.Error()+`"}`; got != want {
 			t.Errorf("%s: JSON %s, want %s", name, got, want)
 		}
 	}
@@ -174,7 +148,7 @@ func TestVerdictAsJSON(t *testing.T) {
 			`{"action":"accept","conntrack":{"expectation":{"proto":17,"src":"192.0.2.2:69","dst":"192.0.2.1:4660"}}}`},
 	} {
 		for _, v := range []any{c.v, &c.v} {
-			if got := marshalled(t, v); got != c.want {
+			if got := testkit.JSON(t, v); got != c.want {
 				t.Errorf("%v: got %s\nwant %s", c.v, got, c.want)
 			}
 		}

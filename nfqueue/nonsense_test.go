@@ -51,23 +51,6 @@ func TestAnswersToVerdictsNobodyGave(t *testing.T) {
 	}
 }
 
-// garble returns a message with something wrong: cut, with bytes changed, or of
-// another kind. An ID it has left is that of a packet that never was.
-func garble(rnd *rand.Rand, message []byte) []byte {
-	message = bytes.Clone(message)
-	switch rnd.IntN(4) {
-	case 0:
-		return message[:1+rnd.IntN(len(message)-1)]
-	case 1:
-		binary.NativeEndian.PutUint32(message, rnd.Uint32()) // its length
-	case 2:
-		binary.NativeEndian.PutUint16(message[4:], uint16(rnd.IntN(1<<16))|0x0800) // its type
-	default:
-		binary.NativeEndian.PutUint16(message[32:], uint16(rnd.IntN(4))) // an attribute's length
-	}
-	return message
-}
-
 // Between nonsense of all kinds every packet is answered, and nothing hangs or
 // ends.
 func TestNonsenseBetweenPacketsEndsNothing(t *testing.T) {
@@ -76,9 +59,9 @@ func TestNonsenseBetweenPacketsEndsNothing(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	q, k := open(t, nfqueue.Config{Fallback: nfqueue.Drop()})
 	start(t, q, accept)
-	never := packetMessage(0xdead, tlv(10, udpPacket("never")))
+	never := packetMessage(0xdead, tlv(10, udpPacket("never"))) // an ID that no packet has
 	for range rounds {
-		k.Deliver(garble(rnd, never))
+		k.Deliver(testkit.Garble(rnd, never, 32))
 		if id := k.Enqueue(packet("x")); rnd.IntN(10) == 0 {
 			wantVerdict(t, k, id, nfqueue.Accept())
 		}

@@ -93,3 +93,17 @@ func (f File) Messages(t testing.TB, typ nfnl.Type) (messages []nfnl.Message) {
 	}
 	return messages
 }
+
+// WritePcap writes a pcap file of one record for a test, and returns its name.
+func WritePcap(t testing.TB, link uint32, data []byte) (name string) {
+	t.Helper()
+	var b []byte
+	for _, v := range []uint32{0xa1b2c3d4, 0x00040002, 0, 0, 0xffff, link, 7, 0, uint32(len(data)), uint32(len(data))} {
+		b = binary.NativeEndian.AppendUint32(b, v)
+	}
+	name = filepath.Join(t.TempDir(), "capture.pcap")
+	if err := os.WriteFile(name, append(b, data...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}

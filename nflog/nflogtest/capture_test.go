@@ -1,9 +1,6 @@
 package nflogtest_test
 
 import (
-	"encoding/binary"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/captured"
@@ -16,29 +13,15 @@ import (
 // udp is a UDP packet of 32 bytes.
 var udp = []byte{0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0, 9, 0, 53, 0, 12, 0, 0, 'a', 'b', 'c', 'd'}
 
-// capture writes a pcap file of one record, and returns its name.
-func capture(t *testing.T, link uint32, data []byte) string {
-	t.Helper()
-	var b []byte
-	for _, v := range []uint32{0xa1b2c3d4, 0x00040002, 0, 0, 0xffff, link, 7, 0, uint32(len(data)), uint32(len(data))} {
-		b = binary.NativeEndian.AppendUint32(b, v)
-	}
-	name := filepath.Join(t.TempDir(), "capture.pcap")
-	if err := os.WriteFile(name, append(b, data...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
 // The packets of a file of each link type come as if they were logged now; one of
 // NFLOG with its prefix.
 func TestCaptureIsReplayed(t *testing.T) {
 	sll2 := []byte{8, 0, 0, 0, 0, 0, 0, 3, 0, 1, 4, 6, 2, 0, 0, 0, 0, 1, 0, 0}
 	message := nflogtest.AppendPacket(nil, &nflog.Packet{Group: 9, Family: nfnl.IPv4, Hook: nfnl.Forward, Proto: 0x0800, Prefix: []byte("x "), Payload: udp})
 	for name, want := range map[string]nflog.Packet{
-		capture(t, 101, udp):                  {Hook: nfnl.Input},
-		capture(t, 276, append(sll2, udp...)): {Hook: nfnl.Output, OutDev: 3},
-		capture(t, 239, message[16:]):         {Hook: nfnl.Forward, Prefix: []byte("x ")},
+		captured.WritePcap(t, 101, udp):                  {Hook: nfnl.Input},
+		captured.WritePcap(t, 276, append(sll2, udp...)): {Hook: nfnl.Output, OutDev: 3},
+		captured.WritePcap(t, 239, message[16:]):         {Hook: nfnl.Forward, Prefix: []byte("x ")},
 	} {
 		p := nflogtest.ReadCapture(t, name)[0]
 		r, k := nflogtest.Open(t, nflog.Config{Groups: []uint16{5}})

@@ -11,7 +11,8 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// The numbers of linux/netfilter/nfnetlink_log.h, with the kernel's names.
+// The numbers of linux/netfilter/nfnetlink_log.h. They are written down a second time
+// on purpose: a wrong one in package nflog must not look right here.
 const (
 	typeDone   = nfnl.Type(3)                          // NLMSG_DONE
 	typePacket = nfnl.Type(engine.SubsystemLog << 8)   // NFULNL_MSG_PACKET

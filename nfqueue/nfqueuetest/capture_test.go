@@ -1,9 +1,6 @@
 package nfqueuetest_test
 
 import (
-	"encoding/binary"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/captured"
@@ -16,24 +13,10 @@ import (
 // udp is a UDP packet of 32 bytes.
 var udp = []byte{0x45, 0, 0, 32, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0, 9, 0, 53, 0, 12, 0, 0, 'a', 'b', 'c', 'd'}
 
-// capture writes a pcap file of one record, and returns its name.
-func capture(t *testing.T, link uint32, data []byte) string {
-	t.Helper()
-	var b []byte
-	for _, v := range []uint32{0xa1b2c3d4, 0x00040002, 0, 0, 0xffff, link, 7, 0, uint32(len(data)), uint32(len(data))} {
-		b = binary.NativeEndian.AppendUint32(b, v)
-	}
-	name := filepath.Join(t.TempDir(), "capture.pcap")
-	if err := os.WriteFile(name, append(b, data...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return name
-}
-
 // The packets of a file go through a handler, as if they were queued now.
 func TestCaptureIsReplayed(t *testing.T) {
 	sll2 := []byte{8, 0, 0, 0, 0, 0, 0, 3, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0}
-	for _, name := range []string{capture(t, 101, udp), capture(t, 276, append(sll2, udp...))} {
+	for _, name := range []string{captured.WritePcap(t, 101, udp), captured.WritePcap(t, 276, append(sll2, udp...))} {
 		q, k := nfqueuetest.Open(t, nfqueue.Config{Queue: 7})
 		go q.Run(t.Context(), func(p *nfqueue.Packet) nfqueue.Verdict {
 			if f, _ := nfnl.ParseFlow(p.Payload); f.Dst.Port() == 53 && p.Len == len(udp) && p.Family == nfnl.IPv4 && p.Hook == nfnl.Input {
@@ -46,7 +29,7 @@ func TestCaptureIsReplayed(t *testing.T) {
 			t.Errorf("%+v got %v, want %v", packets[0], got, want)
 		}
 	}
-	if p := nfqueuetest.ReadCapture(t, capture(t, 276, append(sll2, udp...)))[0]; p.InDev != 3 || len(p.HardwareAddr) != 6 {
+	if p := nfqueuetest.ReadCapture(t, captured.WritePcap(t, 276, append(sll2, udp...)))[0]; p.InDev != 3 || len(p.HardwareAddr) != 6 {
 		t.Errorf("got %+v", p)
 	}
 }
