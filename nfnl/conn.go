@@ -70,7 +70,7 @@ func (c *Conn) engine() *engine.Conn { return (*engine.Conn)(c) }
 //
 // What is kept, with what is on the socket, is bounded by one and a half times the
 // size of the receive buffer. Beyond that packets stay on the socket, and Request
-// waits for somebody to receive: five seconds for who has received before, else one.
+// waits for a Receive: five seconds if there was one before, otherwise one second.
 // Then it returns an error, without having sent m unless packets came faster than it
 // read them.
 //
@@ -80,9 +80,9 @@ func (c *Conn) Request(m Message) error { return c.engine().Request(engine.Messa
 // Send sends whole messages, without waiting for answers, in as few system
 // calls as the socket's send buffer allows. The kernel has handled them all
 // when Send returns, and what follows from that, such as the rest of a
-// packet's way, has happened too. What it refuses comes to Receive. With an error,
-// sent is how many bytes were sent, of whole messages, and the kernel has seen
-// nothing of those behind. Several goroutines may be in Send at once.
+// packet's way, has happened too. Receive brings what it refuses. After an error,
+// sent is the length of the messages that were sent; those behind them were not.
+// Several goroutines may be in Send at once.
 func (c *Conn) Send(msgs []byte) (sent int, err error) {
 	err = c.engine().Send(msgs)
 	if at := (*engine.SendError)(nil); errors.As(err, &at) {

@@ -46,7 +46,7 @@ func TestZeroConnIsClosed(t *testing.T) {
 	}
 }
 
-func TestOtherZeroValuesOfNfnl(t *testing.T) {
+func TestOtherZeroValuesAreSafe(t *testing.T) {
 	var r Receiver
 	if err := r.Receive(new(seen).batch(1)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Receiver: %v", err)

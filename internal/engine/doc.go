@@ -1,0 +1,34 @@
+// Package engine is a socket of nfnetlink on which messages of the kernel and the
+// answers to requests arrive side by side. Package nfnl is its public face; nfqueue and
+// nflog use it directly.
+//
+//	Receive, TryReceive, Rest --+
+//	                            |  take the token: one goroutine at a time
+//	Request, Seal, Buffer ------+  reads the socket, the others wait for it
+//	                            v
+//	             transport.receive: recvmmsg into the slots of a Batch,
+//	             or datagrams that a Request has kept come first
+//	                            |
+//	                            v
+//	             Batch.deliver: each datagram in the order of its arrival
+//	               runs         many messages at once (TakeRuns)
+//	               answer       an acknowledgement or refusal that a Request waits for
+//	               take         any other message
+//	                            |
+//	                            v
+//	             the token goes back
+//
+//	Send, SendShort ------> transport.send: without the token and without a lock
+//
+// The files:
+//
+//	conn.go, config.go             Dial and the options of a socket
+//	receive.go, batch.go           the token, and what a receive brings
+//	request.go, keep.go, seal.go   requests, and the datagrams that they keep aside
+//	message.go, types.go, uapi.go  the format of messages
+//	links.go, netns.go             interfaces and files of the socket's network namespace
+//	fileconn.go, pipe.go           sockets opened by others, and fake kernels
+//	memory.go                      the memory of Batches, outside of Go's heap
+//	denied.go                      system calls that are refused
+//	*_linux.go, *_other.go         the system calls, and their absence
+package engine
