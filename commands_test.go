@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,14 +59,24 @@ var runners = map[string]string{
 	".ci/vm/README.md":                        ".ci/vm/readme_test.go",
 }
 
-// documentNames returns the documents with commands or code for this module.
-func documentNames(t *testing.T) []string {
+// documentNames returns all documents.
+func documentNames(t *testing.T) (names []string) {
 	t.Helper()
-	names, err := fs.Glob(os.DirFS("."), "docs/*.md")
-	if err != nil {
-		t.Fatal(err)
+	err := fs.WalkDir(os.DirFS("."), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == ".git" || d.Name() == "testdata"):
+			return fs.SkipDir
+		case path.Ext(name) == ".md":
+			names = append(names, name)
+		}
+		return nil
+	})
+	if err != nil || len(names) < 20 {
+		t.Fatalf("only the documents %q were found: %v", names, err)
 	}
-	return append(names, "README.md", "CONTRIBUTING.md", "SECURITY.md", "MIGRATING.md", "examples/README.md", "deploy/README.md")
+	return names
 }
 
 func read(t *testing.T, name string) string {
@@ -105,13 +114,8 @@ func commandsOf(t *testing.T, name string) (commands []string) {
 
 func TestEveryCommandInDocumentsIsRun(t *testing.T) {
 	needsWholeModule(t)
-	names := append(documentNames(t), "bench/README.md", ".ci/vm/README.md", "deploy/Dockerfile")
-	integrations, err := filepath.Glob("examples/integrations/*/README.md")
-	if err != nil || len(integrations) < 4 {
-		t.Fatalf("only the integrations %q were found: %v", integrations, err)
-	}
 	seen := map[string]bool{}
-	for _, name := range append(names, integrations...) {
+	for _, name := range append(documentNames(t), "deploy/Dockerfile") {
 		for _, command := range commandsOf(t, name) {
 			seen[command] = true
 			if !isRun(t, path.Dir(name), command) {
