@@ -134,6 +134,7 @@ func run(ctx context.Context, r *nflog.Reader, lost *losses, origin Origin, s *S
 		rec.Number = s.Tally.log(rec.Lost)
 		s.Ring.Add(rec)
 	}
+	s.Tally.lose(lost.take())
 	for end := time.Now().Add(timeout); s.Counts().Left > 0 && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}

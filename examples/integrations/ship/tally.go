@@ -41,6 +41,9 @@ func openTally(dir string, group uint16) (*Tally, error) {
 // log numbers a packet before which lost ones were lost.
 func (t *Tally) log(lost uint64) (number uint64) { return t.now.logged.Add(lost + 1) }
 
+// lose counts packets that were lost and that no record of this process says.
+func (t *Tally) lose(n uint64) { t.now.logged.Add(n) }
+
 // stored notes that a record is acknowledged, and all before it are or are counted.
 func (t *Tally) stored(number uint64) { t.now.stored.Store(number) }
 
