@@ -14,6 +14,7 @@ func TestMain(m *testing.M) {
 		"stranger":  openAsStranger,
 		"opener":    handOverSockets,
 		"marker":    mark3,
+		"holder":    holdAll3,
 		"lister":    listDescriptors,
 		"frugal":    workInLittleMemory,
 		"starving":  starve,
