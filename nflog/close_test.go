@@ -48,6 +48,9 @@ func TestCloseEndsTheLoop(t *testing.T) {
 			t.Errorf("then %q and %v", s, err)
 		}
 		wantStats(t, r, 2, 0, 0)
+		if n := r.Stats().Discarded; n != 1 {
+			t.Errorf("%d packets discarded, want the one that was not yielded", n)
+		}
 	})
 	t.Run("in the body, by another goroutine", func(t *testing.T) {
 		r, k := open(t, nflog.Config{})

@@ -4,6 +4,7 @@ package log
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -149,6 +150,14 @@ func TestLogOverflowIsCountedToThePacket(t *testing.T) {
 				t.Errorf("%d packets, %d lost of %d; %d datagrams dropped", s.Packets, s.Lost, sent+threshold, s.SocketDrops)
 			}
 			endtoend.WantOverruns(t, &reported, s.Lost, false)
+			if g := l.Reader.GroupStats(5); g != (nflog.GroupStats{Packets: s.Packets, Lost: s.Lost}) {
+				t.Errorf("group 5 has %+v, the reader %+v", g, s)
+			}
+			for _, err := range reported.All() {
+				if o := (*nfnl.OverrunError)(nil); errors.As(err, &o) && o.Group != 5 {
+					t.Errorf("lost by group %d, want 5", o.Group)
+				}
+			}
 			endtoend.SendNumbers(t, l.From, sent, int(threshold)) // the socket works again
 			receiveLog(t, l.Reader, b)
 			if after := l.Reader.Stats(); after.Lost != s.Lost {
