@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +94,36 @@ func TestCommandsThatDropWhatWaits(t *testing.T) {
 				t.Errorf("the packet was dropped: %v, want %v", !drops, drops)
 			}
 		})
+	}
+}
+
+// What docs/troubleshooting.md says to look at shows a packet that waits, its rules
+// and its way.
+func TestCommandsThatShowWhereAPacketIs(t *testing.T) {
+	needs(t, "nft", "iptables")
+	r := newRouter(t)
+	q, err := nfqueue.Open(nfqueue.Config{Queue: 7, Socket: nfnl.Config{NetNS: r.FD()}})
+	must(t, err)
+	defer q.Close()
+	r.command(t, "", "iptables", "-A", "OUTPUT", "-p", "udp", "--dport", "9999", "-j", "NFQUEUE", "--queue-num", "7")
+	r.command(t, "table inet other {\nchain c {\ntype filter hook output priority -1\nudp dport 9999 counter\n}\n}", "nft", "-f", "-")
+	_, from := r.pair(t)
+	_, err = from.Write([]byte("x"))
+	must(t, err)
+	text, err := os.ReadFile("../../docs/troubleshooting.md")
+	must(t, err)
+	for command, shows := range map[string]string{
+		"nft list ruleset":                        `udp dport 9999 counter packets 1 `,
+		"iptables -nvL":                           `(?m)^ +1 .* NFQUEUE .* NFQUEUE num 7$`,
+		"cat /proc/net/netfilter/nfnetlink_queue": `(?m)^ +7 +\d+ +1 `, // one packet waits
+	} {
+		if !strings.Contains(string(text), "`"+command+"`") {
+			t.Errorf("docs/troubleshooting.md does not have %s", command)
+		}
+		command = strings.Replace(command, "/proc/net", "/proc/thread-self/net", 1) // of the namespace of the thread
+		if out := r.command(t, "", strings.Fields(command)...); !regexp.MustCompile(shows).MatchString(out) {
+			t.Errorf("%s shows no %s: %s", command, shows, out)
+		}
 	}
 }
 
