@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"golang.org/x/sys/unix"
 )
@@ -117,21 +118,21 @@ func (p process) leaveRoot() error {
 func binaries(t *testing.T) (bare, capable string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "deploy")
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	must(t, os.Chmod(dir, 0o755))
+	testkit.Must(t, os.Chmod(dir, 0o755))
 	program, err := os.ReadFile("/proc/self/exe")
-	must(t, err)
+	testkit.Must(t, err)
 	bare, capable = filepath.Join(dir, "bare"), filepath.Join(dir, "capable")
 	for _, name := range []string{bare, capable} {
-		must(t, os.WriteFile(name, program, 0o755))
+		testkit.Must(t, os.WriteFile(name, program, 0o755))
 	}
 	// struct vfs_cap_data, VFS_CAP_REVISION_2, as setcap cap_net_admin+ep writes it
 	value := binary.LittleEndian.AppendUint32(nil, 0x02000000|1)
 	for _, word := range []uint32{1 << unix.CAP_NET_ADMIN, 0, 0, 0} {
 		value = binary.LittleEndian.AppendUint32(value, word)
 	}
-	must(t, unix.Setxattr(capable, "security.capability", value, 0))
+	testkit.Must(t, unix.Setxattr(capable, "security.capability", value, 0))
 	return bare, capable
 }
 
@@ -156,7 +157,7 @@ func TestCapabilityTable(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			checkRow(t, row.name, row.works)
 			text, err := json.Marshal(row.process)
-			must(t, err)
+			testkit.Must(t, err)
 			cmd := exec.Command("/proc/self/exe")
 			cmd.Env = append(os.Environ(), envProcess+"="+string(text))
 			out, err := cmd.CombinedOutput()
@@ -174,7 +175,7 @@ func TestCapabilityTable(t *testing.T) {
 func checkRow(t *testing.T, name string, works bool) {
 	t.Helper()
 	text, err := os.ReadFile("README.md")
-	must(t, err)
+	testkit.Must(t, err)
 	result := map[bool]string{true: "| works |", false: "| refused |"}[works]
 	for _, line := range strings.Split(string(text), "\n") {
 		if strings.HasPrefix(line, "| "+name) && strings.HasSuffix(line, result) {

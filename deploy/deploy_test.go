@@ -17,22 +17,14 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
-
-const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
 	if os.Getenv(envProcess) != "" {
 		becomeProcess()
 	}
 	os.Exit(lab.TestMain(m))
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // needs skips the test on systems without a program.
@@ -50,7 +42,7 @@ func build(t *testing.T, source, file string, env ...string) string {
 	t.Helper()
 	needs(t, "go", "sh")
 	text, err := os.ReadFile("Dockerfile")
-	must(t, err)
+	testkit.Must(t, err)
 	line := regexp.MustCompile(`(?m)^#\t(CGO_ENABLED=0 go build .* -o )deploy/accept( .*)$`).FindSubmatch(text)
 	cmd := exec.Command("sh", "-c", string(line[1])+`"$0"`+string(line[2]), file)
 	cmd.Dir = source
@@ -70,12 +62,12 @@ func newNet(t *testing.T) *lab.Net {
 	t.Helper()
 	lab.Require(t)
 	n, err := lab.NewNet()
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { n.Close() })
 	out, err := n.Chain(lab.IPv4, lab.Output, 0)
-	must(t, err)
+	testkit.Must(t, err)
 	_, err = out.Add(lab.UDP(53), lab.Queue(7))
-	must(t, err)
+	testkit.Must(t, err)
 	return n
 }
 
@@ -85,14 +77,14 @@ func seesPackets(t *testing.T, n *lab.Net, cmd *exec.Cmd) {
 	t.Helper()
 	var printed bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &printed, &printed
-	must(t, n.Do(cmd.Start))
+	testkit.Must(t, n.Do(cmd.Start))
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	err := pass(n)
 	cmd.Process.Signal(syscall.SIGINT)
 	select {
 	case <-ended:
-	case <-time.After(patience):
+	case <-time.After(testkit.Patience):
 		cmd.Process.Kill()
 		<-ended
 		t.Error("it does not end")
@@ -115,7 +107,7 @@ func pass(n *lab.Net) error {
 	}
 	defer from.Close()
 	b := make([]byte, 10)
-	for end := time.Now().Add(patience); ; {
+	for end := time.Now().Add(testkit.Patience); ; {
 		from.Write([]byte("x")) // refused with EPERM while nobody has the queue
 		to.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 		if _, _, err = to.ReadFrom(b); err == nil || time.Now().After(end) {
@@ -141,9 +133,9 @@ func TestStaticBinaryAloneSeesPackets(t *testing.T) {
 func TestProgramIsSmall(t *testing.T) {
 	const stated, about = 2.9, 0.3 // MB; which it is depends on Go and dependencies
 	file, err := os.Stat(build(t, "..", filepath.Join(t.TempDir(), "accept"), "GOARCH=amd64"))
-	must(t, err)
+	testkit.Must(t, err)
 	text, err := os.ReadFile("README.md")
-	must(t, err)
+	testkit.Must(t, err)
 	if got := fmt.Sprintf("`accept` has about %v MB", stated); !strings.Contains(string(text), got) {
 		t.Errorf("README.md does not say: %s", got)
 	}
@@ -157,12 +149,12 @@ func TestTwoBuildsAreIdentical(t *testing.T) {
 	dir := t.TempDir()
 	first := build(t, "..", filepath.Join(dir, "first"))
 	elsewhere := filepath.Join(dir, "elsewhere")
-	must(t, copySource("..", elsewhere))
+	testkit.Must(t, copySource("..", elsewhere))
 	second := build(t, elsewhere, filepath.Join(dir, "second"), "GOCACHE="+filepath.Join(dir, "cache"))
 	a, err := os.ReadFile(first)
-	must(t, err)
+	testkit.Must(t, err)
 	b, err := os.ReadFile(second)
-	must(t, err)
+	testkit.Must(t, err)
 	if !bytes.Equal(a, b) {
 		t.Errorf("%d and %d bytes, which differ", len(a), len(b))
 	}

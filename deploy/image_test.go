@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestImageRunsWithOneCapability(t *testing.T) {
@@ -28,8 +29,8 @@ func TestImageRunsWithOneCapability(t *testing.T) {
 		t.Fatalf("the image has %v, %v", files, err)
 	}
 	text, err := json.Marshal(bundleConfig(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.FD())))
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o644))
+	testkit.Must(t, err)
+	testkit.Must(t, os.WriteFile(filepath.Join(bundle, "config.json"), text, 0o644))
 
 	name := fmt.Sprintf("nfpacket-%d", os.Getpid())
 	state := filepath.Join(bundle, "state")
@@ -47,12 +48,12 @@ func TestImageRunsRootless(t *testing.T) {
 	lab.Require(t)
 	const uid = 65534
 	dir, err := os.MkdirTemp("", "rootless") // others may not enter t.TempDir
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	program := build(t, "..", filepath.Join(dir, "built"))
 	text, err := os.ReadFile("Dockerfile")
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), text, 0o644))
+	testkit.Must(t, err)
+	testkit.Must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), text, 0o644))
 	if err := os.Chown(dir, uid, uid); err != nil {
 		t.Skipf("only root becomes an ordinary user: %v", err)
 	}
@@ -75,14 +76,14 @@ func unpackImage(t *testing.T, to string) {
 	dir := t.TempDir()
 	if built := os.Getenv(envBuilt); built != "" {
 		content, err := os.ReadFile(built)
-		must(t, err)
-		must(t, os.WriteFile(filepath.Join(dir, "accept"), content, 0o755))
+		testkit.Must(t, err)
+		testkit.Must(t, os.WriteFile(filepath.Join(dir, "accept"), content, 0o755))
 	} else {
 		build(t, "..", filepath.Join(dir, "accept"))
 	}
 	dockerfile, err := os.ReadFile("Dockerfile")
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), dockerfile, 0o644))
+	testkit.Must(t, err)
+	testkit.Must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), dockerfile, 0o644))
 	store := []string{"--storage-driver", "vfs", "--root", filepath.Join(dir, "store"), "--runroot", filepath.Join(dir, "run")}
 	for _, args := range [][]string{
 		{"bud", "--isolation", "chroot", "-t", "accept", dir},
@@ -102,8 +103,8 @@ func unpackImage(t *testing.T, to string) {
 	}
 	var manifest struct{ Layers []struct{ Digest string } }
 	text, err := os.ReadFile(filepath.Join(dir, "image", "manifest.json"))
-	must(t, err)
-	must(t, json.Unmarshal(text, &manifest))
+	testkit.Must(t, err)
+	testkit.Must(t, json.Unmarshal(text, &manifest))
 	for _, l := range manifest.Layers {
 		unpackLayer(t, filepath.Join(dir, "image", strings.TrimPrefix(l.Digest, "sha256:")), to)
 	}
@@ -113,21 +114,21 @@ func unpackImage(t *testing.T, to string) {
 func unpackLayer(t *testing.T, layer, to string) {
 	t.Helper()
 	f, err := os.Open(layer)
-	must(t, err)
+	testkit.Must(t, err)
 	defer f.Close()
 	z, err := gzip.NewReader(f)
-	must(t, err)
-	must(t, os.MkdirAll(to, 0o755))
+	testkit.Must(t, err)
+	testkit.Must(t, os.MkdirAll(to, 0o755))
 	for files := tar.NewReader(z); ; {
 		h, err := files.Next()
 		if err == io.EOF {
 			return
 		}
-		must(t, err)
+		testkit.Must(t, err)
 		if h.Typeflag == tar.TypeReg {
 			content, err := io.ReadAll(files)
-			must(t, err)
-			must(t, os.WriteFile(filepath.Join(to, filepath.Clean("/"+h.Name)), content, os.FileMode(h.Mode)))
+			testkit.Must(t, err)
+			testkit.Must(t, os.WriteFile(filepath.Join(to, filepath.Clean("/"+h.Name)), content, os.FileMode(h.Mode)))
 		}
 	}
 }

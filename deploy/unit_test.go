@@ -10,18 +10,20 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestUnitIsValidAndConfined(t *testing.T) {
 	needs(t, "systemd-analyze")
 	text, err := os.ReadFile("accept.service")
-	must(t, err)
+	testkit.Must(t, err)
 	const installed = "/usr/local/bin/accept"
 	if !strings.Contains(string(text), "ExecStart="+installed+"\n") {
 		t.Fatalf("the unit does not start %s", installed)
 	}
 	unit := filepath.Join(t.TempDir(), "accept.service")
-	must(t, os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), installed, "/bin/true")), 0o644))
+	testkit.Must(t, os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), installed, "/bin/true")), 0o644))
 	if out, err := exec.Command("systemd-analyze", "verify", unit).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("verify: %v: %s", err, out)
 	}

@@ -13,13 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
-
-// patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
 
 // needs skips the test on systems without a program.
 func needs(t *testing.T, programs ...string) {
@@ -35,10 +33,10 @@ func needs(t *testing.T, programs ...string) {
 func (r *router) pair(t *testing.T) (net.PacketConn, net.Conn) {
 	t.Helper()
 	to, err := r.ListenPacket("udp", "127.0.0.1:9999")
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { to.Close() })
 	from, err := r.Dial("udp", "127.0.0.1:9999")
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { from.Close() })
 	return to, from
 }
@@ -46,7 +44,7 @@ func (r *router) pair(t *testing.T) (net.PacketConn, net.Conn) {
 // arrives reports whether a datagram comes before d has passed.
 func arrives(t *testing.T, to net.PacketConn, d time.Duration) bool {
 	t.Helper()
-	must(t, to.SetReadDeadline(time.Now().Add(d)))
+	testkit.Must(t, to.SetReadDeadline(time.Now().Add(d)))
 	_, _, err := to.ReadFrom(make([]byte, 100))
 	return err == nil
 }
@@ -72,21 +70,21 @@ func TestCommandsThatDropWhatWaits(t *testing.T) {
 		t.Run(command, func(t *testing.T) {
 			r := newRouter(t)
 			q, err := nfqueue.Open(nfqueue.Config{Queue: 7, Socket: nfnl.Config{NetNS: r.FD()}})
-			must(t, err)
+			testkit.Must(t, err)
 			defer q.Close()
 			r.command(t, "", "iptables", "-A", "OUTPUT", "-p", "udp", "--dport", "9999", "-j", "NFQUEUE", "--queue-num", "7")
 			r.command(t, "", "iptables", "-P", "INPUT", "ACCEPT") // makes the chain
 			r.command(t, "table inet other {\nchain c {\ntype filter hook output priority 50\n}\n}", "nft", "-f", "-")
 			to, from := r.pair(t)
 			_, err = from.Write([]byte("x"))
-			must(t, err)
+			testkit.Must(t, err)
 			b := q.NewBatch()
-			must(t, q.SetReadDeadline(time.Now().Add(patience)))
-			must(t, q.Receive(b))
+			testkit.Must(t, q.SetReadDeadline(time.Now().Add(testkit.Patience)))
+			testkit.Must(t, q.Receive(b))
 			b.Verdicts[0] = nfqueue.Accept()
 			r.command(t, "", "sh", "-c", command)
-			must(t, q.Send(b))
-			wait := patience
+			testkit.Must(t, q.Send(b))
+			wait := testkit.Patience
 			if drops {
 				wait = 50 * time.Millisecond
 			}
@@ -137,19 +135,19 @@ func TestTraceOfLegacyIptablesIsLogged(t *testing.T) {
 		t.Skipf("this kernel or user has no tables of iptables-legacy: %v", err)
 	}
 	log, err := nflog.Open(nflog.Config{Groups: []uint16{0}, Threshold: 1, Socket: nfnl.Config{NetNS: r.FD()}})
-	must(t, err)
+	testkit.Must(t, err)
 	defer log.Close()
-	must(t, log.SetNamespaceLogger(nfnl.IPv4))
+	testkit.Must(t, log.SetNamespaceLogger(nfnl.IPv4))
 	to, from := r.pair(t)
 	_, err = from.Write([]byte("x"))
-	must(t, err)
-	if !arrives(t, to, patience) {
+	testkit.Must(t, err)
+	if !arrives(t, to, testkit.Patience) {
 		t.Fatal("the packet did not arrive")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	for p, err := range log.Packets(ctx) {
-		must(t, err)
+		testkit.Must(t, err)
 		got := fmt.Sprintf("%s%v", p.Prefix, p.Hook)
 		if want := "TRACE: raw:OUTPUT:policy:2 output"; got != want || p.Group != 0 {
 			t.Errorf("group %d: %q, want group 0: %q", p.Group, got, want)
@@ -163,7 +161,7 @@ func TestTraceOfLegacyIptablesIsLogged(t *testing.T) {
 func TestFirstPacketsByTheConnectionsCounter(t *testing.T) {
 	needs(t, "nft")
 	r := newRouter(t)
-	must(t, r.Sysctl("net/netfilter/nf_conntrack_acct", "1"))
+	testkit.Must(t, r.Sysctl("net/netfilter/nf_conntrack_acct", "1"))
 	r.command(t, `table inet demo {
 		chain out {
 			type filter hook output priority filter
@@ -173,7 +171,7 @@ func TestFirstPacketsByTheConnectionsCounter(t *testing.T) {
 	_, from := r.pair(t)
 	for range 20 {
 		_, err := from.Write([]byte("x"))
-		must(t, err)
+		testkit.Must(t, err)
 	}
 	if n := counter(t, r.command(t, "", "nft", "list", "ruleset"), `counter packets (\d+) .*comment "first"`); n != 7 {
 		t.Errorf("the rule matched %d packets, want 7", n)
@@ -185,7 +183,7 @@ func TestLogRulesThatLogElsewhere(t *testing.T) {
 	needs(t, "nft", "iptables")
 	r := newRouter(t)
 	log, err := nflog.Open(nflog.Config{Groups: []uint16{0, 5}, Threshold: 1, Socket: nfnl.Config{NetNS: r.FD()}})
-	must(t, err)
+	testkit.Must(t, err)
 	defer log.Close()
 	r.command(t, `table inet demo {
 		chain out {
@@ -202,17 +200,17 @@ func TestLogRulesThatLogElsewhere(t *testing.T) {
 	}
 	_, from := r.pair(t)
 	_, err = from.Write([]byte("hello"))
-	must(t, err)
+	testkit.Must(t, err)
 	type got struct {
 		group  uint16
 		prefix string
 		bytes  int
 	}
 	want := map[got]bool{{0, "5", 33}: true, {5, "", 0}: true, {5, "all", 33}: true}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testkit.Patience)
 	defer cancel()
 	for p, err := range log.Packets(ctx) {
-		must(t, err)
+		testkit.Must(t, err)
 		g := got{p.Group, string(p.Prefix), len(p.Payload)}
 		if !want[g] {
 			t.Errorf("logged to group %d, prefix %q, %d bytes", p.Group, p.Prefix, len(p.Payload))

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestMain(m *testing.M) { os.Exit(lab.TestMain(m)) }
@@ -116,7 +117,7 @@ func TestNftTakesEveryRule(t *testing.T) {
 	n, found := newNet(t), 0
 	for _, name := range documents(t) {
 		text, err := os.ReadFile(name)
-		must(t, err)
+		testkit.Must(t, err)
 		s := read(t, string(text))
 		for _, rule := range s.rules {
 			found++
@@ -124,7 +125,7 @@ func TestNftTakesEveryRule(t *testing.T) {
 			cmd.Stdin = strings.NewReader(others + strings.Join(s.bases, "\n") + "\n" + rule)
 			var out strings.Builder
 			cmd.Stdout, cmd.Stderr = &out, &out
-			must(t, n.Do(cmd.Start))
+			testkit.Must(t, n.Do(cmd.Start))
 			if err := cmd.Wait(); err != nil && !strings.Contains(out.String(), "Could not process rule: No such file or directory") {
 				t.Errorf("%s: %s: %v: %s", name, rule, err, out.String())
 			}

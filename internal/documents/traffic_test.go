@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"golang.org/x/sys/unix"
 )
@@ -30,7 +31,7 @@ var (
 func newRouter(t *testing.T) *router {
 	t.Helper()
 	r := &router{newNet(t), newNet(t), newNet(t)}
-	must(t, r.Forwarding(true))
+	testkit.Must(t, r.Forwarding(true))
 	for _, side := range []struct {
 		n             *lab.Net
 		device        string
@@ -40,12 +41,12 @@ func newRouter(t *testing.T) *router {
 		{r.left, "left", "192.0.2.2/24", "192.0.2.1/24", "198.51.100.0/24", "192.0.2.2"},
 		{r.right, "right", "198.51.100.2/24", "198.51.100.1/24", "192.0.2.0/24", "198.51.100.2"},
 	} {
-		must(t, r.Veth(side.device, side.n, "eth0"))
-		must(t, r.Up(side.device))
-		must(t, side.n.Up("eth0"))
-		must(t, r.AddAddr(side.device, netip.MustParsePrefix(side.ours)))
-		must(t, side.n.AddAddr("eth0", netip.MustParsePrefix(side.theirs)))
-		must(t, side.n.AddRoute(netip.MustParsePrefix(side.route), netip.MustParseAddr(side.router)))
+		testkit.Must(t, r.Veth(side.device, side.n, "eth0"))
+		testkit.Must(t, r.Up(side.device))
+		testkit.Must(t, side.n.Up("eth0"))
+		testkit.Must(t, r.AddAddr(side.device, netip.MustParsePrefix(side.ours)))
+		testkit.Must(t, side.n.AddAddr("eth0", netip.MustParsePrefix(side.theirs)))
+		testkit.Must(t, side.n.AddRoute(netip.MustParsePrefix(side.route), netip.MustParseAddr(side.router)))
 	}
 	r.markConnections(t)
 	return r
@@ -57,26 +58,19 @@ func (r *router) markConnections(t *testing.T) {
 	t.Helper()
 	const afterTracking = -199
 	c, err := r.Chain(lab.IPv4, lab.Output, afterTracking)
-	must(t, err)
+	testkit.Must(t, err)
 	for _, mark := range []uint32{1, 2} {
 		_, err := c.Add(lab.Mark(mark), lab.SetCTMark(mark))
-		must(t, err)
+		testkit.Must(t, err)
 	}
 }
 
 func newNet(t *testing.T) *lab.Net {
 	t.Helper()
 	n, err := lab.NewNet()
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { n.Close() })
 	return n
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // command runs a program in the namespace and returns what it printed.
@@ -86,7 +80,7 @@ func (r *router) command(t *testing.T, stdin string, args ...string) string {
 	cmd.Stdin = strings.NewReader(stdin)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	must(t, r.Do(cmd.Start))
+	testkit.Must(t, r.Do(cmd.Start))
 	err := cmd.Wait()
 	if strings.Contains(out.String(), "ermission denied") {
 		t.Skipf("%s works for root only: it was run by another user: %s", args[0], out.String())
@@ -125,14 +119,14 @@ func packet(t *testing.T, src, dst netip.Addr, protocol byte, l4 []byte) []byte 
 	b := []byte{0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0}
 	b = append(append(b, src.AsSlice()...), dst.AsSlice()...)
 	b = append(b, l4...)
-	must(t, nfqueue.Finish(b))
+	testkit.Must(t, nfqueue.Finish(b))
 	return b
 }
 
 // inject sends packets from n with a mark.
 func (r *router) inject(t *testing.T, n *lab.Net, mark int, packets [][]byte) {
 	t.Helper()
-	must(t, n.Do(func() error {
+	testkit.Must(t, n.Do(func() error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 		if err != nil {
 			return err

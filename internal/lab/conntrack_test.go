@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,7 +33,7 @@ func TestConntrackTerms(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			n := newNet(t)
 			raw, err := n.Chain(lab.IPv4, lab.Output, -300)
-			must(t, err)
+			testkit.Must(t, err)
 			addRule(t, raw, lab.UDP(9999), tt.before)
 			addRule(t, chain(t, n, lab.IPv4, lab.Output), lab.UDP(9999), tt.after)
 			r := addRule(t, chain(t, n, lab.IPv4, lab.Postrouting), lab.UDP(9999), tt.match)
@@ -49,14 +50,14 @@ func TestDNAT(t *testing.T) {
 		t.Run(f.String(), func(t *testing.T) {
 			n := newNet(t)
 			nat, err := n.NAT(f, lab.Output)
-			must(t, err)
+			testkit.Must(t, err)
 			to := netip.AddrPortFrom(netip.MustParseAddr(addr), 8888)
 			addRule(t, nat, lab.UDP(9999), lab.DNAT(to))
 			pc, err := n.ListenPacket("udp", to.String())
-			must(t, err)
+			testkit.Must(t, err)
 			defer pc.Close()
 			c, err := n.Dial("udp", netip.AddrPortFrom(to.Addr(), 9999).String())
-			must(t, err)
+			testkit.Must(t, err)
 			defer c.Close()
 			if !deliver(t, c, pc, true) {
 				t.Error("the packet did not arrive where it was sent instead")
@@ -67,28 +68,28 @@ func TestDNAT(t *testing.T) {
 
 func TestMasquerade(t *testing.T) {
 	a, b := newNet(t), newNet(t)
-	must(t, a.Veth("eth0", b, "eth0"))
-	must(t, a.Up("eth0"))
-	must(t, b.Up("eth0"))
+	testkit.Must(t, a.Veth("eth0", b, "eth0"))
+	testkit.Must(t, a.Up("eth0"))
+	testkit.Must(t, b.Up("eth0"))
 	for n, prefixes := range map[*lab.Net][]string{a: {"192.0.2.1/24", "198.51.100.7/32"}, b: {"192.0.2.2/24"}} {
 		for _, p := range prefixes {
-			must(t, n.AddAddr("eth0", netip.MustParsePrefix(p)))
+			testkit.Must(t, n.AddAddr("eth0", netip.MustParsePrefix(p)))
 		}
 	}
 	nat, err := a.NAT(lab.IPv4, lab.Postrouting)
-	must(t, err)
+	testkit.Must(t, err)
 	addRule(t, nat, lab.Masquerade())
 	pc, err := b.ListenPacket("udp", "192.0.2.2:9999")
-	must(t, err)
+	testkit.Must(t, err)
 	defer pc.Close()
 	from, err := a.ListenPacket("udp", "198.51.100.7:5555")
-	must(t, err)
+	testkit.Must(t, err)
 	defer from.Close()
 	c, err := a.Dial("udp", "192.0.2.2:9999")
-	must(t, err)
+	testkit.Must(t, err)
 	defer c.Close()
 	_, err = from.WriteTo([]byte("lab"), c.RemoteAddr())
-	must(t, err)
+	testkit.Must(t, err)
 	if _, sender, err := pc.ReadFrom(make([]byte, 16)); err != nil || sender.String() != "192.0.2.1:5555" {
 		t.Errorf("it came from %v, %v", sender, err)
 	}

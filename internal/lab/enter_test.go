@@ -126,7 +126,7 @@ func TestEnterPassesExitStatusOn(t *testing.T) {
 func TestEnterMakesRoot(t *testing.T) {
 	lab.Require(t)
 	out, err := outside("root").Output()
-	must(t, err)
+	testkit.Must(t, err)
 	if string(out) != "0\n" {
 		t.Errorf("user %q inside, want 0", out)
 	}
@@ -135,7 +135,7 @@ func TestEnterMakesRoot(t *testing.T) {
 func TestEnterPassesArgumentsOn(t *testing.T) {
 	lab.Require(t)
 	out, err := outside("arguments", "a b", "-c").Output()
-	must(t, err)
+	testkit.Must(t, err)
 	if string(out) != "[a b -c]\n" {
 		t.Errorf("arguments %q inside", out)
 	}
@@ -145,11 +145,11 @@ func TestEnterPassesSignalsOn(t *testing.T) {
 	lab.Require(t)
 	for _, s := range []syscall.Signal{unix.SIGINT, unix.SIGTERM} {
 		cmd, lines := startWaiting(t)
-		must(t, cmd.Process.Signal(s))
+		testkit.Must(t, cmd.Process.Signal(s))
 		if lines.Scan(); lines.Text() != s.String() {
 			t.Errorf("%q arrived inside, want %v", lines.Text(), s)
 		}
-		must(t, cmd.Wait())
+		testkit.Must(t, cmd.Wait())
 	}
 }
 
@@ -159,8 +159,8 @@ func startWaiting(t *testing.T) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	cmd := outside("wait")
 	r, err := cmd.StdoutPipe()
-	must(t, err)
-	must(t, cmd.Start())
+	testkit.Must(t, err)
+	testkit.Must(t, cmd.Start())
 	lines := bufio.NewScanner(r)
 	if !lines.Scan() {
 		t.Fatal("no output: ", lines.Err())
@@ -172,7 +172,7 @@ func startWaiting(t *testing.T) (*exec.Cmd, *bufio.Scanner) {
 func TestEnterDiesWithItsParent(t *testing.T) {
 	lab.Require(t)
 	cmd, lines := startWaiting(t)
-	must(t, cmd.Process.Kill())
+	testkit.Must(t, cmd.Process.Kill())
 	// Both hold the other end of the pipe: its end of file is the end of both.
 	if lines.Scan() {
 		t.Errorf("%q printed after the parent's death", lines.Text())
@@ -195,7 +195,7 @@ func TestForbidden(t *testing.T) {
 		// bind only itself.
 		cmd.SysProcAttr = inUserNamespace(0)
 		out, err := cmd.CombinedOutput()
-		must(t, err)
+		testkit.Must(t, err)
 		if string(out) != want {
 			t.Errorf("NFPACKET_KERNEL=%s:\ngot  %q\nwant %q", kernel, out, want)
 		}
@@ -226,7 +226,7 @@ func inUserNamespace(flags uintptr) *syscall.SysProcAttr {
 func TestEnterMistrustsItsEnvironment(t *testing.T) {
 	lab.Require(t)
 	here, err := os.Readlink("/proc/self/ns/net")
-	must(t, err)
+	testkit.Must(t, err)
 	for _, value := range []string{"1", here} {
 		t.Setenv("NFPACKET_LAB", value)
 		if err := lab.Enter(); err == nil {

@@ -10,12 +10,13 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
 func device(t *testing.T, n *lab.Net, name string) (ifi *net.Interface) {
 	t.Helper()
-	must(t, n.Do(func() (err error) {
+	testkit.Must(t, n.Do(func() (err error) {
 		ifi, err = net.InterfaceByName(name)
 		return err
 	}))
@@ -27,14 +28,14 @@ func device(t *testing.T, n *lab.Net, name string) (ifi *net.Interface) {
 func pair(t *testing.T) (a, b *lab.Net) {
 	t.Helper()
 	a, b = newNet(t), newNet(t)
-	must(t, a.Veth("eth0", b, "eth0"))
+	testkit.Must(t, a.Veth("eth0", b, "eth0"))
 	for n, addrs := range map[*lab.Net][2]string{
 		a: {"192.0.2.1/24", "2001:db8::1/64"},
 		b: {"192.0.2.2/24", "2001:db8::2/64"},
 	} {
-		must(t, n.Up("eth0"))
+		testkit.Must(t, n.Up("eth0"))
 		for _, addr := range addrs {
-			must(t, n.AddAddr("eth0", netip.MustParsePrefix(addr)))
+			testkit.Must(t, n.AddAddr("eth0", netip.MustParsePrefix(addr)))
 		}
 	}
 	return a, b
@@ -44,10 +45,10 @@ func TestVeth(t *testing.T) {
 	a, b := pair(t)
 	for _, address := range []string{"192.0.2.2:9999", "[2001:db8::2]:9999"} {
 		pc, err := b.ListenPacket("udp", address)
-		must(t, err)
+		testkit.Must(t, err)
 		defer pc.Close()
 		c, err := a.Dial("udp", address)
-		must(t, err)
+		testkit.Must(t, err)
 		defer c.Close()
 		if !deliver(t, c, pc, true) {
 			t.Error("not reached: ", address)
@@ -58,21 +59,21 @@ func TestVeth(t *testing.T) {
 // A fresh pair must be silent, or rules count what the test did not send.
 func TestVethIsQuiet(t *testing.T) {
 	a, b := newNet(t), newNet(t)
-	must(t, a.Veth("eth0", b, "eth0"))
+	testkit.Must(t, a.Veth("eth0", b, "eth0"))
 	in, err := b.DeviceChain("eth0", lab.Ingress, 0)
-	must(t, err)
+	testkit.Must(t, err)
 	r := addRule(t, in)
-	must(t, a.Up("eth0"))
-	must(t, b.Up("eth0"))
+	testkit.Must(t, a.Up("eth0"))
+	testkit.Must(t, b.Up("eth0"))
 	wantPackets(t, r, 0)
 }
 
 // An address can be listened on and sent to at once.
 func TestAddressIsUsable(t *testing.T) {
 	a, b := newNet(t), newNet(t)
-	must(t, a.Veth("eth0", b, "eth0"))
-	must(t, a.Up("eth0"))
-	must(t, b.Up("eth0"))
+	testkit.Must(t, a.Veth("eth0", b, "eth0"))
+	testkit.Must(t, a.Up("eth0"))
+	testkit.Must(t, b.Up("eth0"))
 	for i := range 20 {
 		for _, on := range []struct{ device, prefix string }{
 			{"lo", "2001:db8:1::/128"}, {"eth0", "2001:db8:2::/64"}, {"lo", "198.51.100.0/24"}, {"eth0", "192.0.2.0/24"},
@@ -81,13 +82,13 @@ func TestAddressIsUsable(t *testing.T) {
 			raw := p.Addr().AsSlice()
 			raw[len(raw)-1] = byte(i + 1)
 			addr, _ := netip.AddrFromSlice(raw)
-			must(t, a.AddAddr(on.device, netip.PrefixFrom(addr, p.Bits())))
+			testkit.Must(t, a.AddAddr(on.device, netip.PrefixFrom(addr, p.Bits())))
 			to := netip.AddrPortFrom(addr, 9999).String()
 			pc, err := a.ListenPacket("udp", to)
-			must(t, err)
+			testkit.Must(t, err)
 			defer pc.Close()
 			c, err := a.Dial("udp", to)
-			must(t, err)
+			testkit.Must(t, err)
 			defer c.Close()
 			if !deliver(t, c, pc, true) {
 				t.Error("not reached: ", to)
@@ -109,26 +110,26 @@ func TestForwarding(t *testing.T) {
 func testForwarding(t *testing.T, before, after func(router *lab.Net) error) {
 	left, right := newNet(t), newNet(t)
 	router := newNet(t)
-	must(t, before(router))
+	testkit.Must(t, before(router))
 	for i, n := range []*lab.Net{left, right} {
 		side := []string{"left", "right"}[i]
 		v4 := netip.AddrFrom4([4]byte{192, 0, 2, byte(i) << 7})
-		must(t, router.Veth(side, n, "eth0"))
-		must(t, router.Up(side))
-		must(t, n.Up("eth0"))
+		testkit.Must(t, router.Veth(side, n, "eth0"))
+		testkit.Must(t, router.Up(side))
+		testkit.Must(t, n.Up("eth0"))
 		gw := v4.Next()
-		must(t, router.AddAddr(side, netip.PrefixFrom(gw, 25)))
-		must(t, n.AddAddr("eth0", netip.PrefixFrom(gw.Next(), 25)))
-		must(t, n.AddRoute(netip.MustParsePrefix("0.0.0.0/0"), gw))
+		testkit.Must(t, router.AddAddr(side, netip.PrefixFrom(gw, 25)))
+		testkit.Must(t, n.AddAddr("eth0", netip.PrefixFrom(gw.Next(), 25)))
+		testkit.Must(t, n.AddRoute(netip.MustParsePrefix("0.0.0.0/0"), gw))
 	}
-	must(t, after(router))
+	testkit.Must(t, after(router))
 	r := addRule(t, chain(t, router, lab.IPv4, lab.Forward), lab.In("left"), lab.Out("right"))
 
 	pc, err := right.ListenPacket("udp", "192.0.2.130:9999")
-	must(t, err)
+	testkit.Must(t, err)
 	defer pc.Close()
 	c, err := left.Dial("udp", "192.0.2.130:9999")
-	must(t, err)
+	testkit.Must(t, err)
 	defer c.Close()
 	if !deliver(t, c, pc, true) {
 		t.Error("not forwarded")
@@ -138,30 +139,30 @@ func testForwarding(t *testing.T, before, after func(router *lab.Net) error) {
 
 func TestLinkChanges(t *testing.T) {
 	n := newNet(t)
-	must(t, n.Veth("a", n, "b"))
+	testkit.Must(t, n.Veth("a", n, "b"))
 
-	must(t, n.SetMTU("a", 9000))
+	testkit.Must(t, n.SetMTU("a", 9000))
 	if got := device(t, n, "a").MTU; got != 9000 {
 		t.Errorf("MTU %d, want 9000", got)
 	}
 
 	index, err := n.Index("a")
-	must(t, err)
-	must(t, n.Rename("a", "c"))
+	testkit.Must(t, err)
+	testkit.Must(t, n.Rename("a", "c"))
 	if got := device(t, n, "c").Index; got != index {
 		t.Errorf("index %d after Rename, want %d", got, index)
 	}
 
-	must(t, n.Up("c"))
+	testkit.Must(t, n.Up("c"))
 	if device(t, n, "c").Flags&net.FlagUp == 0 {
 		t.Error("down after Up")
 	}
-	must(t, n.Down("c"))
+	testkit.Must(t, n.Down("c"))
 	if device(t, n, "c").Flags&net.FlagUp != 0 {
 		t.Error("up after Down")
 	}
 
-	must(t, n.DelLink("c"))
+	testkit.Must(t, n.DelLink("c"))
 	for _, name := range []string{"c", "b"} {
 		if _, err := n.Index(name); err == nil {
 			t.Errorf("%s is there after DelLink", name)
@@ -175,7 +176,7 @@ func TestSetMasterAndBack(t *testing.T) {
 	if !deliver(t, c, pc, true) {
 		t.Error("the bridge does not carry")
 	}
-	must(t, n.SetMaster("port1", ""))
+	testkit.Must(t, n.SetMaster("port1", ""))
 	if deliver(t, c, pc, false) {
 		t.Error("the bridge carries without a port")
 	}
@@ -183,7 +184,7 @@ func TestSetMasterAndBack(t *testing.T) {
 
 func TestLinkErrorsSayWhatWasAttempted(t *testing.T) {
 	n := newNet(t)
-	must(t, n.Bridge("br0"))
+	testkit.Must(t, n.Bridge("br0"))
 	for _, tt := range []struct {
 		err  error
 		want string

@@ -12,13 +12,14 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // namespace returns the name of the calling thread's network namespace.
 func namespace(t *testing.T) string {
 	t.Helper()
 	name, err := os.Readlink("/proc/thread-self/ns/net")
-	must(t, err)
+	testkit.Must(t, err)
 	return name
 }
 
@@ -31,7 +32,7 @@ func TestDoVisits(t *testing.T) {
 		if there == home {
 			t.Error("Do did not leave home")
 		}
-		must(t, inner.Do(func() error {
+		testkit.Must(t, inner.Do(func() error {
 			if ns := namespace(t); ns == home || ns == there {
 				t.Error("the inner Do stayed")
 			}
@@ -90,9 +91,9 @@ func TestHere(t *testing.T) {
 		"home":      func(f func() error) error { return f() },
 		"inside Do": n.Do,
 	} {
-		must(t, do(func() error {
+		testkit.Must(t, do(func() error {
 			here, err := lab.Here()
-			must(t, err)
+			testkit.Must(t, err)
 			defer here.Close()
 			want := namespace(t)
 			return here.Do(func() error {
@@ -107,7 +108,7 @@ func TestHere(t *testing.T) {
 
 func TestDoAfterClose(t *testing.T) {
 	n := newNet(t)
-	must(t, n.Close())
+	testkit.Must(t, n.Close())
 	if err := n.Do(func() error { return nil }); err == nil {
 		t.Error("no error")
 	}
@@ -119,16 +120,16 @@ func TestListenAndDial(t *testing.T) {
 	for range 2 {
 		n := newNet(t)
 		l, err := n.Listen("tcp", address)
-		must(t, err)
+		testkit.Must(t, err)
 		defer l.Close()
 		c, err := n.Dial("tcp", address)
-		must(t, err)
+		testkit.Must(t, err)
 		defer c.Close()
 		accepted, err := l.Accept()
-		must(t, err)
+		testkit.Must(t, err)
 		defer accepted.Close()
 		_, err = io.WriteString(c, "lab")
-		must(t, err)
+		testkit.Must(t, err)
 		got := make([]byte, 3)
 		if _, err = io.ReadFull(accepted, got); err != nil || string(got) != "lab" {
 			t.Errorf("read %q, %v", got, err)
@@ -155,20 +156,20 @@ func TestLoopbackIsUp(t *testing.T) {
 func here(t *testing.T) *lab.Net {
 	t.Helper()
 	n, err := lab.Here()
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { n.Close() })
 	return n
 }
 
 func TestSysctl(t *testing.T) {
 	n := newNet(t)
-	must(t, n.Forwarding(true))
+	testkit.Must(t, n.Forwarding(true))
 	read := func() string {
 		b, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
-		must(t, err)
+		testkit.Must(t, err)
 		return string(b)
 	}
-	must(t, n.Do(func() error {
+	testkit.Must(t, n.Do(func() error {
 		if read() != "1\n" {
 			t.Error("not set inside")
 		}

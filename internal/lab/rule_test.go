@@ -12,6 +12,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/internal/diagnose"
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,16 +21,9 @@ func newNet(t *testing.T) *lab.Net {
 	t.Helper()
 	lab.Require(t)
 	n, err := lab.NewNet()
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { n.Close() })
 	return n
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // send sends one datagram to a receiver on the loopback device and reports
@@ -37,10 +31,10 @@ func must(t *testing.T, err error) {
 func send(t *testing.T, n *lab.Net, network, address string, want bool) (arrived bool) {
 	t.Helper()
 	pc, err := n.ListenPacket(network, address)
-	must(t, err)
+	testkit.Must(t, err)
 	defer pc.Close()
 	c, err := n.Dial(network, address)
-	must(t, err)
+	testkit.Must(t, err)
 	defer c.Close()
 	return deliver(t, c, pc, want)
 }
@@ -55,7 +49,7 @@ func deliver(t *testing.T, c net.Conn, pc net.PacketConn, want bool) bool {
 	}
 	// A local sender is told of a packet dropped at output by EPERM.
 	_, _ = c.Write([]byte("lab"))
-	must(t, pc.SetReadDeadline(time.Now().Add(wait)))
+	testkit.Must(t, pc.SetReadDeadline(time.Now().Add(wait)))
 	_, _, err := pc.ReadFrom(make([]byte, 16))
 	return err == nil
 }
@@ -63,21 +57,21 @@ func deliver(t *testing.T, c net.Conn, pc net.PacketConn, want bool) bool {
 func addRule(t *testing.T, c *lab.Chain, terms ...lab.Term) *lab.Rule {
 	t.Helper()
 	r, err := c.Add(terms...)
-	must(t, err)
+	testkit.Must(t, err)
 	return r
 }
 
 func chain(t *testing.T, n *lab.Net, f lab.Family, h lab.Hook) *lab.Chain {
 	t.Helper()
 	c, err := n.Chain(f, h, 0)
-	must(t, err)
+	testkit.Must(t, err)
 	return c
 }
 
 func wantPackets(t *testing.T, r *lab.Rule, want uint64) {
 	t.Helper()
 	got, err := r.Packets()
-	must(t, err)
+	testkit.Must(t, err)
 	if got != want {
 		t.Errorf("%d packets, want %d", got, want)
 	}
@@ -156,7 +150,7 @@ func checkQueue(t *testing.T, c *lab.Chain, arrives func(want bool) bool) {
 			t.Errorf("%s: arrived %v, want %v", tt.name, got, tt.arrives)
 		}
 		wantPackets(t, r, 1)
-		must(t, r.Delete())
+		testkit.Must(t, r.Delete())
 	}
 	if !arrives(true) {
 		t.Error("no packet arrived after the last rule was deleted")
@@ -170,7 +164,7 @@ func TestQueueRuleInBridge(t *testing.T) {
 		t.Run(h.String(), func(t *testing.T) {
 			// Behind br_netfilter's own, which at 5.10 go on behind all of priority 0.
 			ch, err := n.Chain(lab.Bridge, h, 10)
-			must(t, err)
+			testkit.Must(t, err)
 			if _, err := ch.Add(lab.UDP(1), lab.Queue(1)); errors.Is(err, errors.ErrUnsupported) {
 				t.Skip(err) // and it says so
 			}
@@ -186,7 +180,7 @@ func TestQueueRuleForBridgedPackets(t *testing.T) {
 	if err := n.Sysctl("net/bridge/bridge-nf-call-iptables", "1"); errors.Is(err, os.ErrNotExist) {
 		t.Skip(err)
 	} else {
-		must(t, err)
+		testkit.Must(t, err)
 	}
 	checkQueue(t, chain(t, n, lab.IPv4, lab.Forward), func(want bool) bool { return deliver(t, c, pc, want) })
 }
@@ -195,23 +189,23 @@ func TestQueueRuleForBridgedPackets(t *testing.T) {
 // in one and a receiver in the other.
 func bridged(t *testing.T, n *lab.Net) (net.Conn, net.PacketConn) {
 	t.Helper()
-	must(t, n.Bridge("br0"))
-	must(t, n.Up("br0"))
+	testkit.Must(t, n.Bridge("br0"))
+	testkit.Must(t, n.Up("br0"))
 	var ends [2]*lab.Net
 	for i, port := range []string{"port0", "port1"} {
 		ends[i] = newNet(t)
-		must(t, n.Veth(port, ends[i], "eth0"))
-		must(t, n.SetMaster(port, "br0"))
-		must(t, n.Up(port))
-		must(t, ends[i].Up("eth0"))
+		testkit.Must(t, n.Veth(port, ends[i], "eth0"))
+		testkit.Must(t, n.SetMaster(port, "br0"))
+		testkit.Must(t, n.Up(port))
+		testkit.Must(t, ends[i].Up("eth0"))
 	}
-	must(t, ends[0].AddAddr("eth0", netip.MustParsePrefix("192.0.2.1/24")))
-	must(t, ends[1].AddAddr("eth0", netip.MustParsePrefix("192.0.2.2/24")))
+	testkit.Must(t, ends[0].AddAddr("eth0", netip.MustParsePrefix("192.0.2.1/24")))
+	testkit.Must(t, ends[1].AddAddr("eth0", netip.MustParsePrefix("192.0.2.2/24")))
 	pc, err := ends[1].ListenPacket("udp", "192.0.2.2:9999")
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { pc.Close() })
 	c, err := ends[0].Dial("udp", "192.0.2.2:9999")
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { c.Close() })
 	return c, pc
 }
@@ -230,9 +224,9 @@ func TestSetMarkIsSeenByLaterRules(t *testing.T) {
 func TestPriorityOrdersChains(t *testing.T) {
 	n := newNet(t)
 	late, err := n.Chain(lab.IPv4, lab.Output, 10)
-	must(t, err)
+	testkit.Must(t, err)
 	first, err := n.Chain(lab.IPv4, lab.Output, -10)
-	must(t, err)
+	testkit.Must(t, err)
 	r := addRule(t, late)
 	addRule(t, first, lab.Drop())
 	send(t, n, "udp", "127.0.0.1:9999", false)
@@ -241,7 +235,7 @@ func TestPriorityOrdersChains(t *testing.T) {
 
 func TestEveryHook(t *testing.T) {
 	n := newNet(t)
-	must(t, n.Veth("a", n, "b"))
+	testkit.Must(t, n.Veth("a", n, "b"))
 	inet := []lab.Hook{lab.Prerouting, lab.Input, lab.Forward, lab.Output, lab.Postrouting}
 	for family, hooks := range map[lab.Family][]lab.Hook{
 		lab.IPv4: inet, lab.IPv6: inet, lab.Inet: inet, lab.Bridge: inet,
@@ -260,9 +254,9 @@ func TestEveryHook(t *testing.T) {
 					}
 					return
 				}
-				must(t, err)
+				testkit.Must(t, err)
 				addRule(t, c, lab.Log(1, "x", 0, 0))
-				must(t, c.Delete())
+				testkit.Must(t, c.Delete())
 			})
 		}
 	}
@@ -271,7 +265,7 @@ func TestEveryHook(t *testing.T) {
 func TestNetdevChain(t *testing.T) {
 	n := newNet(t)
 	in, err := n.DeviceChain("lo", lab.Ingress, 0)
-	must(t, err)
+	testkit.Must(t, err)
 	r := addRule(t, in, lab.UDP(9999))
 	send(t, n, "udp", "127.0.0.1:9999", true)
 	wantPackets(t, r, 1)
@@ -280,7 +274,7 @@ func TestNetdevChain(t *testing.T) {
 func TestDeletedRuleIsReported(t *testing.T) {
 	n := newNet(t)
 	r := addRule(t, chain(t, n, lab.IPv4, lab.Output))
-	must(t, r.Delete())
+	testkit.Must(t, r.Delete())
 	if _, err := r.Packets(); err == nil {
 		t.Error("Packets of a deleted rule: no error")
 	}
@@ -291,11 +285,11 @@ func TestDeletedRuleIsReported(t *testing.T) {
 
 func TestFlush(t *testing.T) {
 	n := newNet(t)
-	must(t, n.Flush())
+	testkit.Must(t, n.Flush())
 	for _, f := range []lab.Family{lab.IPv4, lab.Inet} {
 		addRule(t, chain(t, n, f, lab.Output), lab.Drop())
 	}
-	must(t, n.Flush())
+	testkit.Must(t, n.Flush())
 	if !send(t, n, "udp", "127.0.0.1:9999", true) {
 		t.Error("a rule survived Flush")
 	}

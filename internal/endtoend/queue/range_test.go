@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync/atomic"
 	"testing"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
+	"golang.org/x/sys/unix"
 )
 
 // A rule that spreads packets does so by their addresses: datagrams from many
@@ -91,5 +93,140 @@ func TestRangeEndsTogether(t *testing.T) {
 			testkit.Must(t, end(qs))
 			testkit.WantError(t, "Run", testkit.Next(t, done), net.ErrClosed)
 		})
+	}
+}
+
+// SetVerdictAll lets go what waits in all queues, held or not.
+func TestRangeGetsAVerdictOnAll(t *testing.T) {
+	const queues = 2
+	n := endtoend.NewNet(t)
+	qs := endtoend.OpenRange(t, n, nfqueue.Config{}, queues)
+	to, err := n.ListenPacket("udp", endtoend.IPv4.Address())
+	testkit.Must(t, err)
+	defer to.Close()
+	var rules []*lab.Rule
+	chain, err := n.Chain(lab.IPv4, lab.Output, 0)
+	testkit.Must(t, err)
+	var from []net.Conn
+	for i := range queues {
+		c, err := n.Dial("udp", endtoend.IPv4.Address())
+		testkit.Must(t, err)
+		defer c.Close()
+		port := c.LocalAddr().(*net.UDPAddr).Port
+		r, err := chain.Add(lab.L4(unix.IPPROTO_UDP), lab.SrcPort(uint16(port)), lab.Queue(uint16(i)))
+		testkit.Must(t, err)
+		rules, from = append(rules, r), append(from, c)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	hold, tickets := endtoend.HoldAll()
+	done := testkit.Background(func() error { return qs.Run(ctx, hold) })
+	for _, c := range from {
+		endtoend.Send(t, c, "held")
+		testkit.Next(t, tickets)
+	}
+	testkit.Await(t, "both are held", func() bool { return qs.Stats().Held == queues })
+	cancel()
+	testkit.Next(t, done)
+	for _, c := range from {
+		endtoend.Send(t, c, "not received")
+	}
+	for _, r := range rules {
+		testkit.Must(t, r.Delete())
+	}
+	testkit.Must(t, qs.SetVerdictAll(nfqueue.Accept()))
+	for range 2 * queues {
+		endtoend.Receive(t, to)
+	}
+	if s := qs.Stats(); s.Held != 0 || s.HeldBytes != 0 || s.Packets != queues { // those that were received
+		t.Errorf("stats %+v", s)
+	}
+	testkit.Must(t, qs.Close())
+	testkit.Must(t, qs.Close())
+	testkit.WantError(t, "Run after Close", qs.Run(context.Background(), endtoend.Accept), net.ErrClosed)
+	testkit.WantError(t, "SetVerdictAll after Close", qs.SetVerdictAll(nfqueue.Accept()), net.ErrClosed)
+}
+
+// A handler that ends its goroutine ends all queues, and leaves none of its own.
+func TestRangeEndsWithItsHandler(t *testing.T) {
+	n := endtoend.NewNet(t)
+	qs := endtoend.OpenRange(t, n, nfqueue.Config{Fallback: nfqueue.Accept()}, 3)
+	endtoend.AddRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Queues(0, 3))
+	to, from := endtoend.UDPPair(t, n, "udp", endtoend.IPv4.Address())
+	for name, end := range map[string]func(){"Goexit": runtime.Goexit, "panic": func() { panic("oops") }} {
+		ended := make(chan any, 1)
+		go func() {
+			defer func() { ended <- recover() }()
+			qs.Run(context.Background(), func(*nfqueue.Packet) nfqueue.Verdict {
+				end()
+				panic("unreachable")
+			})
+			t.Errorf("%s: Run returned", name)
+		}()
+		endtoend.Send(t, from, name)
+		endtoend.WantReceived(t, to, name)
+		if p, _ := testkit.Next(t, ended).(*nfqueue.PanicError); (p != nil) != (name == "panic") || p != nil && p.Value != "oops" {
+			t.Errorf("%s: Run panicked with %v", name, p)
+		}
+	}
+
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cause := errors.New("the reason why")
+	done := testkit.Background(func() error { return qs.Run(ctx, endtoend.Accept) })
+	endtoend.Send(t, from, "y")
+	endtoend.WantReceived(t, to, "y")
+	cancel(cause)
+	if err := testkit.Next(t, done); err != cause {
+		t.Errorf("a second Run: %v, want %v", err, cause)
+	}
+}
+
+// All queues of a range change, beside a Run.
+func TestRangeIsConfigured(t *testing.T) {
+	const first, queues = 40, 3
+	n := endtoend.NewNet(t)
+	qs := endtoend.OpenRange(t, n, nfqueue.Config{Queue: first}, queues)
+	chain, err := n.Chain(lab.IPv4, lab.Output, 0)
+	testkit.Must(t, err)
+	for i := range uint16(queues) {
+		_, err := chain.Add(lab.UDP(9990+i), lab.Queue(first+i))
+		testkit.Must(t, err)
+	}
+	type seen struct {
+		queue uint16
+		bytes int
+	}
+	got := make(chan seen, 1)
+	done := testkit.Background(func() error {
+		return qs.Run(context.Background(), func(p *nfqueue.Packet) nfqueue.Verdict {
+			got <- seen{p.Queue, len(p.Payload)}
+			return nfqueue.Accept()
+		})
+	})
+	for _, bytes := range []int{endtoend.IPv4.Headers, endtoend.IPv4.Headers + len("hello")} {
+		testkit.Must(t, qs.Configure(nfqueue.Config{Queue: first, CopyRange: uint32(bytes)}))
+		for i := range queues {
+			c, err := n.Dial("udp", fmt.Sprintf("127.0.0.1:%d", 9990+i))
+			testkit.Must(t, err)
+			endtoend.Send(t, c, "hello")
+			testkit.Must(t, c.Close())
+			if got, want := testkit.Next(t, got), (seen{uint16(first + i), bytes}); got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		}
+	}
+	testkit.Must(t, qs.Close())
+	testkit.WantError(t, "Run", testkit.Next(t, done), net.ErrClosed)
+}
+
+// The receive buffer is shared out between the queues.
+func TestRangeSharesTheReceiveBuffer(t *testing.T) {
+	n := endtoend.NewNet(t)
+	one := endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 100}).Granted().ReadBuffer
+	each := endtoend.OpenRange(t, n, nfqueue.Config{}, 4).Granted().ReadBuffer
+	if asked := 2 * 8 << 20; one < asked {
+		t.Skipf("this user is granted %d bytes of %d", one, asked)
+	}
+	if each != one/4 {
+		t.Errorf("each of four queues has %d bytes, one by itself %d", each, one)
 	}
 }
