@@ -101,15 +101,15 @@ func TestCommandsThatShowWhereAPacketIs(t *testing.T) {
 	needs(t, "nft", "iptables")
 	r := newRouter(t)
 	q, err := nfqueue.Open(nfqueue.Config{Queue: 7, Socket: nfnl.Config{NetNS: r.FD()}})
-	must(t, err)
+	testkit.Must(t, err)
 	defer q.Close()
 	r.command(t, "", "iptables", "-A", "OUTPUT", "-p", "udp", "--dport", "9999", "-j", "NFQUEUE", "--queue-num", "7")
 	r.command(t, "table inet other {\nchain c {\ntype filter hook output priority -1\nudp dport 9999 counter\n}\n}", "nft", "-f", "-")
 	_, from := r.pair(t)
 	_, err = from.Write([]byte("x"))
-	must(t, err)
+	testkit.Must(t, err)
 	text, err := os.ReadFile("../../docs/troubleshooting.md")
-	must(t, err)
+	testkit.Must(t, err)
 	for command, shows := range map[string]string{
 		"nft list ruleset":                        `udp dport 9999 counter packets 1 `,
 		"iptables -nvL":                           `(?m)^ +1 .* NFQUEUE .* NFQUEUE num 7$`,
