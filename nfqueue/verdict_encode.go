@@ -94,7 +94,7 @@ func (v *Verdict) begin(b []byte, typ nfnl.Type, t *Ticket, portID uint32) []byt
 	if typ == typeVerdict && portID == ackedPort {
 		flags |= engine.FlagAck
 	}
-	b = engine.Begin(b, engine.Message{Type: typ, Flags: flags, Seq: t.id, PortID: portID, Resource: t.queue})
+	b = engine.Begin(b, &engine.Message{Type: typ, Flags: flags, Seq: t.id, PortID: portID, Resource: t.queue})
 	var header [8]byte
 	binary.BigEndian.PutUint32(header[:], v.word())
 	binary.BigEndian.PutUint32(header[4:], t.id)

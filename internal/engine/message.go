@@ -65,7 +65,7 @@ func (m *Message) parse(b []byte) (rest []byte, err error) {
 
 // Begin appends what m has before its attributes to b. Append the attributes next,
 // then call End with the length that b had before.
-func Begin(b []byte, m Message) []byte {
+func Begin(b []byte, m *Message) []byte {
 	b = append(b, 0, 0, 0, 0) // the length, for End
 	b = binary.NativeEndian.AppendUint16(b, uint16(m.Type))
 	b = binary.NativeEndian.AppendUint16(b, m.Flags)
@@ -90,7 +90,7 @@ func End(b []byte, start int) []byte {
 // Append appends the whole message to b.
 func (m Message) Append(b []byte) []byte {
 	start := len(b)
-	return End(append(Begin(b, m), m.Attrs...), start)
+	return End(append(Begin(b, &m), m.Attrs...), start)
 }
 
 // A Reply is the kernel's answer to a request.

@@ -137,7 +137,7 @@ func TestAppendWritesWhatTheKernelTakes(t *testing.T) {
 		}
 		// Behind something else, and in two steps.
 		b := []byte("8 bytes!")
-		b = End(append(Begin(b, tt.m), tt.m.Attrs...), 8)
+		b = End(append(Begin(b, &tt.m), tt.m.Attrs...), 8)
 		if want := append([]byte("8 bytes!"), tt.want...); !bytes.Equal(b, want) {
 			t.Errorf("%v behind 8 bytes:\n got %x\nwant %x", tt.m.Type, b, want)
 		}

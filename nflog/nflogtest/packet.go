@@ -72,7 +72,7 @@ func AppendPacket(b []byte, p *nflog.Packet) []byte { return appendPacket(b, p, 
 // appendPacket is AppendPacket with a packet's connection, if there is one.
 func appendPacket(b []byte, p *nflog.Packet, c *connection) []byte {
 	start := len(b)
-	b = engine.Begin(b, engine.Message{Type: typePacket, Family: p.Family, Resource: p.Group})
+	b = engine.Begin(b, &engine.Message{Type: typePacket, Family: p.Family, Resource: p.Group})
 	b = attr.AppendBytes(b, attrPacketHeader, []byte{byte(p.Proto >> 8), byte(p.Proto), hooks.Number(p.Family, p.Hook), 0})
 	b = attr.AppendString(b, attrPrefix, string(p.Prefix))
 	b = appendNonzero(b, attrInDev, uint32(p.InDev))

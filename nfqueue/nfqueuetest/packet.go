@@ -17,7 +17,7 @@ func (s settings) appendPacket(b []byte, p nfqueue.Packet) []byte {
 	p.Len = max(p.Len, len(p.Payload))
 	guessFamily(&p)
 	start := len(b)
-	b = engine.Begin(b, engine.Message{Type: typePacket, Family: p.Family, Resource: p.Queue})
+	b = engine.Begin(b, &engine.Message{Type: typePacket, Family: p.Family, Resource: p.Queue})
 	header := binary.BigEndian.AppendUint32(nil, p.ID)
 	header = binary.BigEndian.AppendUint16(header, p.Proto)
 	b = attr.AppendBytes(b, attrPacketHeader, append(header, hooks.Number(p.Family, p.Hook)))

@@ -20,7 +20,7 @@ import (
 // decideByHand accepts a packet with a payload, and past what this library refuses.
 func decideByHand(t *testing.T, q *nfqueue.Queue, p *nfqueue.Packet, payload []byte) {
 	t.Helper()
-	b := engine.Begin(nil, engine.Message{Type: 0x0301, Flags: engine.FlagRequest, Resource: p.Queue}) // NFQNL_MSG_VERDICT
+	b := engine.Begin(nil, &engine.Message{Type: 0x0301, Flags: engine.FlagRequest, Resource: p.Queue}) // NFQNL_MSG_VERDICT
 	b = attr.AppendBytes(b, 2, binary.BigEndian.AppendUint32([]byte{0, 0, 0, 1}, p.ID))                // NFQA_VERDICT_HDR, NF_ACCEPT
 	b = engine.End(attr.AppendBytes(b, 10, payload), 0)                                                // NFQA_PAYLOAD
 	raw, err := q.SyscallConn()
