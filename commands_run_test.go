@@ -47,21 +47,24 @@ func TestNewModuleGetsTheLibrary(t *testing.T) {
 	}
 }
 
-// What CONTRIBUTING.md begins with leads to a module whose packages are there.
+// What CONTRIBUTING.md begins with leads to the module, and to what its next commands
+// name.
 func TestCloneIsTheModule(t *testing.T) {
 	here, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := shell(t, here, "git rev-parse HEAD"); err != nil {
+	// Whoever owns the files, they are what is published.
+	config := filepath.Join(t.TempDir(), "config")
+	text := "[safe]\n\tdirectory = *\n[url \"" + here + "\"]\n\tinsteadOf = https://github.com/nfpacket/nfpacket\n"
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := shell(t, here, "git rev-parse HEAD", "GIT_CONFIG_GLOBAL="+config); err != nil {
 		t.Skipf("this is no clone: %v: %s", err, out)
 	}
 	line := "git clone https://github.com/nfpacket/nfpacket && cd nfpacket"
-	out, err := shell(t, t.TempDir(), line+" && go list ./nfqueue ./examples/demo && test -x .ci/run",
-		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url."+here+".insteadOf", "GIT_CONFIG_VALUE_0=https://github.com/nfpacket/nfpacket")
-	if strings.Contains(out, "dubious ownership") {
-		t.Skip(out)
-	}
+	out, err := shell(t, t.TempDir(), line+" && test -x .ci/run && test -f go.mod && test -f examples/demo/main.go", "GIT_CONFIG_GLOBAL="+config)
 	if err != nil {
 		t.Fatalf("%s: %v: %s", line, err, out)
 	}
