@@ -2,6 +2,7 @@ package nlattr
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"testing"
 
@@ -14,8 +15,8 @@ const packet engine.Type = 0x0300 // NFQNL_MSG_PACKET
 func TestMessageLenIsZeroForWhatIsNotThere(t *testing.T) {
 	msg := engine.Message{Type: packet, Family: engine.IPv6, Resource: 7, Attrs: make([]byte, 8)}.Append(nil)
 	longer, shorter := bytes.Clone(msg), bytes.Clone(msg)
-	longer[0]++
-	shorter[0] = MessageHeaderLen - 1
+	binary.NativeEndian.PutUint32(longer, uint32(len(msg)+1))
+	binary.NativeEndian.PutUint32(shorter, MessageHeaderLen-1)
 	for _, c := range []struct {
 		name     string
 		msgs     []byte

@@ -21,8 +21,8 @@ import (
 func decideByHand(t *testing.T, q *nfqueue.Queue, p *nfqueue.Packet, payload []byte) {
 	t.Helper()
 	b := engine.Begin(nil, &engine.Message{Type: 0x0301, Flags: engine.FlagRequest, Resource: p.Queue}) // NFQNL_MSG_VERDICT
-	b = attr.AppendBytes(b, 2, binary.BigEndian.AppendUint32([]byte{0, 0, 0, 1}, p.ID))                // NFQA_VERDICT_HDR, NF_ACCEPT
-	b = engine.End(attr.AppendBytes(b, 10, payload), 0)                                                // NFQA_PAYLOAD
+	b = attr.AppendBytes(b, 2, binary.BigEndian.AppendUint32([]byte{0, 0, 0, 1}, p.ID))                 // NFQA_VERDICT_HDR, NF_ACCEPT
+	b = engine.End(attr.AppendBytes(b, 10, payload), 0)                                                 // NFQA_PAYLOAD
 	raw, err := q.SyscallConn()
 	testkit.Must(t, err)
 	testkit.Must(t, raw.Control(func(fd uintptr) { err = unix.Sendto(int(fd), b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) }))
