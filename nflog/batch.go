@@ -46,8 +46,8 @@ func (r *Reader) newBuffer() *buffer {
 	return b
 }
 
-// maxRoom is for how many packets there is room from the beginning, if a receive
-// may bring them.
+// maxRoom is the most packets that a new Batch has room for; it grows when a receive
+// returns more.
 const maxRoom = 512
 
 // clear makes room for the next receive.

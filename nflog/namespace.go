@@ -37,7 +37,7 @@ func (r *Reader) SetNamespaceLogger(f nfnl.Family) error {
 
 // ClearNamespaceLogger leaves a protocol family without a logger, for everybody
 // in the network namespace and whoever set it: what the kernel would log of its
-// own accord is lost from then on. It does not bring back the logger of before,
+// own accord is lost from then on. It does not restore the previous logger,
 // which a write to the sysctl net.netfilter.nf_log.<number of the family> does.
 // Rules log as ever. Other libraries call it PF_UNBIND.
 func (r *Reader) ClearNamespaceLogger(f nfnl.Family) error {

@@ -159,7 +159,7 @@ const maxBusyPoll = 10 * time.Millisecond
 // The kernel charges the receive buffer for the message with a packet, the copied
 // range included, but keeps the packet itself too, up to 64 KiB of it. The default
 // buffer has room for at most mostWaiting such packets, 75 MiB. Requests may take half as
-// many again off the socket, and one more time as many to find an answer behind them
+// many again off the socket, and one more time as many to find the answer after them
 // (nfnl.Conn.Request).
 const (
 	leastCost     = 768 // of a message without payload; 832 on newer kernels

@@ -168,9 +168,9 @@ func isUDP(b []byte) bool {
 //
 // It sets the total length and header checksum of IPv4, the payload length of
 // IPv6, the length of UDP, and the checksums of TCP, UDP, UDP-Lite, ICMP,
-// ICMPv6 and SCTP, also behind IPv4 options and IPv6 extension headers. Other
-// protocols have nothing set behind the IP header. That includes AH and ESP:
-// what they carry is protected, and a checksum set there would break the proof.
+// ICMPv6 and SCTP, also after IPv4 options and IPv6 extension headers. Of other
+// protocols nothing after the IP header is set. That includes AH and ESP:
+// what they carry is authenticated, and a checksum set there would invalidate it.
 //
 // The checksum of a fragmented datagram covers bytes that b doesn't have, so
 // Finish leaves a fragment's transport header alone. It does not look into

@@ -22,7 +22,7 @@ import (
 )
 
 // A Kernel is a fake kernel with log groups. It answers requests as the real
-// one does, but collects packets only when told to. Its methods may be called
+// one does, but collects packets only where Collect is called. Its methods may be called
 // from any goroutine.
 type Kernel struct {
 	wire *nfnltest.Kernel
@@ -46,10 +46,10 @@ type group struct {
 // A record is a logged packet.
 type record struct {
 	packet     *nflog.Packet
-	connection *connection // nil if it is not to be told
+	connection *connection // nil if none is reported
 }
 
-// A connection is what the kernel tells of the one that a packet belongs to.
+// A connection is what the kernel reports of the connection of a packet.
 type connection struct {
 	info  attr.ConntrackInfo
 	attrs []byte

@@ -10,8 +10,8 @@ import (
 // ReadCapture returns the packets of a capture file, for Enqueue or for a handler.
 // The file is pcap or pcapng, of link type Ethernet, RAW, LINUX_SLL or LINUX_SLL2,
 // or NETLINK, as a nfnl.Config's Tap sees messages: then they are what was queued,
-// with all that the kernel said of it but the connection, whose attributes stay
-// behind in Enqueue. Netlink messages can be read on a machine with the byte order of
+// with all that the kernel said of it but the connection, whose attributes
+// Enqueue leaves out. Netlink messages can be read on a machine with the byte order of
 // the one that wrote them.
 //
 // Of other link types a packet has Proto, Family, Payload, Len, Time, HardwareAddr,

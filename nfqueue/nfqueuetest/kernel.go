@@ -26,7 +26,7 @@ import (
 )
 
 // A Kernel is a fake kernel with room for one queue. It answers configuration
-// and verdicts as the real one does, inside the Send that brings them. A packet
+// and verdicts as the real one does, inside the Send that carries them. A packet
 // goes nowhere after its verdict: one that is repeated does not come back. It
 // takes any rewrite, as Linux did before 7.2 (see nfqueue.ErrRewriteForbidden). The
 // methods may be called from any goroutine, but for Verdict, which may end the

@@ -81,7 +81,7 @@ var untunnelled = []*traffic{
 	{name: "fragment, IPv6, its header", hooks: append(fragmentHooks, lab.Input), message: long[:3000], data: fragmentData, build: udpRoad(endtoend.IPv6, nil), intact: true},
 	{name: "fragment, IPv4, its data", hooks: fragmentHooks, message: long[:3000], data: fragmentData, build: udpRoad(endtoend.IPv4, nil)},
 	{name: "fragment, IPv6, its data", hooks: append(fragmentHooks, lab.Input), message: long[:3000], data: fragmentData, build: udpRoad(endtoend.IPv6, nil)},
-	{name: "datagram put together by connection tracking", hooks: allHooks, message: long[:3000], data: plainData, build: udpRoad(endtoend.IPv4, trackedRoad)},
+	{name: "datagram reassembled by connection tracking", hooks: allHooks, message: long[:3000], data: plainData, build: udpRoad(endtoend.IPv4, trackedRoad)},
 
 	{name: "TCP GSO, IPv4", hooks: allHooks, message: long, data: gsoData, build: tcpRoad(endtoend.IPv4, nil), stream: true},
 	{name: "TCP GSO, IPv6", hooks: allHooks, message: long, data: gsoData, build: tcpRoad(endtoend.IPv6, nil), stream: true},
