@@ -43,7 +43,7 @@ var runs = []run{
 	{"INTEGRATIONS=all bash .ci/run", ".github/workflows/ci.yml", "run: INTEGRATIONS=all bash .ci/run\n"},
 	{".ci/api", ".ci/run", "\n.ci/api\n"},
 	{".ci/steady ./nfqueue", ".ci/steady_test.go", `exec.Command(steady, "-n", "5", ".")`},
-	{".ci/fuzz 10m", ".ci/run", "\n.ci/fuzz 15s\n"},
+	{".ci/fuzz 10m", ".ci/run", "\n.ci/fuzz 10s\n"},
 	{"go -C bench run ./soak -time 30m", ".ci/run", "\tgo -C bench run ./soak -time 10s"},
 	{"apt-get install gcc libc6-dev libmnl-dev libnetfilter-queue-dev libnetfilter-log-dev strace", ".ci/run", "libmnl-dev libnetfilter-queue-dev libnetfilter-log-dev strace\n"},
 	{"CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o deploy/accept ./examples/accept", "deploy/deploy_test.go", "CGO_ENABLED=0 go build .* -o )deploy/accept"},

@@ -78,8 +78,8 @@ lab_packages() {
 }
 
 # kernel_packages prints those of the library. The others, which are about its
-# documents and examples, one kernel is enough for.
-kernel_packages() { lab_packages | grep -Ev '/(examples|deploy|internal/documents)(/|$)'; }
+# documents, examples and the lab itself, one kernel is enough for.
+kernel_packages() { lab_packages | grep -Ev '/(examples|deploy|internal/documents|internal/lab)(/|$)'; }
 
 # byte_packages prints those that a processor may make a difference to: not those
 # that need other programs or all of a kernel, which QEMU's user emulation lacks.
