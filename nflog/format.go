@@ -33,8 +33,8 @@ func (p Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON(
 //	slog.Info("logged", "packet", p.Named(links))
 func (p *Packet) Named(names interface{ Name(index int) string }) Named { return Named{p, names} }
 
-// A Named is a Packet with names for its interfaces. It is shown as the Packet
-// is, and valid as long as that. The zero Named is shown as the zero Packet.
+// A Named is a Packet with names for its interfaces. It formats like the Packet, and
+// is valid as long as the Packet is. The zero Named formats like the zero Packet.
 type Named struct {
 	p     *Packet
 	names format.Names

@@ -229,9 +229,9 @@ func (c Config) check() error {
 	case c.Fallback.action == ActionHold:
 		return fmt.Errorf("nfqueue: Config.Fallback is Hold, which leaves the packet without an answer")
 	case c.Fallback.action == ActionRepeat && !c.Fallback.has(changeMark):
-		return fmt.Errorf("nfqueue: Config.Fallback is repeat without a mark, which brings the packet back again and again")
+		return fmt.Errorf("nfqueue: Config.Fallback is repeat without a mark, which would repeat the packet without end")
 	case c.Fallback.action == ActionRequeue && c.Fallback.queue == c.Queue:
-		return fmt.Errorf("nfqueue: Config.Fallback is %v, the queue itself, which brings the packet back again and again", c.Fallback)
+		return fmt.Errorf("nfqueue: Config.Fallback is %v, the queue itself, which would requeue the packet without end", c.Fallback)
 	case c.Fallback.change&^(changeMark|changePriority) != 0:
 		return fmt.Errorf("nfqueue: Config.Fallback is %v, which does not fit every packet", c.Fallback)
 	}
