@@ -1,7 +1,6 @@
 package nfqueue_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -44,20 +43,7 @@ var shown = []struct {
 // A copy of a packet reads like the packet, wherever it is.
 func TestPacketIsShown(t *testing.T) {
 	for _, c := range shown {
-		for _, p := range []any{&c.p, c.p} {
-			if got := fmt.Sprint(p); got != c.text {
-				t.Errorf("%s: %T reads %q\nwant %q", c.name, p, got, c.text)
-			}
-			if got := testkit.Logged("p", p); got != c.log {
-				t.Errorf("%s: %T is logged %q\nwant %q", c.name, p, got, c.log)
-			}
-			if got := testkit.JSON(t, p); got != c.json {
-				t.Errorf("%s: JSON of %T %s\nwant %s", c.name, p, got, c.json)
-			}
-		}
-		if got := testkit.JSON(t, struct{ P any }{[]any{c.p}}); got != `{"P":[`+c.json+`]}` {
-			t.Errorf("%s: JSON within others %s", c.name, got)
-		}
+		testkit.WantShown(t, c.name, &c.p, c.text, c.log, c.json)
 	}
 }
 

@@ -1,6 +1,7 @@
 package nfqueue_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/hex"
@@ -185,13 +186,22 @@ type wiretap struct {
 // tap returns queue 7 on a wiretap.
 func tap(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, wiretap) {
 	t.Helper()
+	return tapUnless(t, cfg, func() error { return nil })
+}
+
+// tapUnless is tap, but a Send fails while fails returns an error.
+func tapUnless(t testing.TB, cfg nfqueue.Config, fails func() error) (*nfqueue.Queue, wiretap) {
+	t.Helper()
 	w := wiretap{sends: make(chan []byte, 1000)}
 	conn, peer, err := engine.Pipe(func(datagram []byte) error {
+		if err := fails(); err != nil {
+			return err
+		}
 		m, _, err := nfnl.Next(datagram)
 		if err == nil && m.Flags&engine.FlagAck != 0 && m.Type != verdictType {
 			return w.acknowledge(m)
 		}
-		w.sends <- append([]byte(nil), datagram...)
+		w.sends <- bytes.Clone(datagram)
 		return nil
 	})
 	if err != nil {

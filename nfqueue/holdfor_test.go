@@ -13,51 +13,32 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/attr"
-	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/testkit"
-	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
 // errSend is what a failing kernel's Send returns.
 var errSend = errors.New("no room")
 
-// A failer is a wiretap on which Send fails when told to.
+// A failer is a wiretap on which Send fails while fail is set.
 type failer struct {
 	wiretap
 	fail   atomic.Bool
-	failed chan time.Time // tells when
+	failed chan time.Time // when
 }
 
 // failing returns queue 7 on a failer.
 func failing(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, *failer) {
 	t.Helper()
-	f := &failer{wiretap: wiretap{sends: make(chan []byte, 1000)}, failed: make(chan time.Time, 1000)}
-	conn, peer, err := engine.Pipe(func(datagram []byte) error {
-		if f.fail.Load() {
-			f.failed <- time.Now()
-			return errSend
+	f := &failer{failed: make(chan time.Time, 1000)}
+	q, w := tapUnless(t, cfg, func() error {
+		if !f.fail.Load() {
+			return nil
 		}
-		m, _, err := nfnl.Next(datagram)
-		if err == nil && m.Flags&engine.FlagAck != 0 {
-			return f.acknowledge(m)
-		}
-		f.sends <- slices.Clone(datagram)
-		return nil
+		f.failed <- time.Now()
+		return errSend
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Peer = peer
-	cfg.Queue = 7
-	q, err := nfqueue.OpenConn((*nfnl.Conn)(conn), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		q.Close()
-		peer.Close()
-	})
+	f.wiretap = w
 	return q, f
 }
 

@@ -13,22 +13,16 @@ import (
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestMain(m *testing.M) { os.Exit(lab.TestMain(m)) }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // dial opens a socket in n.
 func dial(t *testing.T, n *lab.Net) *engine.Conn {
 	t.Helper()
 	c, err := engine.Dial(engine.Config{NetNS: n.FD()})
-	must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { c.Close() })
 	return c
 }
@@ -39,10 +33,10 @@ var bind = engine.Message{Type: engine.SubsystemQueue<<8 | 2, Resource: 9, Attrs
 func TestOwnerIsNamed(t *testing.T) {
 	lab.Require(t)
 	n, err := lab.NewNet()
-	must(t, err)
+	testkit.Must(t, err)
 	defer n.Close()
 	first, second := dial(t, n), dial(t, n)
-	must(t, first.Request(bind))
+	testkit.Must(t, first.Request(bind))
 	err = second.Request(bind)
 	if !errors.Is(err, syscall.EPERM) {
 		t.Fatal(err)
@@ -55,10 +49,10 @@ func TestOwnerIsNamed(t *testing.T) {
 	if errors.Is(ferr, os.ErrPermission) {
 		t.Skipf("only root sees who has a queue: %v", ferr)
 	}
-	must(t, ferr)
+	testkit.Must(t, ferr)
 	f.Close()
 	name, nerr := os.ReadFile("/proc/self/comm")
-	must(t, nerr)
+	testkit.Must(t, nerr)
 	for _, want := range []string{
 		"port ID " + strconv.Itoa(int(first.PortID())),
 		strconv.Quote(strings.TrimSpace(string(name))),
@@ -75,7 +69,7 @@ func TestOwnerIsNamed(t *testing.T) {
 	if !errors.Is(late, ErrTaken) {
 		t.Fatal(late)
 	}
-	must(t, first.Close())
+	testkit.Must(t, first.Close())
 	text := late.Error()
 	if !strings.Contains(text, "port ID") || strings.Contains(text, "process "+strconv.Itoa(os.Getpid())+")") && !strings.Contains(text, "probably") {
 		t.Errorf("%q, though the program has it no more", text)

@@ -3,6 +3,7 @@ package testkit
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -22,6 +23,26 @@ func JSON(t testing.TB, v any) string {
 	b, err := json.Marshal(v)
 	Must(t, err)
 	return string(b)
+}
+
+// WantShown reports an error of the test unless a value and a copy of what it points
+// to read as text, are logged and are JSON like that, also within other values.
+func WantShown[T any](t testing.TB, name string, v *T, text, log, object string) {
+	t.Helper()
+	for _, v := range []any{v, *v} {
+		if got := fmt.Sprint(v); got != text {
+			t.Errorf("%s: %T reads %q\nwant %q", name, v, got, text)
+		}
+		if got := Logged("p", v); got != log {
+			t.Errorf("%s: %T is logged %q\nwant %q", name, v, got, log)
+		}
+		if got := JSON(t, v); got != object {
+			t.Errorf("%s: JSON of %T %s\nwant %s", name, v, got, object)
+		}
+	}
+	if got := JSON(t, struct{ P any }{[]any{*v}}); got != `{"P":[`+object+`]}` {
+		t.Errorf("%s: JSON within others %s", name, got)
+	}
 }
 
 // Names is a table of the names of interfaces.
