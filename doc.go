@@ -14,8 +14,8 @@
 //   - [github.com/nfpacket/nfpacket/attr]: netlink attributes, and connection
 //     tracking entries as Go values.
 //
-// All of it is Go without C, compiles on every system, and works on Linux 5.10 or
-// later. The README shows whole programs, and
+// All packages are pure Go. They compile on all systems except Plan 9 and work on
+// Linux 5.10 or later. The README shows whole programs, and
 //
 //	go run github.com/nfpacket/nfpacket/examples/demo@latest
 //

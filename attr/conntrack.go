@@ -167,10 +167,9 @@ func (c *Conntrack) DestinationNAT() bool {
 // ConntrackLabels is a set of the numbers 0 to 127, the bits that rules know by
 // the names in connlabel.conf. The zero ConntrackLabels is the empty set.
 //
-// The bytes are the kernel's: an array of unsigned long in host byte order. The
-// kernel's words are taken to be as long as the program's, which on big-endian
-// machines matters: a 32-bit program under a 64-bit kernel, such as a mips one
-// under mips64, gets and sets other labels than it says.
+// The bytes are those of the kernel: an array of unsigned long in host byte order. The
+// package assumes that the kernel's words are as long as the program's. A 32-bit
+// big-endian program on a 64-bit kernel therefore reads and sets the wrong labels.
 type ConntrackLabels [16]byte
 
 // Has reports whether n is in the set. It is not if it is out of range.

@@ -33,12 +33,11 @@ const (
 	maxFunctionName = 63 // the kernel has no limit; its longest has 17
 )
 
-// An Expectation announces a connection that is about to come, and belongs to
-// one that is there, its master: its first packet is "related", and
-// Conntrack.Master tells the master. For how long it is expected, and how many
-// may be at a time, is set by the policy of the master's helper.
+// An Expectation describes a connection that an existing one, its master, will lead to.
+// Its first packet is "related", and its Conntrack.Master is the master's tuple. The
+// helper's policy sets the timeout and the maximum number of expectations.
 //
-// It is a value for a verdict; the kernel never sends any with a packet.
+// It is a value for a verdict; the kernel never sends one with a packet.
 type Expectation struct {
 	// Tuple is of the first packet: Src, Dst and Protocol. The protocol has
 	// ports. The zone is the master's, and not sent.

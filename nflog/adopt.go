@@ -8,19 +8,17 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// AdoptConn returns a Reader of groups that the connection has already, set up
-// by whoever bound them: a program with more privilege, or a Reader before this
-// one that was killed while another process kept the socket. See nfnl.FileConn.
-// Nothing is asked of the kernel, so it takes no privilege, and fields of cfg that
-// only the kernel needs are not used. The groups stay bound when the Reader ends,
-// as long as anybody else has the socket.
+// AdoptConn returns a Reader for groups that are already bound to conn, for example by
+// a privileged process, or by a Reader in a process that exited while another process
+// kept the socket; see nfnl.FileConn. It sends no request and needs no privilege;
+// fields of cfg that configure the kernel are ignored. When the Reader is closed, the
+// groups stay bound as long as another process has the socket.
 //
-// last has the sequence numbers of the last packets that were handled before, by
-// group: Packet.Seq. What is missing between that and the first packet that comes,
-// such as what the Reader before had received and not handled, is reported and
-// counted as lost. For a group that is not in last, or with a nil last, counting
-// begins with the first packet. The connection belongs to the Reader unless there
-// is an error.
+// last maps a group to the sequence number (Packet.Seq) of the last packet of it that
+// was handled before. Packets between that and the first packet received, such as those
+// that the previous Reader received and did not handle, are reported and counted as
+// lost. For a group that is not in last, counting begins with the first packet. The
+// Reader owns conn and closes it, unless AdoptConn returns an error.
 func AdoptConn(conn *nfnl.Conn, cfg Config, last map[uint16]uint32) (*Reader, error) {
 	last = maps.Clone(last)
 	return openConn((*engine.Conn)(conn), cfg, func(r *Reader, cfg Config) error { return r.adopt(cfg, last) })

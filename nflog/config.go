@@ -33,13 +33,13 @@ type Config struct {
 	// MetadataOnly delivers no packet bytes.
 	MetadataOnly bool
 
-	// The kernel collects packets of a group and delivers them together: once
-	// Threshold of them are there, or FlushTimeout has passed since the first, or
-	// the next does not fit into BufferSize.
+	// The kernel collects packets of a group and delivers them together: once it has
+	// Threshold packets, or FlushTimeout has passed since the first, or the next does
+	// not fit into BufferSize.
 	//
-	// Threshold 1 delivers each packet at once, at the price of a wakeup for
-	// each. 0 means 100, of which the default BufferSize holds some 20 small
-	// ones. A rule can only lower it, with "queue-threshold".
+	// Threshold 1 delivers each packet at once, at the cost of a wakeup for each. 0
+	// means 100; with the default BufferSize a datagram is already full after about 20
+	// small packets. A rule can only lower it, with "queue-threshold".
 	Threshold uint32
 
 	// FlushTimeout is how long a packet may wait for others, rounded up to a multiple
@@ -47,10 +47,12 @@ type Config struct {
 	// kernel is one second.
 	FlushTimeout time.Duration
 
-	// BufferSize is how many bytes the kernel collects at least, between a
-	// page (at most 8192) and 131072. 0 means the kernel's default, about a
-	// page, and 32 KiB with a Threshold above 32. See Granted.ReadBuffer:
-	// a collected buffer counts there with up to twice its size, full or not.
+	// BufferSize is the size in bytes of the buffer in which the kernel collects
+	// packets; it rounds the size up, and allocates a larger buffer for a longer
+	// packet. The minimum is the page size, or 8192 if pages are larger; the maximum is
+	// 131072. 0 means about one page, which holds about 20 small packets, or 32 KiB if
+	// Threshold is explicitly set above 32. Each delivered buffer uses up to twice its
+	// size of the receive buffer (Granted.ReadBuffer), even if it is not full.
 	BufferSize uint32
 
 	// GlobalSequence sets Packet.GlobalSeq, which gives the order of packets of
@@ -71,9 +73,9 @@ type Config struct {
 	// show that a flag is supported.
 	Flags uint16
 
-	// Batch is the maximum number of datagrams received by one system call, at most
-	// 256. A datagram holds all packets that the kernel collected. 0 means 32 with a
-	// Threshold of 1, and as few as 4 with a large one.
+	// Batch is the maximum number of datagrams received by one system call. Open
+	// refuses values above 256. A datagram holds all packets that the kernel collected.
+	// 0 means 32 with a Threshold of 1, and as few as 4 with a large one.
 	Batch int
 
 	// OnError is called with errors that do not end Packets or Receive: lost packets

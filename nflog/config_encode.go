@@ -10,9 +10,9 @@ import (
 
 // This file has the messages that configure a group.
 
-// Bind returns the message that Open sends for a group: it binds to the group
-// and sets everything, so that no packet finds a group half set up. The group
-// need not be in Groups. The error is that of a wrong field.
+// Bind returns the message that Open sends for a group: it binds the group and
+// configures it in one message, so that both take effect together. The group need not
+// be in Groups. Bind returns an error if a field is invalid.
 func (c Config) Bind(group uint16) (nfnl.Message, error) {
 	if err := c.checkParams(); err != nil {
 		return nfnl.Message{}, err

@@ -2,9 +2,11 @@
 //
 // With this rule in place
 //
-//	nft add rule ip filter input log prefix '"in "' group 5
+//	nft add table ip demo
+//	nft add chain ip demo in '{ type filter hook input priority 0; }'
+//	nft add rule ip demo in log prefix '"in "' group 5
 //
-// the following program prints what comes in:
+// the following program prints a line for each incoming packet:
 //
 //	package main
 //
@@ -39,10 +41,11 @@
 //
 // A [Packet] and its slices are valid until the next iteration or, with Receive,
 // until the next Receive with the same [Batch]. Their memory is then reused. On
-// Linux it is not part of the Go heap: retaining a slice does not keep the memory
-// mapped, retaining the Packet or the Batch does. [Packet.Clone] copies a packet.
-// With -race the old memory is overwritten, so that use after the end of the
-// lifetime is noticed.
+// Linux it is not part of the Go heap. A slice used after the end of the lifetime may
+// show the bytes of another packet; it never causes a fault. A slice alone does not
+// extend the lifetime: keep the Packet or the Batch reachable while its slices are
+// used. [Packet.Clone] copies a packet. With -race the old memory is overwritten, so
+// that later use is noticed.
 //
 // # Latency
 //

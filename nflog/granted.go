@@ -13,15 +13,16 @@ type Granted struct {
 	Threshold    uint32        // packets that are collected before they are delivered
 	FlushTimeout time.Duration // after which they are in any case, in whole units of 10 ms
 
-	// BufferSize is how many bytes the kernel collects at least: for its own
-	// default, the least that Config.BufferSize can ask for.
+	// BufferSize is the size in bytes of the buffer in which the kernel collects
+	// packets. For the kernel's own default it is the minimum of Config.BufferSize.
 	BufferSize uint32
 
 	Batch int // datagrams that one system call may deliver
 
-	// ReadBuffer is the size of the receive buffer in bytes of the kernel's own
-	// accounting, about 832 a small packet: twice what was asked for, or what
-	// net.core.rmem_max allows. It is 0 after Close.
+	// ReadBuffer is the size granted to the receive buffer, in bytes of the kernel's
+	// accounting: twice the requested size or, without CAP_NET_ADMIN in the initial
+	// user namespace, at most twice net.core.rmem_max. A datagram uses up to twice
+	// BufferSize, even if it is not full. ReadBuffer is 0 after Close.
 	ReadBuffer int
 
 	Conntrack bool // false if Config.BestEffort did without it

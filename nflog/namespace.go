@@ -15,18 +15,18 @@ import (
 // This file sets what the kernel itself logs with.
 
 // SetNamespaceLogger makes NFLOG the logger of a protocol family for the whole
-// network namespace, in place of the one that it has. Rules do not need that:
-// they name their group. It is for what the kernel logs of its own accord, which
-// comes to group 0: packets that make no sense to connection tracking (sysctl
-// net.netfilter.nf_conntrack_log_invalid), in families IPv4 and IPv6, and those
-// that the TRACE target of iptables-legacy follows. Packet.Prefix says what it
-// is; the former have Packet.Hook 0 wherever they were caught.
+// network namespace, in place of the current one. Rules do not need it, because they
+// name their group. It affects only messages that the kernel logs without a rule,
+// which go to group 0: packets that are invalid to connection tracking (sysctl
+// net.netfilter.nf_conntrack_log_invalid; families IPv4 and IPv6), for which
+// Packet.Hook is always 0, and packets matched by TRACE of iptables-legacy.
+// Packet.Prefix tells them apart.
 //
-// The setting outlives the Reader. Where it was the kernel's log (dmesg), nothing
-// appears there any more until it is set back; the sysctl
-// net.netfilter.nf_log.<number of the family> shows and sets it too. Other
-// libraries do the same on opening a group, as PF_BIND. It needs the privilege
-// that Open does, and group 0 among Config.Groups.
+// The setting outlives the Reader. If the logger was the kernel's log (dmesg), these
+// messages no longer appear there until it is set back; the sysctl
+// net.netfilter.nf_log.<number of the family> also shows and sets the logger. Other
+// libraries do the same when they open a group, as PF_BIND. It needs the privilege
+// that Open needs, and group 0 in Config.Groups.
 func (r *Reader) SetNamespaceLogger(f nfnl.Family) error {
 	r = r.orClosed()
 	if r.index[0] == nil {
@@ -35,11 +35,11 @@ func (r *Reader) SetNamespaceLogger(f nfnl.Family) error {
 	return r.setLogger(f, commandBindFamily)
 }
 
-// ClearNamespaceLogger leaves a protocol family without a logger, for everybody
-// in the network namespace and whoever set it: what the kernel would log of its
-// own accord is lost from then on. It does not restore the previous logger,
-// which a write to the sysctl net.netfilter.nf_log.<number of the family> does.
-// Rules log as ever. Other libraries call it PF_UNBIND.
+// ClearNamespaceLogger leaves a protocol family without a logger, for the whole network
+// namespace and whoever set it: messages that the kernel logs without a rule are lost
+// from then on. It does not restore the previous logger, which a write to the sysctl
+// net.netfilter.nf_log.<number of the family> does. Rules are not affected. Other
+// libraries call it PF_UNBIND.
 func (r *Reader) ClearNamespaceLogger(f nfnl.Family) error {
 	r = r.orClosed()
 	return r.setLogger(f, commandUnbindFamily)

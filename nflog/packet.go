@@ -30,15 +30,15 @@ type Packet struct {
 	// Interface indexes; Reader.Links has the names. InDev is known at the hooks
 	// prerouting, input, forward and ingress, and at postrouting of packets that are
 	// forwarded or that a tunnel of this host sends: then it is the tunnel's device.
-	// OutDev is known at forward, output, postrouting and egress. The physical ones are the ports of a bridge: in the bridge family, where InDev and OutDev
-	// are the bridge, and in others if the kernel hands bridged packets to them
-	// (br_netfilter).
+	// OutDev is known at forward, output, postrouting and egress. The physical ones are
+	// the ports of a bridge: in the bridge family, where InDev and OutDev are the
+	// bridge, and in others if the kernel hands bridged packets to them (br_netfilter).
 	InDev, OutDev         int
 	PhysInDev, PhysOutDev int
 
 	// HardwareAddr is the sender's link-layer address, where InDev is known and its
-	// link layer has addresses. At postrouting of a packet that a tunnel of this host
-	// sends it is that of the packet inside, and so is HardwareHeader.
+	// link layer has addresses. At postrouting of a packet that a local tunnel sends, it
+	// is taken from the encapsulated packet, and so is HardwareHeader.
 	HardwareAddr net.HardwareAddr
 
 	// HardwareType is the ARPHRD_ number of the input device (1 is Ethernet, 772
@@ -59,21 +59,20 @@ type Packet struct {
 	// program may not have their checksums yet.
 	Payload []byte
 
-	// Time is when the packet arrived, if the kernel took the time: at the hooks
-	// prerouting, input, forward, ingress and egress, from kernel 6.6 on of every
-	// packet and before of some. Else it is when the packet was received from the
-	// kernel, and ReceiptTime is set. The two cannot be compared: order packets by
-	// Seq or GlobalSeq, not by Time.
+	// At prerouting, input, forward, ingress and egress, Time is the arrival time: for
+	// every packet from Linux 6.6 on, and for some packets before. Otherwise it is the
+	// time at which the package received the packet, and ReceiptTime is set. The two
+	// cannot be compared: order packets by Seq or GlobalSeq, not by Time.
 	Time        time.Time
 	ReceiptTime bool
 
 	Mark uint32
 
-	// HasOwner says that the packet belongs to a local socket: at the hooks output
-	// and postrouting to the one that sent it, at input, of TCP and UDP, often to the
-	// one that will get it, and at ingress of a veth device to the one that sent it
-	// into the other end. UID and GID are those of the process that opened it, in the
-	// user namespace of the program that opened the group.
+	// HasOwner reports whether the kernel knows the packet's local socket. At output and
+	// postrouting that is the sending socket; at input, for TCP and UDP only and not
+	// always, the receiving one; at ingress of a veth device, the one that sent the
+	// packet into the other end. UID and GID are those of the process that created the
+	// socket, in the user namespace of the program that opened the group.
 	HasOwner bool
 	UID, GID uint32
 

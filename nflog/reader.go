@@ -88,11 +88,11 @@ func Open(cfg Config) (*Reader, error) {
 	return r, nil
 }
 
-// OpenConn is Open on a connection made by the caller, which belongs to the
-// Reader unless there is an error; Config.Socket is not used. A connection that
-// belongs to another Reader, or to a Queue of nfqueue, is refused: it can have
-// one only. Groups that the connection has already are taken over, and set up as
-// cfg says, which takes the same privilege; AdoptConn needs none.
+// OpenConn is like Open, but uses conn; Config.Socket is ignored. The Reader owns conn
+// and closes it, unless OpenConn returns an error. A connection serves one Reader or
+// one nfqueue.Queue, and a connection already in use is refused. Groups that the socket
+// has bound already are configured as cfg says, which needs the same privilege as Open;
+// AdoptConn needs none.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
 	return openConn((*engine.Conn)(conn), cfg, bindAll)
 }

@@ -13,17 +13,17 @@ import (
 type Stats struct {
 	Packets   uint64 // received
 	Bytes     uint64 // of those, as many as were delivered: see Packet.Payload
-	Lost      uint64 // found no room on the socket
+	Lost      uint64 // dropped because the receive buffer was full
 	Malformed uint64 // messages that could not be parsed
-	Discarded uint64 // received, but Close came before a loop or Receive handed them out
+	Discarded uint64 // received, but not yielded or returned by Receive before Close
 
-	SocketDrops uint32 // datagrams that found no room, each with all that was collected
+	SocketDrops uint32 // datagrams dropped because the receive buffer was full, each with all collected packets
 }
 
 // GroupStats are counts of one group since Open.
 type GroupStats struct {
 	Packets uint64 // received
-	Lost    uint64 // found no room on the socket
+	Lost    uint64 // dropped because the receive buffer was full
 }
 
 // Stats returns counts since Open.
@@ -53,7 +53,7 @@ func (r *Reader) GroupStats(group uint16) GroupStats {
 }
 
 // LogValue implements slog.LogValuer with a group of all counts, named in lower
-// case: packets, bytes, lost, and so on to read_buffer and socket_drops.
+// case: packets, bytes, lost, malformed, discarded and socket_drops.
 func (s Stats) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.Uint64("packets", s.Packets), slog.Uint64("bytes", s.Bytes), slog.Uint64("lost", s.Lost),

@@ -25,12 +25,11 @@ type Config struct {
 	// option SO_RCVBUF.
 	ReadBuffer int
 
-	// Tap, unless it is nil, is given every datagram before it is sent to the
-	// kernel, and every one that came before anything is made of it: whole messages,
-	// one or more, as NETLINK_NETFILTER has them. It is for recording them. The
-	// bytes are valid until Tap returns, and must not be changed. It is called by
-	// the goroutines that send and receive, so by several at once, and what it takes
-	// they wait. What the kernel refuses to take is among what was sent.
+	// If Tap is not nil, it is called with each datagram before it is sent, and with
+	// each received datagram before it is parsed. A datagram has one or more whole
+	// messages of NETLINK_NETFILTER. The bytes are valid until Tap returns, and must
+	// not be changed. Tap is called concurrently by the sending and receiving
+	// goroutines, and delays them. Datagrams whose send fails are included.
 	Tap func(sent bool, datagram []byte)
 }
 
@@ -53,8 +52,8 @@ func Dial(cfg Config) (*Conn, error) {
 // to the socket stay so until its last copy is closed; OpenConn of nfqueue and nflog
 // takes them over.
 //
-// To read logs from it needs no privilege. Verdicts and requests need
-// CAP_NET_ADMIN over the socket's namespace all the same, each time.
+// Reading logs from it needs no privilege. Each verdict and request still needs
+// CAP_NET_ADMIN over the socket's namespace.
 func FileConn(f *os.File) (*Conn, error) {
 	c, err := engine.FileConn(f)
 	return (*Conn)(c), err
@@ -68,21 +67,21 @@ func (c *Conn) engine() *engine.Conn { return (*engine.Conn)(c) }
 // given to NewBatch, also beside a goroutine that receives: packets that come before
 // the answer are kept for the next Receive.
 //
-// What is kept, with what is on the socket, is bounded by one and a half times the
-// size of the receive buffer. Beyond that packets stay on the socket, and Request
-// waits for a Receive: five seconds if there was one before, otherwise one second.
-// Then it returns an error, without having sent m unless packets came faster than it
-// read them.
+// Request sends m once kept packets and those in the receive buffer together take at
+// most 1.5 times the size of the buffer. Above that it waits for a Receive, for five
+// seconds if Receive was called before and one second otherwise, then returns an error.
+// The same happens after m was sent if packets arrive so fast that the answer is behind
+// more of them than can be kept, about 1.6 times the size of the buffer. The caller
+// cannot distinguish these cases, but can repeat the Request.
 //
-// When the answer is lost Request sends m again, so m must be idempotent.
+// Request itself sends m again if the answer is lost, so m must be idempotent.
 func (c *Conn) Request(m Message) error { return c.engine().Request(engine.Message(m)) }
 
-// Send sends whole messages, without waiting for answers, in as few system
-// calls as the socket's send buffer allows. The kernel has handled them all
-// when Send returns, and what follows from that, such as the rest of a
-// packet's way, has happened too. Receive brings what it refuses. After an error,
-// sent is the length of the messages that were sent; those behind them were not.
-// Several goroutines may be in Send at once.
+// Send sends whole messages, without waiting for answers, in as few system calls as
+// the socket's send buffer allows. When Send returns, the kernel has processed all
+// messages, including the further traversal of accepted packets. Refusals are delivered
+// by Receive. If err is not nil, messages after the first sent bytes were not sent.
+// Several goroutines may call Send concurrently.
 func (c *Conn) Send(msgs []byte) (sent int, err error) {
 	err = c.engine().Send(msgs)
 	if at := (*engine.SendError)(nil); errors.As(err, &at) {
@@ -94,13 +93,13 @@ func (c *Conn) Send(msgs []byte) (sent int, err error) {
 	return len(msgs), nil
 }
 
-// Receive waits until the kernel has sent something, fills b with as much as
-// is there and gives it to the function of NewBatch. It returns net.ErrClosed,
-// os.ErrDeadlineExceeded or what the socket says. Loss is no error: see Drops.
+// Receive waits until the kernel has sent something, fills b with the pending datagrams
+// and passes their messages to the function of NewBatch. The error is net.ErrClosed,
+// os.ErrDeadlineExceeded or one of the socket. Loss is not an error: see Drops.
 func (c *Conn) Receive(b *Batch) error { return c.engine().Receive((*engine.Batch)(b)) }
 
-// Drops returns how many datagrams the kernel could not put on the socket, because the
-// receive buffer was full. It counts more than packets: also answers.
+// Drops returns how many datagrams the kernel dropped because the receive buffer was
+// full. Answers to requests are counted too.
 func (c *Conn) Drops() uint32 { return c.engine().Drops() }
 
 // SetReadDeadline is net.Conn's: from t on, Receive fails with
@@ -120,7 +119,6 @@ func (c *Conn) Links() (*Links, error) {
 	return (*Links)(l), err
 }
 
-// Close closes the socket: the kernel takes back every queue and group bound
-// by it. Everything that waits returns net.ErrClosed. Closing again does
-// nothing.
+// Close closes the socket, which unbinds its queues and groups. Blocked calls return
+// net.ErrClosed. Closing again does nothing.
 func (c *Conn) Close() error { return c.engine().Close() }

@@ -24,14 +24,15 @@ var ErrMalformed = engine.ErrMalformed
 // Errno under it, and so os.ErrPermission and errors.ErrUnsupported.
 type Error = engine.Error
 
-// An OverrunError says that packets were lost before they reached the program:
-// the socket's receive buffer was full, or the kernel had no memory. It is
-// reported to OnError, and is not fatal. It matches syscall.ENOBUFS.
+// An OverrunError reports packets that did not reach the program because the receive
+// buffer or the queue was full or the kernel had no memory. Queued packets were dropped
+// or, if Bypassed is set, accepted. It is passed to OnError, and is not fatal. It
+// matches syscall.ENOBUFS.
 type OverrunError struct {
 	Group    uint16 // of nflog that the packets were logged to; 0 for a queue
 	Lost     uint64 // packets
-	Bypassed bool   // the queue was fail-open: they went on their way, uninspected
-	Full     bool   // it was not the receive buffer but the queue that was full (nfqueue's Config.MaxLen)
+	Bypassed bool   // the queue was fail-open: the packets were accepted uninspected
+	Full     bool   // the queue was full (nfqueue's Config.MaxLen), not the receive buffer
 }
 
 // Error says how many packets were lost and what to do about it.

@@ -6,9 +6,8 @@ import "github.com/nfpacket/nfpacket/internal/engine"
 // keeps current. It costs no system call a packet. Nil and the zero Links name
 // none.
 //
-// An interface that is deleted keeps its name for ten seconds, for the packets of
-// it that are still on their way. When the kernel had more news than found room
-// the table is read anew.
+// An interface that is deleted keeps its name for ten seconds, for its packets that are
+// still queued. If notifications were lost, the table is reloaded.
 type Links engine.Links
 
 // Name returns the name of the interface with an index, or "" if there is none:

@@ -41,9 +41,9 @@ func Next(b []byte) (m Message, rest []byte, err error) {
 // Append appends the whole message to b.
 func (m Message) Append(b []byte) []byte { return engine.Message(m).Append(b) }
 
-// Reply returns the kernel's answer that m is: what it refused and why or, with an
-// Errno of 0, that it did what was asked. It returns false if m is no answer, or one
-// that is too short to tell what it answers.
+// Reply returns the answer that m contains: the refused request and the reason or, with
+// an Errno of 0, an acknowledgement. It returns false if m is not an answer, or is too
+// short to identify the request.
 //
 //	 0       4                    20
 //	+-------+--------------------+-------------------------+-----------+

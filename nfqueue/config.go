@@ -34,9 +34,9 @@ type Config struct {
 	// read; with FailOpen nothing counts them.
 	MaxLen uint32
 
-	// FailOpen makes the kernel accept, not drop, packets for which the queue or the
-	// receive buffer has no room. It has no effect while no program has the queue
-	// open: for that the rule needs the bypass flag.
+	// FailOpen makes the kernel accept, not drop, packets when the queue or the receive
+	// buffer is full. It has no effect while no program has the queue open: for that
+	// the rule needs the bypass flag.
 	FailOpen bool
 
 	// Segment makes the kernel segment large (GSO) packets and compute their checksums
@@ -87,9 +87,9 @@ type Config struct {
 	// Fallback is the verdict on a packet that could not be parsed, whose handler
 	// panicked, or whose verdict was refused. It may have a mark and a priority. It
 	// cannot be Hold, and cannot have a payload or another change that depends on the
-	// packet. To avoid loops, Repeat requires a mark, which a rule before the queue
-	// rule has to accept, and Requeue must name another queue. The zero Fallback drops
-	// the packet.
+	// packet. Open refuses Repeat without a mark; the ruleset must not queue packets
+	// with that mark again. Open also refuses Requeue to the queue itself. The zero
+	// Fallback drops the packet.
 	Fallback Verdict
 
 	// FlushAfter is how long a verdict may wait for the handler to decide on the other
@@ -97,22 +97,22 @@ type Config struct {
 	// otherwise up to 4 ms, which avoids setting a timer for each batch.
 	FlushAfter time.Duration
 
-	// BusyPoll is how long to poll the socket before blocking, as SO_BUSY_POLL does,
-	// at most 10 ms. 0 disables it. It reduces the latency of single packets, and
-	// needs an idle processor for each concurrent Run and for each queue of OpenRange.
-	// On a busy machine it increases latency. 50 µs cover a round trip between two
-	// local programs.
+	// BusyPoll is how long to poll the socket before blocking, as SO_BUSY_POLL does.
+	// Open refuses values above 10 ms. 0 disables it. It reduces the latency of single
+	// packets, and needs an idle processor for each concurrent Run and for each queue
+	// of OpenRange. On a busy machine it increases latency. 50 µs cover a round trip
+	// between two local programs.
 	BusyPoll time.Duration
 
 	// Batch is the maximum number of packets received, and of verdicts sent, by one
-	// system call, at most 256. 0 means 64.
+	// system call. Open refuses values above 256. 0 means 64.
 	Batch int
 
 	// RangeVerdicts sends one message for consecutive packets that get equal verdicts,
 	// with at most a mark and a priority, instead of one for each. This is about 6 %
 	// faster. It is used only if every older packet is known to have a verdict. The
-	// kernel does not report which packets of a range it no longer had, so that
-	// Stats.Gone counts them only if that was all of them.
+	// kernel does not report which packets of a range it no longer had, so Stats.Gone
+	// counts a range only if the kernel had none of its packets.
 	RangeVerdicts bool
 
 	// OnError is called with errors that do not end Run or Receive: lost packets
@@ -131,9 +131,9 @@ type Config struct {
 	// Socket sets the network namespace and the size of the receive buffer. For each
 	// packet in the buffer the kernel keeps up to 64 KiB of memory, but accounts only
 	// for 832 bytes and the bytes that CopyRange delivers. The default ReadBuffer is
-	// therefore 8 MiB, room for 20,000 small packets, and less for a CopyRange below
-	// 13,213: 450 KiB with MetadataOnly, 525 KiB with 128 bytes, 1.3 MiB with 1500.
-	// See docs/memory.md in the module's root.
+	// therefore 8 MiB, which holds about 20,000 small packets. For a CopyRange below
+	// 13,213 it is smaller: 450 KiB with MetadataOnly, 525 KiB for 128 bytes, 1.3 MiB
+	// for 1500. See docs/memory.md in the module's root.
 	Socket nfnl.Config
 
 	queues int // of the OpenRange, or 0

@@ -29,9 +29,9 @@ func (c Config) flags() uint32 {
 	return f
 }
 
-// Bind returns the message that Open sends: it binds the queue and configures it
-// in one, so that both take effect together. The error is that
-// of a wrong field.
+// Bind returns the message that Open sends: it binds the queue and configures it in
+// one message, so that both take effect together. Bind returns an error if a field is
+// invalid.
 func (c Config) Bind() (nfnl.Message, error) {
 	if err := c.check(); err != nil {
 		return nfnl.Message{}, err

@@ -88,26 +88,26 @@ func (v Verdict) WithConntrackStatus(status attr.ConntrackStatus) Verdict {
 	return v
 }
 
-// ConntrackMark returns the new bits of the connection's mark and which they
-// are, and whether there are any.
+// ConntrackMark returns the arguments of WithConntrackMark; ok reports whether it was
+// called.
 func (v Verdict) ConntrackMark() (mark, mask uint32, ok bool) {
 	return v.conntrack.mark, v.conntrack.markMask, v.has(changeConntrackMark)
 }
 
-// ConntrackLabels returns the new labels of the connection and which are
-// changed, and whether there are any.
+// ConntrackLabels returns the arguments of WithConntrackLabels; ok reports whether it
+// was called.
 func (v Verdict) ConntrackLabels() (labels, mask attr.ConntrackLabels, ok bool) {
 	return v.conntrack.labels, v.conntrack.labelsMask, v.has(changeConntrackLabels)
 }
 
-// ConntrackTimeout returns for how long the connection is kept, and whether
-// that changes.
+// ConntrackTimeout returns the argument of WithConntrackTimeout; ok reports whether it
+// was called.
 func (v Verdict) ConntrackTimeout() (d time.Duration, ok bool) {
 	return v.conntrack.timeout, v.has(changeConntrackTimeout)
 }
 
-// ConntrackStatus returns those of the bits that a verdict can change which the
-// connection is to have, and whether they change.
+// ConntrackStatus returns the argument of WithConntrackStatus, without the bits that a
+// verdict cannot change; ok reports whether it was called.
 func (v Verdict) ConntrackStatus() (status attr.ConntrackStatus, ok bool) {
 	return v.conntrack.status, v.has(changeConntrackStatus)
 }

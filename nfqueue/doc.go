@@ -3,11 +3,11 @@
 //
 // With this rule in place
 //
-//	nft add table inet demo
-//	nft add chain inet demo in '{ type filter hook input priority 0; }'
-//	nft add rule inet demo in udp dport 53 queue to 7
+//	nft add table ip demo
+//	nft add chain ip demo in '{ type filter hook input priority 0; }'
+//	nft add rule ip demo in udp dport 53 queue to 7
 //
-// the following program drops DNS queries with more than 512 bytes of data:
+// the following program drops DNS queries over IPv4 with more than 512 bytes of data:
 //
 //	package main
 //
@@ -48,10 +48,11 @@
 //
 // A [Packet] and its slices are valid until the handler returns or, with Receive,
 // until the next Receive with the same [Batch]. Their memory is then reused. On
-// Linux it is not part of the Go heap: retaining a slice does not keep the memory
-// mapped, retaining the Packet or the Batch does. [Packet.Clone] copies a packet;
-// a [Ticket] is a value that may be retained. With -race the old memory is
-// overwritten, so that use after the end of the lifetime is noticed.
+// Linux it is not part of the Go heap. A slice used after the end of the lifetime may
+// show the bytes of another packet; it never causes a fault. A slice alone does not
+// extend the lifetime: keep the Packet or the Batch reachable while its slices are
+// used. [Packet.Clone] copies a packet; a [Ticket] is a value that may be retained.
+// With -race the old memory is overwritten, so that later use is noticed.
 //
 // A payload or link header passed to a verdict is copied when the handler returns,
 // or by Send or SetVerdict. The buffer can be reused after that, and may be
@@ -72,12 +73,13 @@
 //
 // # Stopping
 //
-// When ctx is done, Run decides on the packets it has received and returns
-// context.Cause(ctx). Run never returns nil. The queue stays bound, and packets
-// wait for the next Run, until [Queue.Close]. Close unblocks all calls, which
-// return net.ErrClosed, and the kernel drops the packets without a verdict.
-// [Queue.Shutdown] closes the queue once all packets queued before the call have a
-// verdict. [Queue.SetVerdictAll] decides on all waiting packets at once.
+// When ctx is done, Run calls the handler for the packets it has already received,
+// sends their verdicts and returns context.Cause(ctx). Run never returns nil. The
+// queue stays bound, and packets wait for the next Run, until [Queue.Close]. Close
+// unblocks all calls, which return net.ErrClosed, and the kernel drops the packets
+// without a verdict. [Queue.Shutdown] closes the queue once all packets queued before
+// the call have a verdict: do not cancel the context of Run before Shutdown returns.
+// [Queue.SetVerdictAll] decides on all waiting packets at once.
 //
 //	if err := q.Run(ctx, handler); ctx.Err() == nil {
 //		log.Fatal(err) // not stopped by ctx

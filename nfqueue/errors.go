@@ -14,9 +14,8 @@ var (
 	// ErrTaken is the error of Open if another socket has the queue. It is the same
 	// value in nfqueue and nflog, and does not match os.ErrPermission. The error's text
 	// names the program that has the queue, if a search of /proc, made when the text is
-	// requested, finds it. The kernel
-	// releases a killed process's queue a few milliseconds after it exits; a standby
-	// should retry.
+	// requested, finds it. The kernel releases the queue of a killed process a few
+	// milliseconds after it exits; a standby should retry.
 	ErrTaken = diagnose.ErrTaken
 
 	// ErrPacketGone reports verdicts on packets that the kernel no longer has. This is
@@ -35,30 +34,31 @@ var (
 	// device.
 	ErrTruncated = errors.New("the packet was truncated by Config.CopyRange and cannot be rewritten; raise CopyRange (on lo, lower the MTU to 32000; with BIG TCP, lower gso_max_size)")
 
-	// ErrGSO refuses a payload for a packet that the kernel is yet to cut into
-	// segments (Packet.GSO), where it might not arrive whole. Set Config.Segment,
-	// and each segment can be rewritten; or make the payload one that arrives:
+	// ErrGSO refuses a payload for a packet that the kernel will cut into segments
+	// later (Packet.GSO), where it might not arrive whole. With Config.Segment each
+	// segment can be rewritten. Without it these payloads arrive:
 	//
-	//   - TCP with as much data or more. With less it might fit into one segment,
-	//     and the kernel loses such a one. At the hook input it may be shorter.
-	//   - UDP with as much data, not at the hooks prerouting and input, and not in
-	//     front of a NAT that changes it; from kernel 6.12 on.
+	//   - TCP: the data must not become shorter, except at the input hook. Shorter data
+	//     might fit into one segment, and the kernel drops such a packet.
+	//   - UDP, from Linux 6.12 on: the length must not change, the hook must not be
+	//     prerouting or input, and NAT must not change the packet later.
 	//
-	// What carries a tunnel cannot be rewritten as it is.
+	// GSO packets of a tunnel cannot be rewritten without Config.Segment, except those
+	// of a UDP tunnel with an outer checksum, which count as UDP.
 	ErrGSO = errors.New("the kernel has not segmented the packet yet and would lose the rewrite; set Config.Segment")
 
-	// ErrTunnel refuses a payload for a packet whose pending checksum
-	// (Packet.ChecksumPending) is that of another packet inside, where the kernel
-	// would not compute it any more: VXLAN, GENEVE, FOU, GUE, GRE, IPIP and the
-	// like, on the host where the inner packet begins. Set Config.Segment: all
-	// checksums are there then. WithRawPayload sends such a packet whose inner
-	// checksum the program has set itself.
+	// ErrTunnel refuses a payload for a packet that encapsulates another whose checksum
+	// is still pending (Packet.ChecksumPending), because the kernel would not compute
+	// it after a rewrite. This occurs with VXLAN, GENEVE, FOU, GUE, GRE, IPIP and the
+	// like, on the host that sends the inner packet. With Config.Segment the kernel
+	// computes all checksums before it queues the packet. A program that sets the inner
+	// checksum itself can use WithRawPayload.
 	ErrTunnel = errors.New("the pending checksum is that of an encapsulated packet; set Config.Segment")
 
-	// ErrFragment refuses a payload for a fragment of a datagram whose data it
-	// changes: the checksum covers other fragments too, and they have their place.
-	// The IP header may change. Where connections are tracked (a rule with ct) the
-	// kernel puts datagrams together before they are queued.
+	// ErrFragment refuses a payload that changes the data of a fragment. The transport
+	// checksum covers all fragments, and the offsets of the others are fixed. A payload
+	// that changes only the IP header is permitted. Where connections are tracked (a
+	// rule with ct), the kernel reassembles datagrams before it queues them.
 	ErrFragment = errors.New("the data of a fragment cannot be rewritten; queue after connection tracking, which reassembles datagrams")
 
 	// ErrNotIP says that bytes to be finished are not an IPv4 or IPv6 packet.
@@ -82,8 +82,9 @@ var (
 	// belongs to the system's first user namespace, and only those of the families
 	// IPv4 and IPv6. The length of the header, options, the next header, extension
 	// headers and the fragment fields, but for "don't fragment", must stay as they
-	// are, and WithRawPayload must get version and length right. It is not known of
-	// older kernels with these rules added to them: those still drop the packet.
+	// are. A payload of WithRawPayload must contain the correct IP version and length.
+	// The package cannot detect an older kernel to which this change was backported;
+	// such a kernel drops the packet silently.
 	ErrRewriteForbidden = errors.New("the kernel drops such a rewrite")
 
 	// ErrUntracked reports a packet without a connection, or without one that a verdict
@@ -93,13 +94,15 @@ var (
 	// ErrExpectation refuses an expectation that cannot be used.
 	ErrExpectation = errors.New("the expectation cannot be used")
 
-	// ErrNoHelper refuses what needs a connection with a helper, where it has
-	// none: an expectation, which the kernel would ignore; and, in a TCP connection
-	// that NAT changes, another length of the packet together with a change of the
-	// connection, for which kernels print a warning and spoil the connection. Send
-	// them in verdicts on different packets, or give the connection a helper before
-	// NAT sees it. With only Config.ConntrackVerdicts set, this cannot be
-	// detected.
+	// ErrNoHelper is returned if the connection has no helper and the verdict
+	//
+	//   - has an expectation, which the kernel would ignore, or
+	//   - changes both the length of a TCP packet and the connection, and NAT applies.
+	//     The kernel would log a warning and corrupt the connection. Make the two
+	//     changes in verdicts on different packets, or give the connection a helper
+	//     before NAT sees it.
+	//
+	// With only Config.ConntrackVerdicts set, neither case can be detected.
 	ErrNoHelper = errors.New("the connection has no helper; give it one by a rule (ct helper set)")
 
 	// ErrNotBridge refuses a VLAN tag or link header for a packet of another

@@ -145,11 +145,12 @@ func (v *Verdict) expires() bool {
 	return v.action == ActionHold && v.then != ActionHold && !v.unusable()
 }
 
-// LogValue implements slog.LogValuer with a group: action, and of what there is
-// for and then (HoldFor), queue and bypass, mark, priority, conntrack, vlan,
-// link_header and payload. Of the last two it has the length in bytes, of
-// conntrack those of mark and mask, labels and labels_mask, timeout, status and
-// expectation that change. error is in place of for and then if the fallback is of no use.
+// LogValue implements slog.LogValuer with a group. It has the key action and, if set,
+// for and then (the duration and the fallback of HoldFor), queue and bypass, mark,
+// priority, conntrack, vlan, link_header and payload. link_header and payload are
+// lengths in bytes. conntrack is a group with those of mark, mask, labels, labels_mask,
+// timeout, status and expectation that are set; a mask of all bits is left out. If the
+// fallback of HoldFor is invalid, the group has only action and error.
 func (v Verdict) LogValue() slog.Value { return slog.GroupValue(v.attrs()...) }
 
 // MarshalJSON implements json.Marshaler with an object of what LogValue has.

@@ -11,9 +11,10 @@ type Granted struct {
 
 	Batch int // packets that one system call may deliver
 
-	// ReadBuffer is the size of the receive buffer in bytes of the kernel's own
-	// accounting, about 832 a small packet: twice what was asked for, or what
-	// net.core.rmem_max allows. It is 0 after Close.
+	// ReadBuffer is the size granted to the receive buffer, in bytes of the kernel's
+	// accounting: twice the requested size or, without CAP_NET_ADMIN in the initial
+	// user namespace, at most twice net.core.rmem_max. A small packet uses about 832
+	// bytes. ReadBuffer is 0 after Close.
 	ReadBuffer int
 
 	// These are false if Config.BestEffort did without them.
@@ -43,12 +44,14 @@ func (q *Queue) Granted() Granted {
 	}
 }
 
-// Config returns what the queues were given, with the number of the first in Queue;
-// see Queue.Config. Of no queues it is zero.
+// Config returns the configuration passed to OpenQueues or to the last successful
+// Configure, with the number of the first queue in Queue; see Queue.Config. For an
+// empty Queues it returns the zero Config.
 func (qs *Queues) Config() Config { return qs.Queue(0).Config() }
 
-// Granted returns what each of the queues has. With Config.BestEffort a field that
-// says what the kernel can do is only true if it is of all of them.
+// Granted returns the settings in effect for each of the queues. A capability field
+// (Conntrack, ConntrackVerdicts, SecurityContext) is true only if it is true for every
+// queue.
 func (qs *Queues) Granted() Granted {
 	g := qs.Queue(0).Granted()
 	for _, q := range qs.all() {

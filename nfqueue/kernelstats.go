@@ -17,8 +17,8 @@ type KernelStats struct {
 	CopyMode  uint8  // 0: packets are dropped; 1: Config.MetadataOnly; 2: packet bytes up to CopyRange
 	CopyRange uint32 // bytes
 
-	// Packets dropped since the queue was bound: Full for want of room in the
-	// queue, Lost for want of room on the socket. With Config.FailOpen neither counts.
+	// Packets dropped since the queue was bound: Full because the queue was full, Lost
+	// because the receive buffer was full. With Config.FailOpen neither counts.
 	Full, Lost uint32
 
 	LastID uint32 // of the last packet

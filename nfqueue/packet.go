@@ -35,8 +35,8 @@ type Packet struct {
 	PhysInDev, PhysOutDev int
 
 	// HardwareAddr is the sender's link-layer address, where InDev is known and its
-	// link layer has addresses. At postrouting of a packet that a tunnel of this host
-	// sends it is that of the packet inside.
+	// link layer has addresses. At postrouting of a packet that a local tunnel sends, it
+	// is taken from the encapsulated packet.
 	HardwareAddr net.HardwareAddr
 
 	LinkHeader []byte    // bridge family only; a tag in VLAN is not in it
@@ -59,17 +59,18 @@ type Packet struct {
 	Mark     uint32
 	Priority uint32 // skb->priority; kernel 5.18 or later
 
-	// GSO marks a packet that the kernel will cut into segments later, which
-	// does not occur with Config.Segment. ChecksumPending marks one whose
-	// transport checksum the kernel has yet to compute; with Segment it is false
-	// unless MetadataOnly is set. ChecksumUnverified says that
-	// nobody has checked it so far.
+	// GSO marks a packet that the kernel will cut into segments later, which does not
+	// occur with Config.Segment. ChecksumPending marks one whose transport checksum the
+	// kernel has yet to compute; with Segment it is false unless MetadataOnly is set.
+	// ChecksumUnverified reports that neither the device nor the kernel has verified
+	// the transport checksum. The package verifies it: WithPayload refuses a packet
+	// whose checksum is wrong (ErrCorrupt).
 	GSO, ChecksumPending, ChecksumUnverified bool
 
-	// HasOwner says that Config.Owner is set and that the packet belongs to a
-	// local socket: at the hooks output and postrouting to the one that sent it,
-	// and at input, of TCP and UDP, often to the one that will get it. UID and GID
-	// are those of the process that opened it, in the initial user namespace.
+	// HasOwner reports whether Config.Owner is set and the kernel knows the packet's
+	// local socket. At output and postrouting that is the sending socket; at input, for
+	// TCP and UDP only and not always, the receiving one. UID and GID are those of the
+	// process that created the socket, in the initial user namespace.
 	HasOwner bool
 	UID, GID uint32
 

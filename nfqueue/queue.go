@@ -149,7 +149,7 @@ func openConn(conn *engine.Conn, cfg Config) (*Queue, error) {
 //
 // If Send was not called for the previous contents of b, Receive sends those
 // verdicts first. The error is net.ErrClosed, os.ErrDeadlineExceeded, the socket's, or
-// why the kernel takes no verdicts any more: without CAP_NET_ADMIN they match
+// why the kernel refuses all verdicts: without CAP_NET_ADMIN it matches
 // os.ErrPermission. In the last case b may still contain packets.
 func (q *Queue) Receive(b *Batch) error {
 	q = q.orClosed()

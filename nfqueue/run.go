@@ -34,10 +34,12 @@ type Handler func(p *Packet) Verdict
 // context.Cause(ctx), net.ErrClosed or an error of Receive. Lost packets are not
 // fatal; see Config.OnError.
 //
-// When ctx is done, Run decides on the packets that it has received. The queue stays
-// bound, and packets wait for another Run until Close. If h panics or calls
-// runtime.Goexit, the verdicts it has returned are sent. The packet, and the rest of
-// its batch, get Config.Fallback before the panic propagates.
+// When ctx is done, Run calls h for the packets that it has already received, sends
+// their verdicts and returns. The queue stays bound, and packets wait for another Run.
+// Close drops them; to stop without loss use Shutdown, and cancel ctx only after it.
+//
+// If h panics or calls runtime.Goexit, the verdicts it has returned are sent. The
+// packet, and the rest of its batch, get Config.Fallback before the panic propagates.
 //
 // Several goroutines may call Run to share the packets of one queue. The packets are
 // then not handled in order.

@@ -11,15 +11,24 @@ import (
 
 // Shutdown closes the queue without losing packets. It waits until all packets that
 // were queued before the call have a verdict, including held ones, and then closes the
-// queue. Run and Receive then return net.ErrClosed. A Run or a Receive loop has to
-// continue until Shutdown returns, with a context that is not done. The rule may stay:
-// Shutdown does not wait for packets queued later.
+// queue. Run and Receive then return net.ErrClosed. The rule may stay: Shutdown does
+// not wait for packets queued later.
+//
+// A Run or a Receive loop has to continue until Shutdown returns. Do not cancel Run's
+// context before that:
+//
+//	go func() {
+//		<-signaled.Done() // a context of signal.NotifyContext
+//		ended <- q.Shutdown(timeout)
+//	}()
+//	err := q.Run(context.Background(), h) // net.ErrClosed after Shutdown
 //
 // If ctx is done first, packets without a verdict get Config.Fallback, and the error
 // wraps context.Cause(ctx) and has their number. If nothing receives for 100 ms,
-// packets not yet received get Config.Fallback. So do packets queued after the call
-// that have no verdict when all others have one. Stats.Fallbacks counts these. The
-// kernel drops a packet that is queued between the last verdict and the close.
+// packets not yet received get Config.Fallback. Once every packet queued before the
+// call has a verdict, packets queued later that have none also get Config.Fallback.
+// Stats.Fallbacks counts all of these. The kernel drops a packet that is queued
+// between the last verdict and the close.
 //
 // A handler must not wait for Shutdown, which waits for the handler. Shutdown returns
 // nil if the queue is already closed, and net.ErrClosed if Close is called while it

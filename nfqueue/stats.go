@@ -11,7 +11,7 @@ import (
 )
 
 // Stats are counts since Open. Every packet that the kernel queued is in
-// Packets, Malformed or Lost, or still on the socket.
+// Packets, Malformed or Lost, or still in the receive buffer.
 type Stats struct {
 	Packets   uint64 // received and parsed
 	Bytes     uint64 // lengths of those packets before truncation; 0 with Config.MetadataOnly

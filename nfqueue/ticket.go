@@ -44,9 +44,9 @@ const (
 	ticketHeadless // a VLAN frame without its Ethernet header
 )
 
-// Ticket returns a ticket for p. Call it in the handler, which then returns Hold. If
-// the handler returns another verdict, that verdict applies, and Ticket.SetVerdict
-// returns ErrDecided.
+// Ticket returns a ticket for p. Call it in the handler, which then returns Hold. With
+// Receive, set the element of Batch.Verdicts to Hold. If the handler returns another
+// verdict, that verdict applies, and Ticket.SetVerdict returns ErrDecided.
 func (p *Packet) Ticket() Ticket {
 	t := p.ticket
 	if t.q == nil {

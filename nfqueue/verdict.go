@@ -170,10 +170,11 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 //     header lengths, options, extension headers and fragment fields.
 //
 // If the length of TCP data changes, the program has to adjust the sequence numbers
-// of later packets, unless the kernel does (examples/tcprewrite). If a UDP datagram
-// ends before its packet does, the bytes after it are the last of Packet.Payload,
-// and remain after it. docs/rewriting.md in the module's root lists the losses that
-// cannot be detected, such as a packet longer than the path MTU.
+// of later packets, unless the kernel does (examples/tcprewrite). If the original
+// packet has n bytes after its UDP datagram, they are the last of Packet.Payload, and
+// WithPayload treats the last n bytes of b as such trailing bytes, not as UDP data.
+// docs/rewriting.md in the module's root lists the losses that cannot be detected,
+// such as a packet longer than the path MTU.
 func (v Verdict) WithPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changeRaw|changePayload
 	return v

@@ -63,17 +63,16 @@ func (b *Batch) unuse() {
 	}
 }
 
-// NewBatch returns a Batch for n datagrams of up to size bytes each, at least
-// one. Memory is touched only as packets need it. On Linux it is outside of the Go
-// heap, and used again once the Batch is gone: keep the Batch as long as what it
-// brought.
+// NewBatch returns a Batch for n datagrams of up to size bytes each; an n below 1
+// means 1. Memory is touched only as packets need it. On Linux it is not part of the Go
+// heap, and is reused when the Batch is no longer reachable: keep the Batch reachable
+// while its messages are used.
 //
-// Every message that is not the answer to a Request goes to take, unless the
-// function of TakeRuns has it, in the order in which the kernel sent it; across
-// all the batches of a Conn, one call at a time. The message is valid until the
-// next Receive with the same Batch. With an error, which wraps ErrMalformed,
-// comes as much of the message as could be read. take must not call methods of
-// the Conn that receive, nor Request.
+// Each message that is not a reply to a Request is passed to take, unless the function
+// of TakeRuns has it, in the order in which the kernel sent it. take is called once at
+// a time, across all batches of a Conn. m is valid until the next Receive with the same
+// Batch. If err is not nil, it wraps ErrMalformed, and m holds the part that could be
+// parsed. take must not call methods of the Conn that receive, nor Request.
 func NewBatch(n, size int, take func(m Message, err error)) *Batch {
 	b := &Batch{take: take, slots: make([]slot, max(n, 1))}
 	b.resize(size)

@@ -167,8 +167,8 @@ func (c *Conn) SetReadBuffer(n int) error {
 	return c.check(setReadBuffer(c.t, n))
 }
 
-// Drops returns how many datagrams the kernel could not put on the socket.
-// It counts more than packets: also answers that found the buffer full.
+// Drops returns how many datagrams the kernel dropped because the receive buffer was
+// full. Answers to requests are counted too.
 func (c *Conn) Drops() uint32 {
 	if c.never() {
 		return 0

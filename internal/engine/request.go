@@ -40,13 +40,14 @@ func (r *request) answered() bool { return r != nil && len(r.answer) > 0 }
 // take, also beside a goroutine that receives: packets that come before the
 // answer are kept for the next Receive.
 //
-// What is kept, with what is on the socket, is bounded by one and a half times the
-// size of the receive buffer. Beyond that packets stay on the socket, and Request
-// waits for somebody to receive: five seconds for who has received before, else one.
-// Then it returns an error, without having sent m unless packets came faster than it
-// read them.
+// Request sends m once kept packets and those in the receive buffer together take at
+// most 1.5 times the size of the buffer. Above that it waits for a Receive, for five
+// seconds if Receive was called before and one second otherwise, then returns an error.
+// The same happens after m was sent if packets arrive so fast that the answer is behind
+// more of them than can be kept, about 1.6 times the size of the buffer (mostKept). The
+// caller cannot distinguish these cases, but can repeat the Request.
 //
-// When the answer is lost Request sends m again, so m must be idempotent.
+// Request itself sends m again if the answer is lost, so m must be idempotent.
 func (c *Conn) Request(m Message) error { return c.RequestInOrder(m, nil) }
 
 // RequestInOrder is Request. If the kernel does what m asks, then is called where

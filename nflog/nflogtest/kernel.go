@@ -137,8 +137,8 @@ func (k *Kernel) Flush(group uint16) {
 	k.flushGroup(group)
 }
 
-// Lose takes n sequence numbers of a group, as packets do that find no room on
-// the socket.
+// Lose simulates n packets of a group that are logged while the receive buffer is full:
+// each uses up a sequence number.
 func (k *Kernel) Lose(group uint16, n uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -138,8 +138,8 @@ func (k *Kernel) Decided() []uint32 {
 	return slices.Clone(k.decided)
 }
 
-// Lose is what happens when n packets find no room on the socket: each takes an
-// ID, and is dropped, or accepted if the queue is fail-open.
+// Lose simulates n packets that arrive while the receive buffer is full: each uses up
+// an ID, and is dropped, or accepted if the queue is fail-open.
 func (k *Kernel) Lose(n int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
