@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/nfpacket/nfpacket/nfnl"
 	"net"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
+
+	"github.com/nfpacket/nfpacket/nfnl"
 )
 
 // Queues are several queues with one handler, opened by OpenRange or OpenQueues. They
