@@ -88,12 +88,12 @@ var untunnelled = []*traffic{
 	{name: "UDP GSO, IPv4", hooks: allHooks, message: long, data: gsoData, build: gsoRoad(endtoend.IPv4, nil), udpGSO: true},
 	{name: "UDP GSO, IPv6", hooks: allHooks, message: long, data: gsoData, build: gsoRoad(endtoend.IPv6, nil), udpGSO: true},
 
-	{name: "UDP, NAT ahead", hooks: onTheWay, message: short, data: plainData, build: atRouter(udpRoad(endtoend.IPv4, natRoad), 0)},
-	{name: "UDP, NAT behind", hooks: onTheWay[1:], message: short, data: plainData, build: atRouter(udpRoad(endtoend.IPv4, natRoad), 200)},
-	{name: "TCP, NAT ahead", hooks: onTheWay, message: short, data: plainData, build: atRouter(tcpRoad(endtoend.IPv4, natRoad), 0), stream: true},
-	{name: "TCP GSO, NAT ahead", hooks: onTheWay, message: long, data: gsoData, build: atRouter(tcpRoad(endtoend.IPv4, natRoad), 0), stream: true},
-	{name: "UDP GSO, NAT ahead, seen by Config.Conntrack", hooks: onTheWay, message: long, data: gsoData, build: atRouter(gsoRoad(endtoend.IPv4, natRoad), 0), conntrack: true, udpGSO: true},
-	{name: "UDP GSO, NAT behind", hooks: onTheWay[1:], message: long, data: gsoData, build: atRouter(gsoRoad(endtoend.IPv4, natRoad), 200), udpGSO: true},
+	{name: "UDP, before NAT", hooks: onTheWay, message: short, data: plainData, build: atRouter(udpRoad(endtoend.IPv4, natRoad), 0)},
+	{name: "UDP, after NAT", hooks: onTheWay[1:], message: short, data: plainData, build: atRouter(udpRoad(endtoend.IPv4, natRoad), 200)},
+	{name: "TCP, before NAT", hooks: onTheWay, message: short, data: plainData, build: atRouter(tcpRoad(endtoend.IPv4, natRoad), 0), stream: true},
+	{name: "TCP GSO, before NAT", hooks: onTheWay, message: long, data: gsoData, build: atRouter(tcpRoad(endtoend.IPv4, natRoad), 0), stream: true},
+	{name: "UDP GSO, before NAT, seen by Config.Conntrack", hooks: onTheWay, message: long, data: gsoData, build: atRouter(gsoRoad(endtoend.IPv4, natRoad), 0), conntrack: true, udpGSO: true},
+	{name: "UDP GSO, after NAT", hooks: onTheWay[1:], message: long, data: gsoData, build: atRouter(gsoRoad(endtoend.IPv4, natRoad), 200), udpGSO: true},
 }
 
 // plainData, gsoData, requestData and fragmentData return where the data of a
