@@ -44,7 +44,7 @@ type Expectation struct {
 	Tuple Tuple
 
 	// Mask has the bits of Tuple.Src that have to match: 255.255.255.255:0 stands
-	// for that address with any port, 0.0.0.0:0 for anybody. There is no default.
+	// for that address with any port, 0.0.0.0:0 for any address. There is no default.
 	// Dst and Protocol always have to match.
 	Mask netip.AddrPort
 

@@ -195,8 +195,8 @@ func (v *Verdict) has(c change) bool { return v.change&c != 0 }
 // Action returns what v does with the packet.
 func (v Verdict) Action() Action { return v.action }
 
-// Queue returns the queue that an ActionRequeue names, and whether the packet
-// is accepted if nobody has that open.
+// Queue returns the queue of Requeue or RequeueOrAccept, and whether the packet is
+// accepted if no program has that queue open.
 func (v Verdict) Queue() (n uint16, orAccept bool) { return v.queue, v.bypass }
 
 // Mark returns the new mark, and whether there is one.

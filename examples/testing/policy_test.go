@@ -112,7 +112,7 @@ func TestSlowKernelFillsTheQueue(t *testing.T) {
 	syn := nfqueue.Packet{Payload: nfnltest.TCP(client, web, nfnltest.SYN, nil)}
 	first, second := k.Enqueue(syn), k.Enqueue(syn)
 	if id := k.Enqueue(syn); id != 0 {
-		t.Errorf("a third packet found room, as number %d", id)
+		t.Errorf("the full queue has a third packet, number %d", id)
 	}
 	close(slow)
 	k.Verdict(first)

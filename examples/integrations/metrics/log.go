@@ -12,7 +12,7 @@ var logMetrics = []struct {
 }{
 	{describe("nflog_packets_total", "Logged packets received.", "reader"),
 		func(s *nflog.Stats) uint64 { return s.Packets }},
-	{describe("nflog_lost_packets_total", "Logged packets that found no room on the socket.", "reader"),
+	{describe("nflog_lost_packets_total", "Logged packets that did not fit into the receive buffer.", "reader"),
 		func(s *nflog.Stats) uint64 { return s.Lost }},
 	{describe("nflog_malformed_messages_total", "Messages that could not be parsed.", "reader"),
 		func(s *nflog.Stats) uint64 { return s.Malformed }},

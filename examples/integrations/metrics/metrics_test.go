@@ -58,7 +58,7 @@ nflog_packets_total{reader="5"} 2
 # HELP nfqueue_bypassed_packets_total Lost packets that were let through uninspected.
 # TYPE nfqueue_bypassed_packets_total counter
 nfqueue_bypassed_packets_total{queue="7"} 5
-# HELP nfqueue_lost_packets_total Packets that found no room on the socket; dropped, or let through if the queue is fail-open.
+# HELP nfqueue_lost_packets_total Packets that did not fit into the receive buffer; dropped, or accepted if the queue is fail-open.
 # TYPE nfqueue_lost_packets_total counter
 nfqueue_lost_packets_total{queue="7"} 5
 # HELP nfqueue_packets_total Packets handed to the program.

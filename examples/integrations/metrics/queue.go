@@ -32,7 +32,7 @@ func describe(name, help, label string) *prometheus.Desc {
 var queueMetrics = []queueMetric{
 	queueCounter("nfqueue_packets_total", "Packets handed to the program.",
 		func(s *nfqueue.Stats) uint64 { return s.Packets }),
-	queueCounter("nfqueue_lost_packets_total", "Packets that found no room on the socket; dropped, or let through if the queue is fail-open.",
+	queueCounter("nfqueue_lost_packets_total", "Packets that did not fit into the receive buffer; dropped, or accepted if the queue is fail-open.",
 		func(s *nfqueue.Stats) uint64 { return s.Lost }),
 	queueCounter("nfqueue_bypassed_packets_total", "Lost packets that were let through uninspected.",
 		func(s *nfqueue.Stats) uint64 { return s.Bypassed }),
