@@ -1,6 +1,6 @@
 // Package captured has for tests what real kernels sent and were sent: the
 // files in testdata/captured of nfqueue and nflog, which TestCaptureQueue and
-// TestCaptureLog of internal/endtoend write. They are pcap files of link type
+// TestCaptureLog of internal/endtoend/conntrack write. They are pcap files of link type
 // NETLINK, which Wireshark opens. Netlink is in host byte order, so a machine
 // decodes those captured in its own.
 package captured

@@ -70,8 +70,7 @@ func (r *Receiver) Receive(b *Batch) error {
 
 // Receive waits until the kernel has sent something, fills b with as much as
 // is there and hands it to b's take. It returns net.ErrClosed,
-// os.ErrDeadlineExceeded or what the socket says. Loss is no error: see
-// OverrunError.
+// os.ErrDeadlineExceeded or what the socket says. Loss is no error: see Drops.
 func (c *Conn) Receive(b *Batch) error {
 	if c.never() {
 		return net.ErrClosed
