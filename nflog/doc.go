@@ -90,9 +90,10 @@
 // When ctx is done, a loop over Packets yields the packets it has received and ends
 // with context.Cause(ctx). The groups stay bound, and packets wait in the receive
 // buffer for the next loop. [Reader.Shutdown] unbinds the groups, waits until a loop
-// has yielded the remaining packets, and closes the Reader. [Reader.Close] unblocks
-// all calls at once, which return net.ErrClosed; Stats.Discarded counts the packets
-// that were received and not yielded.
+// has yielded the remaining packets, and closes the Reader: do not cancel the context
+// of the loop before Shutdown returns. [Reader.Close] unblocks all calls at once, which
+// return net.ErrClosed; Stats.Discarded counts the packets that were received and not
+// yielded.
 //
 // # Event loops
 //

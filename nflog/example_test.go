@@ -25,7 +25,7 @@ func ExampleOpen() {
 	defer r.Close()
 	for p, err := range r.Packets(ctx) {
 		if err != nil && ctx.Err() != nil {
-			return // nothing is lost: what the kernel had collected came first
+			return // the packets received so far were yielded; see Shutdown for the others
 		}
 		if err != nil {
 			log.Fatal(err)

@@ -14,7 +14,8 @@ import (
 // Receive have received the packets that the kernel had collected, those in the
 // receive buffer, and those that earlier loops left. Then it closes the Reader, and
 // loops, Receive and TryReceive return net.ErrClosed. Call it from another goroutine
-// than that of the loop, which it waits for.
+// than that of the loop, which it waits for, and do not cancel the loop's context
+// before Shutdown returns.
 //
 // If packets remain and no loop is in progress, Shutdown waits for the next call of
 // Receive or TryReceive, if the program has used these before; otherwise it returns an

@@ -231,7 +231,7 @@ func (qs *Queues) SetVerdictAll(v Verdict) error {
 	return errors.Join(errs...)
 }
 
-// Shutdown ends all queues in an orderly way, all at once; see Queue.Shutdown.
+// Shutdown closes all queues without losing packets, concurrently; see Queue.Shutdown.
 func (qs *Queues) Shutdown(ctx context.Context) error {
 	if ctx == nil {
 		return errNoContext

@@ -45,7 +45,7 @@ const (
 )
 
 // Ticket returns a ticket for p. Call it in the handler, which then returns Hold. With
-// Receive, set the element of Batch.Verdicts to Hold. If the handler returns another
+// Receive, set the element of Batch.Verdicts to Hold. If the packet gets another
 // verdict, that verdict applies, and Ticket.SetVerdict returns ErrDecided.
 func (p *Packet) Ticket() Ticket {
 	t := p.ticket
