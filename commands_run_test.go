@@ -64,9 +64,13 @@ func TestCloneIsTheModule(t *testing.T) {
 		t.Skipf("this is no clone: %v: %s", err, out)
 	}
 	line := "git clone https://github.com/nfpacket/nfpacket && cd nfpacket"
-	out, err := shell(t, t.TempDir(), line+" && test -x .ci/run && test -f go.mod && test -f examples/demo/main.go", "GIT_CONFIG_GLOBAL="+config)
+	dir := t.TempDir()
+	out, err := shell(t, dir, line+" && test -x .ci/run && test -f go.mod && test -f examples/demo/main.go", "GIT_CONFIG_GLOBAL="+config)
 	if err != nil {
 		t.Fatalf("%s: %v: %s", line, err, out)
+	}
+	if out, err := shell(t, dir, "cd nfpacket && ! find . -path ./.git -prune -o -type f -size +1M -print | grep ."); err != nil {
+		t.Errorf("a file of more than 1 MiB, such as a built program, is among the sources: %s", out)
 	}
 }
 
