@@ -118,7 +118,7 @@ func (b *buffer) takeRun(msgs []byte) (rest []byte, taken int) {
 		}
 		b.add(p)
 		taken++
-		msgs = msgs[min(align(n), len(msgs)):]
+		msgs = msgs[min(nlattr.Align(n), len(msgs)):]
 	}
 	if taken > 0 {
 		g.packets.Add(uint64(taken))

@@ -88,7 +88,7 @@ func (p *Packet) walk(b []byte, at int, has found) (found, error) {
 		if n == 8 && at <= len(b)-8 {
 			next = at + 8
 		} else if n >= nlattr.HeaderLen && n <= len(b)-at && n >= lengths.Least(typ) {
-			next = at + align(n)
+			next = at + nlattr.Align(n)
 		} else {
 			return has, lengths.Check(b)
 		}

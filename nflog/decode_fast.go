@@ -23,7 +23,7 @@ func (p *Packet) decodeFast(b []byte) (has found, rest []byte) {
 	}
 	if n := length(b, attrPrefix); n > 0 {
 		p.Prefix = text(nlattr.ValueAt(b, 0, n))
-		b = b[align(n):]
+		b = b[nlattr.Align(n):]
 	}
 	if len(b) > 8 && is(b, fastInDev) {
 		p.InDev = int(nlattr.Uint32At(b, 0))
@@ -59,7 +59,7 @@ func (p *Packet) decodeFast(b []byte) (has found, rest []byte) {
 	}
 	if n := length(b, attrHardwareHeader); n > 0 {
 		p.HardwareHeader = nlattr.ValueAt(b, 0, n)
-		b = b[align(n):]
+		b = b[nlattr.Align(n):]
 	}
 	if len(b) > 20 && is(b, fastTimestamp) {
 		p.Time = nlattr.Time(nlattr.ValueAt(b, 0, 20))
@@ -84,7 +84,7 @@ func (p *Packet) decodeFast(b []byte) (has found, rest []byte) {
 	}
 	if n := length(b, attrPayload); n > 0 {
 		p.Payload = nlattr.ValueAt(b, 0, n)
-		b = b[align(n):]
+		b = b[nlattr.Align(n):]
 	}
 	return has, b
 }
@@ -125,11 +125,8 @@ func length(b []byte, typ uint16) int {
 		return 0
 	}
 	n := int(binary.NativeEndian.Uint16(b))
-	if n < nlattr.HeaderLen || align(n) > len(b) {
+	if n < nlattr.HeaderLen || nlattr.Align(n) > len(b) {
 		return 0
 	}
 	return n
 }
-
-// align rounds n up to where the next attribute may start.
-func align(n int) int { return (n + 3) &^ 3 }

@@ -62,7 +62,7 @@ func (p *Packet) read(b []byte) (found bool, err error) {
 		if n == 8 && at <= len(b)-8 {
 			next = at + 8
 		} else if n >= nlattr.HeaderLen && n <= len(b)-at && n >= lengths.Least(typ) {
-			next = at + (n+3)&^3
+			next = at + nlattr.Align(n)
 		} else {
 			return found, lengths.Check(b)
 		}

@@ -89,7 +89,7 @@ func (b *Batch) takeRun(msgs []byte) (rest []byte, taken int) {
 	b.begun()
 	b.add(p)
 	b.news.seen++
-	return msgs[min((n+3)&^3, len(msgs)):], 1
+	return msgs[min(nlattr.Align(n), len(msgs)):], 1
 }
 
 // takePacket adds a packet, or notes that it needs the fallback.

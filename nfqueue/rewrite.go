@@ -6,6 +6,7 @@ import (
 	"github.com/nfpacket/nfpacket/attr"
 	"github.com/nfpacket/nfpacket/internal/checksum"
 	"github.com/nfpacket/nfpacket/internal/ipheader"
+	"github.com/nfpacket/nfpacket/internal/nlattr"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -143,7 +144,7 @@ func (t *Ticket) refuseLink(v *Verdict) error {
 // it is to be sent raw.
 func (t *Ticket) appendPayload(b []byte, v *Verdict) ([]byte, error) {
 	b = attr.AppendBytes(b, attrPayload, v.payload)
-	start := len(b) - (len(v.payload)+3)&^3 // AppendBytes has padded it
+	start := len(b) - nlattr.Align(len(v.payload)) // AppendBytes has padded it
 	fresh := b[start : start+len(v.payload)]
 	if !v.has(changeRaw) {
 		o := checksum.Options{PartialUDP: t.flags&ticketGSO != 0 && isUDP(fresh), KeepSurplus: true}

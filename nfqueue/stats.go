@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/nfpacket/nfpacket/internal/engine"
+	"github.com/nfpacket/nfpacket/internal/nlattr"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -147,7 +148,7 @@ func countVerdicts(msgs []byte) (n [ActionHold]uint64) {
 	for i := 0; i+verdictLen <= len(msgs); {
 		first, start, word := i, binary.NativeEndian.Uint64(msgs[i:]), msgs[i+27]
 		m := msgs[i : i+verdictLen]
-		length := max(int(binary.NativeEndian.Uint32(m)+3)&^3, verdictLen)
+		length := max(nlattr.Align(int(binary.NativeEndian.Uint32(m))), verdictLen)
 		for i += length; i+verdictLen <= len(msgs) && binary.NativeEndian.Uint64(msgs[i:]) == start && msgs[i+27] == word; i += length {
 		}
 		packets := uint64((i - first) / length)

@@ -16,6 +16,9 @@ const (
 	TypeMask  = 0x3fff // NLA_TYPE_MASK
 )
 
+// Align rounds n up to where the next attribute or message may start.
+func Align(n int) int { return (n + 3) &^ 3 } // NLA_ALIGN, NLMSG_ALIGN
+
 // ValueAt returns the value of the attribute of n bytes at b[at]. It aliases b.
 func ValueAt(b []byte, at, n int) []byte { return b[at+HeaderLen : at+n : at+n] }
 
