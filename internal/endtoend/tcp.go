@@ -32,14 +32,22 @@ func TCPSegmentOf(packet []byte) TCPSegment {
 	return TCPSegment{packet, packet[20:]}
 }
 
-// The fields of the header, and what follows it.
-func (s TCPSegment) Seq() uint32  { return binary.BigEndian.Uint32(s.TCP[4:]) }
-func (s TCPSegment) Ack() uint32  { return binary.BigEndian.Uint32(s.TCP[8:]) }
-func (s TCPSegment) header() int  { return int(s.TCP[12]>>4) * 4 }
-func (s TCPSegment) Syn() bool    { return s.TCP[13]&2 != 0 }
-func (s TCPSegment) Data() []byte { return s.TCP[s.header():] }
+// Seq returns the sequence number.
+func (s TCPSegment) Seq() uint32 { return binary.BigEndian.Uint32(s.TCP[4:]) }
 
+// Ack returns the acknowledgement number.
+func (s TCPSegment) Ack() uint32 { return binary.BigEndian.Uint32(s.TCP[8:]) }
+
+// Syn reports whether the flag SYN is set.
+func (s TCPSegment) Syn() bool { return s.TCP[13]&2 != 0 }
+
+// Data returns what follows the header.
+func (s TCPSegment) Data() []byte { return s.TCP[int(s.TCP[12]>>4)*4:] }
+
+// SetSeq changes the sequence number.
 func (s TCPSegment) SetSeq(seq uint32) { binary.BigEndian.PutUint32(s.TCP[4:], seq) }
+
+// SetAck changes the acknowledgement number.
 func (s TCPSegment) SetAck(ack uint32) { binary.BigEndian.PutUint32(s.TCP[8:], ack) }
 
 // TCPPair returns both ends of a connection from one namespace to an address in
@@ -83,11 +91,10 @@ func RandomBytes(n int) []byte { return noise()[:n] }
 // add added to every byte.
 func WantStream(t *testing.T, from, to net.Conn, b []byte, add byte) {
 	t.Helper()
-	sent := make(chan error, 1)
-	go func() {
+	sent := testkit.Background(func() error {
 		_, err := from.Write(b)
-		sent <- err
-	}()
+		return err
+	})
 	got := make([]byte, len(b))
 	_, err := io.ReadFull(to, got)
 	testkit.Must(t, err)

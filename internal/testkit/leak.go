@@ -18,6 +18,7 @@ func WithoutLeaks(m interface{ Run() int }) interface{ Run() int } { return leak
 
 type leakCheck struct{ m interface{ Run() int } }
 
+// Run runs the tests and then the check, and returns the exit status.
 func (l leakCheck) Run() int {
 	check := NoLeaks()
 	status := l.m.Run()

@@ -48,4 +48,5 @@ func WantShown[T any](t testing.TB, name string, v *T, text, log, object string)
 // Names is a table of the names of interfaces.
 type Names map[int]string
 
+// Name returns the name of the interface with an index, "" if there is none.
 func (n Names) Name(index int) string { return n[index] }
