@@ -5,18 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nflog"
-	"github.com/nfpacket/nfpacket/nflog/nflogtest"
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
@@ -246,153 +241,6 @@ func TestBodyMayUseTheReaderDuringShutdown(t *testing.T) {
 	}
 	if err := testkit.Next(t, down); err != nil {
 		t.Error(err)
-	}
-}
-
-// Without the privilege to unbind, what was collected comes by itself.
-func TestShutdownWithoutPrivilege(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var o testkit.Errors
-		r, k := open(t, nflog.Config{OnError: o.Add})
-		k.Refuse(func(nfnl.Message) error { return syscall.EPERM })
-		k.Collect(packets("a")...)
-		var got string
-		ended := testkit.Background(func() (err error) {
-			got, err = all(t.Context(), r)
-			return err
-		})
-		synctest.Wait()
-		down := shutdown(t, r)
-		k.Flush(5) // as the kernel does after Config.FlushTimeout
-		if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) || got != "a" {
-			t.Errorf("got %q and %v", got, err)
-		}
-		if err := testkit.Next(t, down); err != nil {
-			t.Error(err)
-		}
-		if errs := o.Take(); errs != nil {
-			t.Errorf("OnError was called with %v", errs)
-		}
-	})
-}
-
-func TestShutdownReportsWhyUnbindingFailed(t *testing.T) {
-	r, k := open(t, nflog.Config{})
-	k.Refuse(func(m nfnl.Message) error {
-		if command(m) == unbind {
-			return syscall.ENOBUFS
-		}
-		return nil
-	})
-	if err := r.Shutdown(t.Context()); !errors.Is(err, syscall.ENOBUFS) {
-		t.Errorf("error %v", err)
-	}
-	if err := r.Receive(r.NewBatch()); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("then %v", err)
-	}
-}
-
-func TestShutdownWhoseAnswerIsLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r, k := open(t, nflog.Config{})
-		k.Log(packets("a")...)
-		k.Collect(packets("b")...)
-		k.LoseAnswers(1)
-		var got string
-		ended := testkit.Background(func() (err error) {
-			got, err = all(t.Context(), r)
-			return err
-		})
-		synctest.Wait()
-		if err := testkit.Next(t, shutdown(t, r)); err != nil {
-			t.Error(err)
-		}
-		if err := testkit.Next(t, ended); got != "ab" || !errors.Is(err, net.ErrClosed) {
-			t.Errorf("got %q and %v", got, err)
-		}
-		wantStats(t, r, 2, 0, 0)
-	})
-}
-
-// The kernel's list of groups begins with the one that was bound last, so that
-// one is unbound first; and not every message is waited for.
-func TestManyGroupsAreUnboundFromTheLastOn(t *testing.T) {
-	groups := make([]uint16, 1000)
-	for i := range groups {
-		groups[i] = uint16(2 * i)
-	}
-	r, k := open(t, nflog.Config{Groups: groups})
-	var order []uint16
-	answered := 0
-	k.Refuse(func(m nfnl.Message) error {
-		if order = append(order, m.Resource); m.Flags&engine.FlagAck != 0 {
-			answered++
-		}
-		return nil
-	})
-	if err := r.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
-	slices.Reverse(order)
-	if !slices.Equal(order, groups) {
-		t.Errorf("unbound %d groups, from the last on: %v", len(order), order)
-	}
-	if answered > len(groups)/50 {
-		t.Errorf("%d answers were waited for", answered)
-	}
-}
-
-// TestShutdownAmidEverything counts: whatever was logged before Shutdown returns
-// to a bound group is received by somebody, once.
-func TestShutdownAmidEverything(t *testing.T) {
-	for round := range 20 {
-		conn, k := nflogtest.New(t)
-		r, err := nflog.OpenConn(conn, nflog.Config{Groups: []uint16{5}, Batch: 1 + round%3})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got atomic.Int64
-		var ends []<-chan error
-		for i := range 3 {
-			ends = append(ends, testkit.Background(func() error {
-				for {
-					for _, err := range r.Packets(t.Context()) {
-						if err != nil {
-							return err
-						}
-						if n := got.Add(1); i == 0 && n%5 == 0 {
-							break
-						}
-					}
-				}
-			}))
-		}
-		ends = append(ends, testkit.Background(func() error {
-			for b := r.NewBatch(); ; {
-				if err := r.Receive(b); err != nil {
-					return err
-				}
-				got.Add(int64(len(b.Packets)))
-			}
-		}))
-		k.Log(packets("abc")...)
-		testkit.Await(t, "somebody receives", func() bool { return got.Load() > 0 })
-		for range 200 {
-			k.Log(packets("abc")...)
-			k.Collect(packets("de")...)
-		}
-		if err := testkit.Next(t, shutdown(t, r)); err != nil {
-			t.Error(err)
-		}
-		for _, ended := range ends {
-			if err := testkit.Next(t, ended); !errors.Is(err, net.ErrClosed) {
-				t.Error(err)
-			}
-		}
-		const logged = 3 + 200*5
-		if s := r.Stats(); got.Load() != logged || s.Packets != logged || s.Lost+s.Malformed+s.Discarded != 0 {
-			t.Fatalf("received %d of %d, stats %+v", got.Load(), logged, s)
-		}
 	}
 }
 

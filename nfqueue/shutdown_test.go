@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/testkit"
-	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"github.com/nfpacket/nfpacket/nfqueue/nfqueuetest"
 )
@@ -178,56 +176,6 @@ func TestShutdownGoesOnWhileHeldPacketsWaitForLaterOnes(t *testing.T) {
 	wantVerdict(t, k, 2, nfqueue.Accept())
 }
 
-func TestShutdownCutShortSaysHowManyGotTheFallback(t *testing.T) {
-	q, k := open(t, nfqueue.Config{Fallback: fallback, Batch: 4})
-	for range 10 {
-		k.Enqueue(packet("x"))
-	}
-	entered, release := make(chan struct{}), make(chan struct{})
-	ended := running(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
-		switch p.ID {
-		case 1:
-			return nfqueue.Accept()
-		case 2:
-			return nfqueue.Hold()
-		}
-		close(entered) // with 4 behind it, and 6 that wait
-		<-release
-		return nfqueue.Accept()
-	})
-	testkit.Next(t, entered)
-	stop := errors.New("time is up")
-	ctx, cancel := context.WithCancelCause(context.Background())
-	time.AfterFunc(10*time.Millisecond, func() { cancel(stop) })
-	err := q.Shutdown(ctx)
-	if !errors.Is(err, stop) || !strings.Contains(err.Error(), "9 packets") {
-		t.Errorf("got %v", err)
-	}
-	close(release)
-	ended()
-	wantVerdict(t, k, 1, nfqueue.Accept())
-	for id := uint32(2); id <= 10; id++ {
-		wantVerdict(t, k, id, fallback)
-	}
-	if n := q.Stats().Fallbacks; n != 9 {
-		t.Errorf("%d fallbacks", n)
-	}
-}
-
-func TestShutdownWithNobodyReceivingGivesTheFallback(t *testing.T) {
-	q, k := open(t, nfqueue.Config{Fallback: fallback})
-	for range 5 {
-		k.Enqueue(packet("x"))
-	}
-	shutdown(t, q)
-	for id := uint32(1); id <= 5; id++ {
-		wantVerdict(t, k, id, fallback)
-	}
-	if n := q.Stats().Fallbacks; n != 5 {
-		t.Errorf("%d fallbacks", n)
-	}
-}
-
 // A Receive loop is given what is queued, also what a request took off the socket.
 func TestReceiveLoopSeesWhatIsQueuedAtShutdown(t *testing.T) {
 	q, k := open(t, nfqueue.Config{Fallback: fallback, Batch: 4})
@@ -287,53 +235,6 @@ func TestRefusalAtShutdownIsReported(t *testing.T) {
 	}
 }
 
-func TestShutdownTwiceAtOnce(t *testing.T) {
-	q, k := open(t, nfqueue.Config{Fallback: fallback, Batch: 4})
-	for range 100 {
-		k.Enqueue(packet("x"))
-	}
-	ended := running(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
-		if p.ID%10 == 0 {
-			return nfqueue.HoldFor(5*time.Millisecond, nfqueue.Accept())
-		}
-		return nfqueue.Accept()
-	})
-	var both sync.WaitGroup
-	for range 3 {
-		both.Go(func() { shutdown(t, q) })
-	}
-	both.Wait()
-	ended()
-	for id := uint32(1); id <= 100; id++ {
-		wantVerdict(t, k, id, nfqueue.Accept())
-	}
-	shutdown(t, q) // once more
-}
-
-func TestCloseEndsShutdown(t *testing.T) {
-	q, k := open(t, nfqueue.Config{})
-	k.Enqueue(packet("x"))
-	ended := running(t, q, func(*nfqueue.Packet) nfqueue.Verdict { return nfqueue.Hold() })
-	testkit.Await(t, "Stats.Held is 1", func() bool { return q.Stats().Held == 1 })
-	time.AfterFunc(10*time.Millisecond, func() { q.Close() })
-	if err := q.Shutdown(context.Background()); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("got %v", err)
-	}
-	ended()
-}
-
-func TestShutdownOfAClosedQueue(t *testing.T) {
-	q, _ := open(t, nfqueue.Config{})
-	q.Close()
-	var none *nfqueue.Queue
-	var noQueues *nfqueue.Queues
-	var zero nfqueue.Queue
-	ctx := context.Background()
-	if err := errors.Join(q.Shutdown(ctx), none.Shutdown(ctx), zero.Shutdown(ctx), noQueues.Shutdown(ctx)); err != nil {
-		t.Error(err)
-	}
-}
-
 // The first queue that is closed ends the Run of all: none is before all are empty.
 func TestShutdownOfSeveralQueues(t *testing.T) {
 	const queues, packets = 3, 200
@@ -367,85 +268,5 @@ func TestShutdownOfSeveralQueues(t *testing.T) {
 		for id := 1; id <= packets*i; id++ {
 			wantVerdict(t, k, uint32(id), nfqueue.Accept())
 		}
-	}
-}
-
-func TestNilContextsAreErrors(t *testing.T) {
-	q, _ := open(t, nfqueue.Config{})
-	qs := nfqueue.QueuesOf(q)
-	var none context.Context
-	for name, err := range map[string]error{
-		"Run":             q.Run(none, accept),
-		"Run of several":  qs.Run(none, accept),
-		"no handler":      q.Run(context.Background(), nil),
-		"nor for several": qs.Run(context.Background(), nil),
-		"Shutdown":        q.Shutdown(none),
-		"of several":      qs.Shutdown(none),
-	} {
-		if err == nil || !strings.Contains(err.Error(), "not nil") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	if err := q.SetVerdictAll(nfqueue.Accept()); err != nil {
-		t.Errorf("afterwards the queue is closed: %v", err)
-	}
-}
-
-func TestBatchUsedTwiceAtOnceIsAnError(t *testing.T) {
-	q, k := open(t, nfqueue.Config{})
-	b := q.NewBatch()
-	received := testkit.Background(func() error { return q.Receive(b) })
-	testkit.Await(t, "somebody receives", func() bool { return q.Receivers() > 0 })
-	for name, f := range map[string]func(*nfqueue.Batch) error{"Receive": q.Receive, "TryReceive": q.TryReceive, "Send": q.Send} {
-		if err := f(b); err == nil || !strings.Contains(err.Error(), "another goroutine") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	id := k.Enqueue(packet("x"))
-	if err := testkit.Next(t, received); err != nil {
-		t.Fatal(err)
-	}
-	b.Verdicts[0] = nfqueue.Stop()
-	if err := q.Send(b); err != nil {
-		t.Fatal(err)
-	}
-	wantVerdict(t, k, id, nfqueue.Stop())
-}
-
-// A verdict that does not fit the send buffer becomes the fallback; those before
-// and behind it are sent.
-func TestVerdictThatIsTooLongBecomesTheFallback(t *testing.T) {
-	reported := new(testkit.Errors)
-	q, k := open(t, nfqueue.Config{Fallback: fallback, OnError: reported.Add})
-	k.FailSend(func(datagram []byte) error {
-		for rest := datagram; len(rest) > 0; {
-			m, next, err := nfnl.Next(rest)
-			if err == nil && len(m.Attrs) > 1000 {
-				return syscall.EMSGSIZE
-			}
-			rest = next
-		}
-		return nil
-	})
-	for range 20 {
-		k.Enqueue(packet("x"))
-	}
-	long := udpPacket(strings.Repeat("long", 1000))
-	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
-		if p.ID == 5 || p.ID == 10 || p.ID == 20 {
-			return nfqueue.Accept().WithPayload(long)
-		}
-		return nfqueue.Accept()
-	})
-	for id := uint32(1); id <= 20; id++ {
-		want := nfqueue.Accept()
-		if id == 5 || id == 10 || id == 20 {
-			want = fallback
-		}
-		wantVerdict(t, k, id, want)
-	}
-	nextPackets(t, reported, syscall.EMSGSIZE, 5, 3)
-	if s := q.Stats(); s.Refused != 3 || s.Fallbacks != 3 {
-		t.Errorf("stats %+v", s)
 	}
 }
