@@ -142,7 +142,8 @@ func (q *Queue) endWith(why error) error {
 	if errors.Is(err, errKeepComing) {
 		err = nil
 	}
-	left := q.discard()
+	left, failed := q.discard()
+	err = errors.Join(err, failed)
 	q.stats.verdicts[q.cfg().Fallback.action].Add(uint64(left))
 	n += left
 	q.stats.fallbacks.Add(uint64(n))
@@ -152,20 +153,26 @@ func (q *Queue) endWith(why error) error {
 	return q.wrap(errors.Join(why, err, q.Close()))
 }
 
-// discard takes what is left off the socket, where packets have their verdict, and
-// returns how many those were. What the kernel says of earlier verdicts is counted
-// and reported.
-func (q *Queue) discard() (packets int) {
+// discard takes what is kept, which came before the kernel's last answer, and returns
+// how many packets that were. What the kernel says of earlier verdicts is counted and
+// reported. Packets that came while decideAll answered others may have no verdict: the
+// kernel answers when it is through with those.
+func (q *Queue) discard() (packets int, err error) {
 	b := q.NewBatch()
 	for {
 		b.clear()
 		if q.conn.Rest(b.raw) != nil || b.news.seen == 0 {
-			return packets
+			break
 		}
 		packets += len(b.Packets)
 		q.settle(b)
 		b.forget()
 	}
+	if packets > 0 {
+		last := Ticket{id: q.waiting.newest.Load(), queue: q.number}
+		err = q.conn.Send(q.cfg().Fallback.appendUpTo(nil, &last, 0))
+	}
+	return packets, err
 }
 
 // forget takes it that all packets have their verdict.

@@ -213,10 +213,8 @@ func setReadBuffer(t transport, n int) error {
 	return errors.ErrUnsupported
 }
 
-// queued returns what is on the socket, as the kernel charges it to the receive
-// buffer.
-func queued(t transport) int {
-	info, _ := meminfo(t)
+func (s *socket) queued() int {
+	info, _ := meminfo(s)
 	return int(info[meminfoQueued])
 }
 

@@ -22,7 +22,6 @@ func dial(Config) (transport, uint32, error) {
 func rawConn(transport) (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
 func readBuffer(transport) (int, error)          { return 0, errors.ErrUnsupported }
 func setReadBuffer(transport, int) error         { return errors.ErrUnsupported }
-func queued(transport) int                       { return 0 }
 func drops(transport) (uint32, error)            { return 0, errors.ErrUnsupported }
 
 func inUserNamespace(transport) bool { return false }

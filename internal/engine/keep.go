@@ -32,6 +32,15 @@ func (c *Conn) keepSize() int {
 	return c.pipeBuffer
 }
 
+// queued returns what is on the socket, as the kernel charges it to the receive
+// buffer; 0 where that is not known.
+func queued(t transport) int {
+	if s, ok := t.(interface{ queued() int }); ok {
+		return s.queued()
+	}
+	return 0
+}
+
 // mostKept returns how much is kept at most: more than awaitRoom lets be, for what
 // comes between two tries.
 func (c *Conn) mostKept() int64 {

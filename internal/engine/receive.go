@@ -143,10 +143,10 @@ func (c *Conn) receive(r *Receiver, b *Batch) (int, error) {
 		b.resize(room)
 	}
 	state := c.sealed.Load()
-	if r != nil && state == ended {
+	if state == ended {
 		return 0, nil
 	}
-	if !c.takeKept(b) && (r == nil || state == open) {
+	if !c.takeKept(b) && state == open {
 		if err := c.fill(r, b); err != nil {
 			return 0, err
 		}

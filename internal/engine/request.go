@@ -30,7 +30,14 @@ type request struct {
 	answer chan error // of capacity 1
 	then   func()     // if not nil, called once if the answer is no error; see RequestInOrder
 	seals  bool       // all that comes before the answer is kept; see Seal
+	ahead  int        // what was on the socket when it was sent, as the kernel charges it; 0 is unknown, or nothing
+	read   int        // what look has read since then, as keep counts it
 }
+
+// passed reports whether all that was on the socket when r was sent is read, so that
+// an answer which is not there was lost: the kernel charges at least half of what keep
+// counts. Where packets come as fast as they are read there is no other end.
+func (r *request) passed() bool { return r != nil && r.ahead > 0 && r.read >= 2*r.ahead }
 
 // answered reports whether the answer is there.
 func (r *request) answered() bool { return r != nil && len(r.answer) > 0 }
@@ -71,12 +78,16 @@ func (c *Conn) request(m Message, r *request) error {
 	r.typ, r.seq, r.port, r.answer = m.Type, m.Seq, m.PortID, make(chan error, 1)
 	c.ask(r)
 	defer c.forget(r)
-	for range requestTries {
+	for start, tries := time.Now(), 0; tries < requestTries; {
+		r.ahead, r.read = queued(c.t), 0
 		if err := c.Send(msg); err != nil {
 			return err
 		}
 		if err, ok := c.await(r); ok {
 			return err
+		}
+		if !r.passed() || time.Since(start) > requestTries*requestPatience {
+			tries++ // else the answer has found no room, and that was read in no time
 		}
 	}
 	return errNoAnswer
@@ -168,6 +179,8 @@ func (c *Conn) await(r *request) (error, bool) {
 		c.putBack()
 		switch {
 		case r.answered():
+		case err == nil && r.seals && r.passed():
+			return nil, true // what came before is kept, and that is all it is for
 		case err == errUnread: // the answer is behind what is still on the socket
 			if err := c.awaitReceived(r); err != nil {
 				return err, true
@@ -210,15 +223,15 @@ func (c *Conn) whileReceived(done func() bool) error {
 
 // look reads what is on the socket, without waiting, until it finds the answer
 // to r, if that is not nil: answers go where they belong, and datagrams with
-// anything else in them are kept. When the answer was lost it reads all there is. It
-// gives up in time where packets come faster than it reads. It returns errUnread when
-// no more may be kept, unless the Conn loses what is unread.
+// anything else in them are kept. When the answer was lost it reads all that was there
+// when r was sent, and not for ever. It returns errUnread when no more may be kept,
+// unless the Conn loses what is unread.
 func (c *Conn) look(r *request) error {
 	a := asides.Get().(*aside)
 	defer asides.Put(a)
 	b := a.batch
 	most := c.mostKept()
-	for start := time.Now(); !r.answered() && time.Since(start) < requestPatience; {
+	for start := time.Now(); !r.answered() && !r.passed() && time.Since(start) < requestPatience; {
 		b.reset()
 		full := c.keptBytes() >= most && !c.keepsAll(r)
 		if full && !c.lossy.Load() {
@@ -229,6 +242,9 @@ func (c *Conn) look(r *request) error {
 		}
 		if b.n == 0 {
 			return nil
+		}
+		if r != nil {
+			r.read += b.slots[0].cost()
 		}
 		a.news = false
 		if b.deliver(c); a.news && !full {

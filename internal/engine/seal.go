@@ -11,7 +11,7 @@ import (
 // This file makes what is queued on the socket at one moment a finite number of
 // messages, for who wants to end in an orderly way.
 
-// What Conn.sealed may be. A TryReceive does not look at it.
+// What Conn.sealed may be.
 const (
 	open   = iota
 	sealed // a Receive brings what is kept, and does not read the socket
@@ -20,7 +20,7 @@ const (
 
 // Seal makes what the kernel has sent so far the last that a Receive brings: when
 // Seal returns, all of it is kept for the next Receives, which then wait for Unseal
-// or Close. A TryReceive still reads the socket once nothing is kept.
+// or Close. A TryReceive brings nothing then.
 func (c *Conn) Seal() error {
 	if c.isClosed() {
 		return net.ErrClosed
@@ -46,7 +46,8 @@ func (c *Conn) Unseal() {
 	}
 }
 
-// End makes every Receive wait for Close. What there is comes with Rest.
+// End makes every Receive wait for Close, and every TryReceive bring nothing. What is
+// kept comes with Rest.
 func (c *Conn) End() error {
 	if c.isClosed() {
 		return net.ErrClosed
@@ -55,16 +56,19 @@ func (c *Conn) End() error {
 	return c.recall()
 }
 
-// Rest fills b with what is left after End. If that is nothing, take is not called.
+// Rest fills b with what is kept after End: what the kernel sent before it answered the
+// last Request. If that is nothing, take is not called.
 func (c *Conn) Rest(b *Batch) error {
-	for {
-		if err := c.acquire(context.Background()); err != nil {
-			return err
-		}
-		if n, err := c.receive(nil, b); n > 0 || err != nil || b.n == 0 {
-			return err
+	if err := c.acquire(context.Background()); err != nil {
+		return err
+	}
+	defer c.putBack()
+	for b.reset(); c.takeKept(b); b.reset() {
+		if b.deliver(c) > 0 {
+			return nil
 		}
 	}
+	return nil
 }
 
 // Idle reports whether nobody is receiving and nothing is kept for a Receive:

@@ -191,6 +191,56 @@ func TestLostAnswerIsNotLookedForForEver(t *testing.T) {
 	}
 }
 
+// A fullSocket is one of which it is known how much is on it.
+type fullSocket struct{ flooding }
+
+func (fullSocket) queued() int { return 100 * leastCost }
+
+// The answer to Seal found no room on the socket, and packets come faster than anybody
+// reads: what was there before is kept, and not all that comes.
+func TestSealEndsWhenItsAnswerIsLost(t *testing.T) {
+	inner, peer := newMemory(func([]byte) error { return nil })
+	defer peer.Close()
+	c := newConn(fullSocket{flooding{inner}})
+	defer c.Close()
+	if err := c.Seal(); err != nil {
+		t.Error(err)
+	}
+	if n := c.Buffered(); n < 100 || n > 200 {
+		t.Errorf("%d datagrams are kept", n)
+	}
+}
+
+// A TryReceive on a sealed Conn brings what is kept, and after End nothing.
+func TestTryReceiveOnASealedConn(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		var s seen
+		k.packets(1, 2)
+		if err := k.conn.Seal(); err != nil {
+			k.Fatal(err)
+		}
+		k.packets(3, 3)
+		b := s.batch(1)
+		for range 3 {
+			if err := k.conn.TryReceive(b); err != nil {
+				k.Fatal(err)
+			}
+		}
+		s.want(k, 1, 2)
+		if err := errors.Join(k.conn.Request(config(5)), k.conn.End()); err != nil { // which keeps packet 3
+			k.Fatal(err)
+		}
+		if err := k.conn.TryReceive(b); err != nil {
+			k.Fatal(err)
+		}
+		s.want(k, 1, 0)
+		if err := k.conn.Rest(b); err != nil {
+			k.Fatal(err)
+		}
+		s.want(k, 3, 3)
+	})
+}
+
 // Seal keeps all that came before it, which is a finite number. Requests beside it do
 // not, or a flood would make it more and more.
 func TestOnlySealKeepsMoreThanTheReceiveBufferHolds(t *testing.T) {
