@@ -2,6 +2,7 @@ package nflog
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/engine"
@@ -15,7 +16,9 @@ import (
 type Batch struct {
 	Packets []Packet
 
-	buf *buffer
+	r    *Reader
+	used atomic.Bool // by Receive or TryReceive
+	buf  *buffer
 }
 
 // A buffer has the datagrams of one receive and the packets in them. It is a
@@ -34,7 +37,10 @@ type buffer struct {
 // NewBatch returns a Batch with room for Config.Batch datagrams of any length.
 // Memory is touched only as packets need it. Keep the Batch, or a Packet of it, as
 // long as slices of its packets are used.
-func (r *Reader) NewBatch() *Batch { return &Batch{buf: r.orClosed().newBuffer()} }
+func (r *Reader) NewBatch() *Batch {
+	r = r.orClosed()
+	return &Batch{r: r, buf: r.newBuffer()}
+}
 
 // newBuffer returns a buffer for one receive.
 func (r *Reader) newBuffer() *buffer {

@@ -24,4 +24,5 @@ var (
 	errNoHeader     = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
 	errNoContext    = errors.New("the context is nil")
 	errForeignBatch = errors.New("the Batch was not made by NewBatch of this Reader")
+	errBatchInUse   = errors.New("another goroutine uses the Batch: each needs one of its own")
 )

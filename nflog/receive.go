@@ -55,13 +55,7 @@ func (n *news) lose(group uint16, packets uint32) {
 // net.ErrClosed, os.ErrDeadlineExceeded or the socket's.
 func (r *Reader) Receive(b *Batch) error {
 	r = r.orClosed()
-	if !b.of(r) {
-		return r.wrap(errForeignBatch)
-	}
-	r.enter()
-	defer r.leave()
-	defer b.show()
-	return r.wrap(r.receive(r.conn, &b.buf))
+	return r.using(b, func() error { return r.receive(r.conn, &b.buf) })
 }
 
 // TryReceive is like Receive but does not block. b.Packets is empty if no packet is
@@ -72,23 +66,34 @@ func (r *Reader) Receive(b *Batch) error {
 // has packets that a loop over Packets left.
 func (r *Reader) TryReceive(b *Batch) error {
 	r = r.orClosed()
-	if !b.of(r) {
+	return r.using(b, func() error {
+		switch {
+		case r.takeLeft(&b.buf):
+			return nil
+		case r.stopping.Load():
+			return r.receiveLast(&b.buf)
+		}
+		return r.tryReceive(b.buf)
+	})
+}
+
+// using calls f, which fills b, unless somebody else does, or b is another Reader's.
+func (r *Reader) using(b *Batch, f func() error) error {
+	switch {
+	case !b.of(r):
 		return r.wrap(errForeignBatch)
+	case !b.used.CompareAndSwap(false, true):
+		return r.wrap(errBatchInUse)
 	}
+	defer b.used.Store(false)
 	r.enter()
 	defer r.leave()
 	defer b.show()
-	switch {
-	case r.takeLeft(&b.buf):
-		return nil
-	case r.stopping.Load():
-		return r.wrap(r.receiveLast(&b.buf))
-	}
-	return r.wrap(r.tryReceive(b.buf))
+	return r.wrap(f())
 }
 
 // of reports whether b is one of r's.
-func (b *Batch) of(r *Reader) bool { return b != nil && b.buf != nil && b.buf.r == r }
+func (b *Batch) of(r *Reader) bool { return b != nil && b.r != nil && b.r == r }
 
 // show lets the user see what is in b, also if OnError panics.
 func (b *Batch) show() { b.Packets = b.buf.rest() }

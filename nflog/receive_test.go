@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -253,4 +254,22 @@ func TestSliceKeptTooLongIsGarbageInRaceBuilds(t *testing.T) {
 	if string(clone.Payload) != "a" {
 		t.Errorf("the clone has become %q", clone.Payload)
 	}
+}
+
+func TestBatchUsedTwiceAtOnceIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, k := open(t, nflog.Config{})
+		b := r.NewBatch()
+		received := testkit.Background(func() error { return r.Receive(b) })
+		synctest.Wait()
+		for name, err := range map[string]error{"Receive": r.Receive(b), "TryReceive": r.TryReceive(b)} {
+			if err == nil || !strings.Contains(err.Error(), "another goroutine") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		k.Log(packets("x")...)
+		if err := testkit.Next(t, received); err != nil || letters(b.Packets) != "x" {
+			t.Errorf("got %q, %v", letters(b.Packets), err)
+		}
+	})
 }

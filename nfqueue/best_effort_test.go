@@ -63,3 +63,25 @@ func TestBestEffortLeavesOutWhatCannotBeChanged(t *testing.T) {
 		}
 	}
 }
+
+// No lock is held while OnError is told what a ticket's verdict was sent without.
+func TestOnErrorOfATicketMayAnswerAllPackets(t *testing.T) {
+	var q *nfqueue.Queue
+	q, k := open(t, nfqueue.Config{BestEffort: true, OnError: func(error) {
+		if err := q.SetVerdictAll(nfqueue.Drop()); err != nil {
+			t.Error(err)
+		}
+	}})
+	tickets := make(chan nfqueue.Ticket, 1)
+	start(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		tickets <- p.Ticket()
+		return nfqueue.Hold()
+	})
+	id := k.Enqueue(packet("x"))
+	ticket := testkit.Next(t, tickets)
+	answered := testkit.Background(func() error { return ticket.SetVerdict(nfqueue.Accept().WithConntrackMark(1, 0xff)) })
+	if err := testkit.Next(t, answered); err != nil {
+		t.Error(err)
+	}
+	wantVerdict(t, k, id, nfqueue.Accept())
+}

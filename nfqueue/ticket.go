@@ -132,23 +132,36 @@ func (q *Queue) cannotTrack(p *Packet) bool {
 	return !c.ConntrackVerdicts
 }
 
-// setVerdict takes the packet off the list of those that wait, and answers it.
+// setVerdict answers a packet, and reports what was left out of the verdict.
 func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	if v.action == ActionHold {
 		return q.packetError(t.id, errors.New("cannot answer a held packet with Hold"))
 	}
+	omitted, err := q.answer(t, v)
+	switch {
+	case err != nil:
+		return q.packetError(t.id, err)
+	case omitted != nil:
+		q.report(q.packetError(t.id, fmt.Errorf(omittedBecause, omitted)))
+	}
+	return nil
+}
+
+// answer takes the packet off the list of those that wait, and answers it. omitted is
+// why a part of the verdict was left out.
+func (q *Queue) answer(t Ticket, v Verdict) (omitted, err error) {
 	q.answering.RLock()
 	defer q.answering.RUnlock()
 	p, err := q.waiting.claim(t.id)
 	if err != nil {
-		return q.packetError(t.id, err)
+		return nil, err
 	}
 	q.waiting.flush()
 	t.flags |= p.flags // by ID nothing was known of it
 	t.length = uint32(p.size)
 	msg := q.buffers.Get().(*[]byte)
 	defer q.buffers.Put(msg)
-	omitted := q.omit(&t, &v)
+	omitted = q.omit(&t, &v)
 	b, refused := q.appendVerdict((*msg)[:0], &t, &v)
 	*msg = b
 	var l load
@@ -156,18 +169,15 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	var tooLong problems
 	if err := q.send(b, &l, &tooLong); err != nil {
 		q.waiting.restore(p)
-		return q.packetError(t.id, err)
+		return nil, err
 	}
 	if len(tooLong) > 0 {
-		return q.packetError(t.id, tooLong[0].err)
+		return nil, tooLong[0].err
 	}
 	if refused != nil {
 		q.ranges.answered(1)
-		return q.packetError(t.id, fmt.Errorf(fallbackBecause, refused))
+		return nil, fmt.Errorf(fallbackBecause, refused)
 	}
 	q.ranges.sent(&v)
-	if omitted != nil {
-		q.report(q.packetError(t.id, fmt.Errorf(omittedBecause, omitted)))
-	}
-	return nil
+	return omitted, nil
 }
