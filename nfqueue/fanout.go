@@ -239,7 +239,7 @@ func (qs *Queues) Shutdown(ctx context.Context) error {
 	errs := make([]error, qs.Len())
 	var wg sync.WaitGroup
 	for i, q := range qs.all() {
-		wg.Go(func() { errs[i] = q.empty(ctx) })
+		wg.Go(func() { errs[i] = q.emptyAlone(ctx) })
 	}
 	wg.Wait() // the first to be closed ends the Run of all
 	for i, q := range qs.all() {

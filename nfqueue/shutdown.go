@@ -57,6 +57,20 @@ func (q *Queue) isClosed() bool { return q.closed.Load() || q.conn == nil }
 // nobody will: a Receive loop does not while it is between Send and Receive.
 const nobodyAfter = 100 * time.Millisecond
 
+// emptyAlone is empty, without Configure or another Shutdown beside it.
+func (q *Queue) emptyAlone(ctx context.Context) error {
+	if q.isClosed() {
+		return nil
+	}
+	select {
+	case q.stopping <- struct{}{}:
+		defer func() { <-q.stopping }()
+		return q.empty(ctx)
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // empty waits until what was queued when it was called has a verdict.
 func (q *Queue) empty(ctx context.Context) error {
 	if q.isClosed() {

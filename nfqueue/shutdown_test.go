@@ -132,24 +132,31 @@ func TestShutdownWaitsForHeldPackets(t *testing.T) {
 // A request keeps what it finds on the socket. Shutdown, which waits for that, would
 // not end where somebody changes the configuration again and again.
 func TestConfigureIsRefusedDuringShutdown(t *testing.T) {
-	q, k := open(t, nfqueue.Config{})
-	k.Enqueue(packet("x"))
-	tickets := make(chan nfqueue.Ticket, 1)
-	ended := running(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
-		tickets <- p.Ticket()
-		return nfqueue.Hold()
-	})
-	ticket := testkit.Next(t, tickets)
-	down := testkit.Background(func() error { return q.Shutdown(t.Context()) })
-	testkit.Await(t, "Shutdown has begun", func() bool { return errors.Is(q.Configure(q.Config()), net.ErrClosed) })
-	if err := ticket.SetVerdict(nfqueue.Accept()); err != nil {
-		t.Error(err)
+	for name, end := range map[string]func(context.Context, *nfqueue.Queue) error{
+		"Queue":  func(ctx context.Context, q *nfqueue.Queue) error { return q.Shutdown(ctx) },
+		"Queues": func(ctx context.Context, q *nfqueue.Queue) error { return nfqueue.QueuesOf(q).Shutdown(ctx) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, k := open(t, nfqueue.Config{})
+			k.Enqueue(packet("x"))
+			tickets := make(chan nfqueue.Ticket, 1)
+			ended := running(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+				tickets <- p.Ticket()
+				return nfqueue.Hold()
+			})
+			ticket := testkit.Next(t, tickets)
+			down := testkit.Background(func() error { return end(t.Context(), q) })
+			testkit.Await(t, "Shutdown has begun", func() bool { return errors.Is(q.Configure(q.Config()), net.ErrClosed) })
+			if err := ticket.SetVerdict(nfqueue.Accept()); err != nil {
+				t.Error(err)
+			}
+			if err := testkit.Next(t, down); err != nil {
+				t.Error(err)
+			}
+			ended()
+			wantVerdict(t, k, 1, nfqueue.Accept())
+		})
 	}
-	if err := testkit.Next(t, down); err != nil {
-		t.Error(err)
-	}
-	ended()
-	wantVerdict(t, k, 1, nfqueue.Accept())
 }
 
 // A held packet may wait for a later one of the same queue, such as the answer to

@@ -47,6 +47,8 @@ func (r *Receiver) Receive(b *Batch) error {
 		return net.ErrClosed
 	case r.ctx == nil:
 		return errNoContext
+	case b == nil:
+		return errNoBatch
 	case !b.use():
 		return errBatchInUse
 	}
@@ -85,7 +87,10 @@ func (c *Conn) TryReceive(b *Batch) error {
 	if c.isClosed() {
 		return net.ErrClosed
 	}
-	if !b.use() {
+	switch {
+	case b == nil:
+		return errNoBatch
+	case !b.use():
 		return errBatchInUse
 	}
 	defer b.unuse()

@@ -65,7 +65,8 @@ func TestOtherZeroValuesAreSafe(t *testing.T) {
 	}
 	defer c.Close()
 	defer peer.Close()
-	for name, err := range map[string]error{"Receive": c.Receive(new(Batch)), "TryReceive": c.TryReceive(new(Batch))} {
+	for name, err := range map[string]error{"Receive": c.Receive(new(Batch)), "TryReceive": c.TryReceive(new(Batch)),
+		"Receive, nil": c.Receive(nil), "TryReceive, nil": c.TryReceive(nil)} {
 		if err == nil || errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s with the zero Batch: %v", name, err)
 		}
