@@ -22,9 +22,10 @@ func (c *Conn) Claim() error {
 	return nil
 }
 
-// Unclaim takes a Claim back, so that somebody else can have c.
+// Unclaim takes a Claim back, so that somebody else can have c, and LoseUnread.
 func (c *Conn) Unclaim() {
 	if !c.never() {
+		c.lossy.Store(false)
 		c.claimed.Store(false)
 	}
 }

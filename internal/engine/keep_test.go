@@ -95,3 +95,27 @@ func TestRequestWaitsWhileSomebodyReceives(t *testing.T) {
 		}
 	})
 }
+
+// A Conn that nflog could not use loses nothing when nfqueue has it.
+func TestUnclaimedConnLosesNothingUnread(t *testing.T) {
+	overTransports(t, func(k *kernel) {
+		testkit.Must(k, k.conn.Claim())
+		k.conn.LoseUnread()
+		k.conn.Unclaim()
+		testkit.Must(k, k.conn.Claim())
+		k.conn.pipeBuffer = keepFew
+		k.packets(1, 40)
+		if err := k.conn.Request(config(5)); !errors.Is(err, errUnread) {
+			k.Errorf("got %v", err)
+		}
+		var s seen
+		b := s.batch(4)
+		for seen := -1; len(s.ids) > seen; {
+			seen = len(s.ids)
+			testkit.Must(k, k.conn.TryReceive(b))
+		}
+		if len(s.ids) != 40 {
+			k.Errorf("received %d of 40 packets", len(s.ids))
+		}
+	})
+}
