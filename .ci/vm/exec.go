@@ -48,6 +48,7 @@ func execTest(args []string) (status int, err error) {
 	memory := flags.Int("memory", 512, "memory in MiB")
 	user := flags.Bool("user", false, "run the test as an ordinary user")
 	parameter := flags.String("append", "", "a kernel parameter")
+	with := flags.String("with", "", "programs of this machine for the test, separated by commas")
 	_ = flags.Parse(args) // exits on an error
 	machine, ok := machines[*arch]
 	if !ok {
@@ -58,7 +59,10 @@ func execTest(args []string) (status int, err error) {
 	}
 
 	test := parseTestFlags(flags.Args()[1:])
-	initrd, err := makeInitrd(flags.Arg(0), *initProgram, *kernel, job{
+	if *with != "" && *arch != runtime.GOARCH {
+		return 0, fmt.Errorf("-with=%s: programs of this machine are for %s, not %s", *with, runtime.GOARCH, *arch)
+	}
+	initrd, err := makeInitrd(flags.Arg(0), *initProgram, *kernel, *with, job{
 		Args:  test.args,
 		Env:   environment(),
 		User:  *user,
@@ -167,7 +171,7 @@ func environment() (env []string) {
 
 // makeInitrd returns a file without a name, which holds the kernel's modules,
 // the two programs, the job, and what is below the working directory.
-func makeInitrd(test, initProgram, kernel string, j job) (*os.File, error) {
+func makeInitrd(test, initProgram, kernel, with string, j job) (*os.File, error) {
 	modules, err := os.ReadFile(filepath.Join(kernel, "modules.cpio"))
 	if err != nil {
 		return nil, err
@@ -187,6 +191,11 @@ func makeInitrd(test, initProgram, kernel string, j job) (*os.File, error) {
 	c.file(jobFile, 0o644, b)
 	if err := addWorkingDir(&c); err != nil {
 		return nil, err
+	}
+	if with != "" {
+		if err := addPrograms(&c, with); err != nil {
+			return nil, err
+		}
 	}
 
 	f, err := os.CreateTemp("", "initrd")

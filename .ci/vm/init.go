@@ -129,7 +129,7 @@ func upLoopback() error {
 func runTest(j job) (status int, err error) {
 	cmd := exec.Command("/"+testFile, j.Args...)
 	cmd.Dir = "/" + workDir
-	cmd.Env = append(j.Env, "TMPDIR=/tmp", "HOME=/tmp", "PATH=/bin")
+	cmd.Env = append(j.Env, "TMPDIR=/tmp", "HOME=/tmp", "PATH=/"+binDir)
 	if j.User {
 		const nobody = 65534
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}

@@ -79,6 +79,9 @@ func documents(t *testing.T) (all []string) {
 		}
 		all = append(all, names...)
 	}
+	if len(all) == 0 {
+		t.Skip("only the folder of this package is here")
+	}
 	return all
 }
 

@@ -80,6 +80,7 @@ func TestNftTakesEveryRule(t *testing.T) {
 
 func TestIptablesTakesEveryRule(t *testing.T) {
 	needs(t, "iptables-restore")
+	needs(t, "ip6tables-restore")
 	text, err := all.restore()
 	if err != nil {
 		t.Fatal(err)
