@@ -17,6 +17,7 @@ import (
 // prerouting and input: it loses all segments, also those that are accepted as
 // they are. Without Segment they arrive.
 func TestSegmentLosesWhatATunnelOfIPBrings(t *testing.T) {
+	needSegments(t)
 	for name, tunnel := range map[string]tunnel{"IPIP": ipip(endtoend.IPv4), "IPv4 in IPv6": ipip(endtoend.IPv6), "GRE in IPv6": gre6} {
 		t.Run(name, func(t *testing.T) {
 			at := tunnel.around(insideUDPGSO)(t)
@@ -53,6 +54,7 @@ func passLarge(t *testing.T, p place, h lab.Hook, lost bool) {
 // With Segment on a bridge the kernel forgets the Ethernet header of a frame with a
 // VLAN tag that it cuts. That is reported, and a frame that it does not cut passes.
 func TestSegmentOnABridgeLosesFramesWithAVLANTag(t *testing.T) {
+	needSegments(t)
 	for _, segment := range []bool{false, true} {
 		at := bridge(unix.ETH_P_8021Q)(t)
 		p := at(lab.Forward)
@@ -85,6 +87,7 @@ func TestSegmentOnABridgeLosesFramesWithAVLANTag(t *testing.T) {
 // With Segment on a bridge the kernel cannot cut a frame with two VLAN tags, and
 // loses it: no handler and no counter sees it. Frames that it need not cut pass.
 func TestSegmentOnABridgeLosesFramesWithTwoVLANTags(t *testing.T) {
+	needSegments(t)
 	for _, segment := range []bool{false, true} {
 		p := bridge(unix.ETH_P_8021AD, unix.ETH_P_8021Q)(t)(lab.Forward)
 		q := endtoend.OpenQueue(t, p.net, nfqueue.Config{Segment: segment})

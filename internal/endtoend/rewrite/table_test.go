@@ -127,9 +127,7 @@ var replacements = map[string]replacement{
 // with the table's error, and arrives as it was. Nothing is lost.
 func TestRewritesArriveOrAreRefused(t *testing.T) {
 	endtoend.NeedRewriting(t)
-	if !diagnose.KernelAtLeast(6, 1) {
-		t.Skip("the table is of Linux 6.1 and later: 5.10 segments UDP and tunnels otherwise")
-	}
+	needSegments(t)
 	rows := readTable(t)
 	for _, k := range slices.Concat(untunnelled, tunnelled(), frames) {
 		r, ok := rows[k.name]
@@ -191,4 +189,13 @@ func (k *traffic) onThisKernel(want error) error {
 		return nfqueue.ErrGSO
 	}
 	return want
+}
+
+// needSegments skips a test on a kernel that segments UDP and tunnels otherwise than
+// those of today.
+func needSegments(t *testing.T) {
+	t.Helper()
+	if !diagnose.KernelAtLeast(6, 1) {
+		t.Skip("this is about Linux 6.1 and later: 5.10 segments UDP and tunnels otherwise")
+	}
 }
