@@ -52,7 +52,7 @@ func (b *Batch) flushDecided() {
 // A flushTimer bounds how long decided verdicts wait while a handler takes its
 // time. Most handlers do not, and a Go timer that is set for each batch wakes
 // other threads of the program each time: in live traffic, where a batch is two or
-// three packets, that took a fifth of the CPU time (docs/performance.md). So with
+// three packets, that took a tenth of the CPU time (docs/performance.md). So with
 // the default Config.FlushAfter a handler is looked at now and then, and only once
 // one was found slow is the timer set for each batch, for a while.
 type flushTimer struct {
