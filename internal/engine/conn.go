@@ -27,7 +27,7 @@ type Conn struct {
 
 	busy  atomic.Int64 // for how long to poll, in nanoseconds
 	room  atomic.Int64 // that a Batch must have for a datagram, at least
-	turns atomic.Int64 // how often the token was given back
+	turns atomic.Int64 // how often the token was released
 
 	lossy    atomic.Bool  // by LoseUnread
 	receives atomic.Int64 // how often it was, by who receives

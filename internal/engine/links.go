@@ -46,7 +46,7 @@ type linkNews struct {
 	all     bool
 }
 
-// A watch is told of interfaces by the kernel.
+// A watch receives what the kernel reports of interfaces.
 type watch interface {
 	// next waits for news, or lists all interfaces. After an error it can be called
 	// again, and misses nothing then.

@@ -204,7 +204,7 @@ func TestVerdictChangesTheConnectionsStatus(t *testing.T) {
 }
 
 // A packet that is not tracked, or that comes from a queue which was not asked
-// to change connections, gets the fallback, and the program is told.
+// to change connections, gets the fallback, and OnError reports it.
 func TestVerdictOnAnUntrackedPacketGetsTheFallback(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -114,7 +114,7 @@ func (d *delta) round(t *testing.T, wait time.Duration) bool {
 	return true
 }
 
-// meet is told of each packet that a reader sees, and reports whether it is one
+// meet gets each packet that a reader sees, and reports whether it is one
 // of a round.
 func (d *delta) meet(payload []byte) bool {
 	round, ok := bytes.CutPrefix(payload[endtoend.IPv4.Headers:], []byte("last"))

@@ -83,6 +83,6 @@ func TestSocketsFromAProcessElsewhere(t *testing.T) {
 	}))
 	testkit.Must(t, q.Close())
 	testkit.Must(t, r.Close())
-	endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 3}) // given back with the last copy
+	endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 3}) // unbound with the last copy
 	endtoend.OpenLog(t, n, nflog.Config{Groups: []uint16{3}})
 }

@@ -17,7 +17,7 @@ import (
 
 // The kernel drops what is queued when any base chain of the namespace goes, or
 // a device that the packets are for. Verdicts on those packets come too late,
-// which is counted and ends nothing. FailOpen does not save them.
+// which is counted and not fatal. FailOpen does not save them.
 func TestPacketsThatAreGone(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -105,7 +105,7 @@ func TestVerdictsNeedThePrivilegeEachTime(t *testing.T) {
 	testkit.Must(t, l.Queue.SetVerdictUpTo(2, nfqueue.Accept())) // with the privilege
 	testkit.Must(t, l.Queue.SetVerdictAll(nfqueue.Accept()))
 	endtoend.WantReceived(t, l.To, "1", "2", "3", "4", "5")
-	endtoend.OpenQueue(t, l.Net, nfqueue.Config{Queue: 9}) // given back by Close
+	endtoend.OpenQueue(t, l.Net, nfqueue.Config{Queue: 9}) // unbound by Close
 }
 
 // What leads into another network namespace takes CAP_SYS_ADMIN, and to find out

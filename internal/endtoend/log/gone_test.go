@@ -33,7 +33,7 @@ func TestCollectedPacketsOutliveADeletedDevice(t *testing.T) {
 	a, b, _, addr := endtoend.NetPair(t, endtoend.IPv4)
 	rule := endtoend.AddRule(t, b, lab.IPv4, lab.Input, lab.UDP(9999), lab.Log(5, "", 0, 0))
 	r := endtoend.OpenLog(t, b, nflog.Config{Groups: []uint16{5}, Threshold: 1000, FlushTimeout: time.Hour})
-	to, err := b.ListenPacket("udp", netip.AddrPortFrom(addr, 9999).String()) // or a is told of an error
+	to, err := b.ListenPacket("udp", netip.AddrPortFrom(addr, 9999).String()) // or an ICMP error goes to a
 	testkit.Must(t, err)
 	defer to.Close()
 	from, err := a.Dial("udp", net.JoinHostPort(addr.String(), "9999"))

@@ -25,7 +25,7 @@ func TestGroupOfAnotherSocketIsTaken(t *testing.T) {
 	if !errors.Is(err, nflog.ErrTaken) || errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "group 6") {
 		t.Errorf("second Open: %v, want ErrTaken and not os.ErrPermission, for group 6", err)
 	}
-	endtoend.OpenLog(t, n, nflog.Config{Groups: []uint16{5}})                  // given back
+	endtoend.OpenLog(t, n, nflog.Config{Groups: []uint16{5}})                  // unbound by then
 	endtoend.OpenLog(t, endtoend.NewNet(t), nflog.Config{Groups: []uint16{6}}) // another namespace
 	testkit.Must(t, first.Close())
 	endtoend.OpenLog(t, n, nflog.Config{Groups: []uint16{6}}) // free again
