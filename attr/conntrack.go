@@ -30,33 +30,34 @@ const (
 	ctaSynProxy      = 24 // CTA_SYNPROXY
 )
 
-// A Conntrack is what connection tracking knows of the connection a packet
-// belongs to.
+// A Conntrack is the entry in the connection tracking table for the connection of a
+// packet.
 //
-// Fields the kernel doesn't send are zero. Slices alias the bytes given to
-// Decode and are valid as long as those; all else is a copy.
+// Fields that the kernel did not send are zero. Slices alias the bytes passed to
+// Decode and are valid as long as those; all other fields are copies.
 type Conntrack struct {
-	ID     uint32 // the same for as long as the connection lasts
+	ID     uint32 // unique while the connection lasts
 	Status ConntrackStatus
 	Zone   uint16 // 0 is the default zone; see also Tuple.Zone
 
-	// Mark is the connection's mark. HasMark tells a mark of zero from a kernel
-	// that was built without CONFIG_NF_CONNTRACK_MARK.
+	// Mark is the connection's mark. HasMark reports whether the kernel sent it; a
+	// kernel built without CONFIG_NF_CONNTRACK_MARK does not.
 	Mark    uint32
 	HasMark bool
 
-	// Labels are the bits set by rules such as "ct label set". HasLabels says that
-	// the kernel sent them: it leaves out labels that are all unset.
+	// Labels are the bits set by rules such as "ct label set". HasLabels reports
+	// whether the kernel sent them, which it does only if at least one is set.
 	Labels    ConntrackLabels
 	HasLabels bool
 
-	// Timeout is for how long the connection is kept if no other packet comes.
+	// Timeout is how long the entry is kept if no other packet arrives, in whole
+	// seconds.
 	Timeout time.Duration
 
-	// Original is the first packet's direction, Reply the other one. With NAT,
-	// each has the addresses as they are when a packet in that direction
-	// arrives. Master is the connection that made the kernel expect this one,
-	// such as FTP's control connection, or the zero Tuple.
+	// Original is the direction of the first packet, Reply the opposite one. With
+	// NAT, each has the addresses that packets of that direction have when they
+	// arrive, before they are translated. Master is the connection that made the
+	// kernel expect this one, such as FTP's control connection, or the zero Tuple.
 	Original, Reply, Master Tuple
 
 	// TCP, SCTP and DCCP are zero for other protocols.
@@ -64,37 +65,41 @@ type Conntrack struct {
 	SCTP SCTPInfo
 	DCCP DCCPInfo
 
-	// Counted says whether the kernel counts: it does in connections that began
-	// while the sysctl net.netfilter.nf_conntrack_acct was set. A packet is
-	// counted before it is queued or logged. Kernels before 5.13 keep the
-	// counters, and the times below, to themselves.
+	// Counted reports whether the kernel sent counters. It counts the packets of
+	// connections that began while the sysctl net.netfilter.nf_conntrack_acct was
+	// set. The counters include the queued or logged packet itself. Kernels before
+	// 5.13 send neither the counters nor the times below.
 	Counted                         bool
 	OriginalCounters, ReplyCounters Counters
 
-	// Start and Stop are the connection's, if it began while the sysctl
-	// net.netfilter.nf_conntrack_timestamp was set. Start is zero until the first
-	// packet has left, Stop until the connection ends.
+	// Start and Stop are when the connection began and ended, if the sysctl
+	// net.netfilter.nf_conntrack_timestamp was set when it began. Start is zero
+	// until the first packet has left the host or reached its socket, Stop until
+	// the connection has ended.
 	Start, Stop time.Time
 
 	// Helper is the name of the helper that follows the connection, "ftp" for
-	// example, or nil. HelperInfo is what a helper in user space has stored with
-	// the connection, or nil: the kernel sends it of no other helper.
+	// example, or nil. HelperInfo is the data that a helper in user space has
+	// stored with the connection, or nil. The kernel does not send the data of its
+	// own helpers.
 	Helper, HelperInfo []byte
 
-	// SecurityContext is the context of the connection's SECMARK, or nil.
+	// SecurityContext is the label of the security module (SELinux, Smack) that a
+	// rule gave the connection (CONNSECMARK), or nil.
 	SecurityContext []byte
 
-	// The sequence numbers of a TCP connection whose payload changes length on
-	// its way are adjusted, in each direction.
+	// OriginalSeqAdj and ReplySeqAdj are how the kernel adjusts the TCP sequence
+	// numbers of each direction after it changed the length of the data, as helpers
+	// do.
 	OriginalSeqAdj, ReplySeqAdj SeqAdj
 
-	// SynProxy is for a connection that a SYNPROXY rule has answered.
+	// SynProxy is zero unless a SYNPROXY rule answered the connection's SYN.
 	SynProxy SynProxy
 }
 
-// Decode fills c from b, the value of the attribute NFQA_CT or NFULA_CT. Its
-// error wraps ErrMalformed, and c is zero then. It does not allocate unless it
-// fails.
+// Decode fills c from b, the value of the attribute NFQA_CT or NFULA_CT. If it
+// returns an error, the error wraps ErrMalformed and c is zero. It allocates only
+// to report an error.
 func (c *Conntrack) Decode(b []byte) error {
 	*c = Conntrack{}
 	d := NewDecoder(b)
@@ -164,15 +169,17 @@ func (c *Conntrack) DestinationNAT() bool {
 	return c.Status&StatusDestinationNAT != 0
 }
 
-// ConntrackLabels is a set of the numbers 0 to 127, the bits that rules know by
-// the names in connlabel.conf. The zero ConntrackLabels is the empty set.
+// ConntrackLabels is a set of the numbers 0 to 127, the labels of a connection. The
+// file connlabel.conf maps them to the names that rules use. The zero
+// ConntrackLabels is the empty set.
 //
 // The bytes are those of the kernel: an array of unsigned long in host byte order. The
 // package assumes that the kernel's words are as long as the program's. A 32-bit
 // big-endian program on a 64-bit kernel therefore reads and sets the wrong labels.
 type ConntrackLabels [16]byte
 
-// Has reports whether n is in the set. It is not if it is out of range.
+// Has reports whether n is in the set. It returns false if n is not between 0 and
+// 127.
 func (l *ConntrackLabels) Has(n int) bool {
 	if n < 0 || n >= 8*len(l) {
 		return false
@@ -180,12 +187,13 @@ func (l *ConntrackLabels) Has(n int) bool {
 	return l[labelByte(n)]&(1<<(n%8)) != 0
 }
 
-// Set adds n to the set. It panics if n is out of range.
+// Set adds n to the set. It panics if n is not between 0 and 127.
 func (l *ConntrackLabels) Set(n int) {
 	l[labelByte(n)] |= 1 << (n % 8)
 }
 
-// AllLabels returns the set of all numbers, as a mask that replaces all labels.
+// AllLabels returns the set of all 128 labels, for use as a mask that replaces all
+// of them.
 func AllLabels() (l ConntrackLabels) {
 	for i := range l {
 		l[i] = 0xff

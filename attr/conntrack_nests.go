@@ -2,7 +2,8 @@ package attr
 
 import "time"
 
-// Counters count one direction of a connection.
+// Counters are the packets and bytes of one direction of a connection. Bytes
+// includes the IP headers.
 type Counters struct {
 	Packets, Bytes uint64
 }
@@ -22,8 +23,9 @@ func (d *Decoder) counters() (c Counters) {
 	return c
 }
 
-// SeqAdj says by how much TCP sequence numbers of one direction are changed:
-// by Before up to Position, by After from there on.
+// SeqAdj is the number that the kernel adds to the TCP sequence numbers of one
+// direction: Before to those up to Position, After to later ones. Both may be
+// negative.
 type SeqAdj struct {
 	Position      uint32 // sequence number of the last change in length
 	Before, After int32
@@ -46,12 +48,12 @@ func (d *Decoder) seqAdj() (s SeqAdj) {
 	return s
 }
 
-// SynProxy is what a SYNPROXY rule remembers of the handshake it has made in
-// the server's stead.
+// SynProxy is the state that a SYNPROXY rule keeps of the handshake that it
+// completed in place of the server.
 type SynProxy struct {
 	ISN      uint32 // initial sequence number given to the client
 	ITS      uint32 // initial TCP timestamp given to the client
-	TSOffset uint32 // what is added to the timestamps
+	TSOffset uint32 // subtracted from the TCP timestamps of the server, and added to those that the client echoes
 }
 
 // synProxy decodes a nested SynProxy: enum ctattr_synproxy.

@@ -26,15 +26,15 @@ func (d *Decoder) protoInfo(c *Conntrack) {
 	d.inherit(&in)
 }
 
-// TCPInfo is what connection tracking knows of a TCP connection.
+// TCPInfo is the state that connection tracking keeps for a TCP connection.
 type TCPInfo struct {
 	State TCPState
 
-	// The scales are those that each side has announced for its window: it is
-	// shifted left by so many bits.
+	// OriginalScale and ReplyScale are the window scales that the sender of each
+	// direction has announced, in bits by which its window is shifted left.
 	OriginalScale, ReplyScale uint8
 
-	// The flags are of what each side has sent.
+	// OriginalFlags and ReplyFlags describe the sender of each direction.
 	OriginalFlags, ReplyFlags TCPFlags
 }
 
@@ -63,11 +63,12 @@ func (d *Decoder) tcpInfo() (t TCPInfo) {
 // requests use (tcp_to_nlattr).
 func (d *Decoder) tcpFlags() TCPFlags { return TCPFlags(d.Fixed(2)[0]) }
 
-// TCPState is how far a TCP connection has come, as connection tracking sees
-// it.
+// TCPState is the state of a TCP connection in connection tracking. It may lag
+// behind the states of the two ends.
 type TCPState uint8
 
-// enum tcp_conntrack of linux/netfilter/nf_conntrack_tcp.h; 0 is none.
+// The values of a TCPState: enum tcp_conntrack of
+// linux/netfilter/nf_conntrack_tcp.h. 0 means that there is no state.
 const (
 	TCPSynSent     TCPState = 1 // TCP_CONNTRACK_SYN_SENT
 	TCPSynRecv     TCPState = 2 // TCP_CONNTRACK_SYN_RECV
@@ -96,8 +97,9 @@ func stateName(names []string, state uint8) string {
 	return "state " + strconv.Itoa(int(state))
 }
 
-// TCPFlags is a set of bits about one side of a TCP connection: IP_CT_TCP_FLAG_ of
-// linux/netfilter/nf_conntrack_tcp.h.
+// TCPFlags is a set of properties of one end of a TCP connection, in the bits
+// IP_CT_TCP_FLAG_* of linux/netfilter/nf_conntrack_tcp.h. For the flags of a TCP
+// header see nfnl.TCPFlags.
 type TCPFlags uint8
 
 // tcpFlagNames are of the bits from IP_CT_TCP_FLAG_WINDOW_SCALE on.
@@ -105,16 +107,16 @@ var tcpFlagNames = [...]string{
 	"window-scale", "sack", "close-init", "liberal", "unacknowledged", "max-ack-set", "challenge-ack", "simultaneous-open",
 }
 
-// String returns the names of the bits that are set, as in "window-scale,sack",
-// or "0x0".
+// String returns the names of the set bits, for example "window-scale,sack", or
+// "0x0" if there are none.
 func (f TCPFlags) String() string { return setNames(tcpFlagNames[:], uint32(f)) }
 
-// SCTPInfo is what connection tracking knows of an SCTP association.
+// SCTPInfo is the state that connection tracking keeps for an SCTP association.
 type SCTPInfo struct {
 	State SCTPState
 
-	// The tags are what packets in each direction have as verification tag, or 0
-	// while that is not known yet.
+	// OriginalTag and ReplyTag are the verification tags of packets in each
+	// direction, or 0 if the kernel does not know them yet.
 	OriginalTag, ReplyTag uint32
 }
 
@@ -135,11 +137,11 @@ func (d *Decoder) sctpInfo() (s SCTPInfo) {
 	return s
 }
 
-// SCTPState is how far an SCTP association has come, as connection tracking
-// sees it.
+// SCTPState is the state of an SCTP association in connection tracking.
 type SCTPState uint8
 
-// enum sctp_conntrack of linux/netfilter/nf_conntrack_sctp.h; 0 is none.
+// The values of an SCTPState: enum sctp_conntrack of
+// linux/netfilter/nf_conntrack_sctp.h. 0 means that there is no state.
 const (
 	SCTPClosed          SCTPState = 1 // SCTP_CONNTRACK_CLOSED
 	SCTPCookieWait      SCTPState = 2 // SCTP_CONNTRACK_COOKIE_WAIT
@@ -149,7 +151,7 @@ const (
 	SCTPShutdownRecd    SCTPState = 6 // SCTP_CONNTRACK_SHUTDOWN_RECD
 	SCTPShutdownAckSent SCTPState = 7 // SCTP_CONNTRACK_SHUTDOWN_ACK_SENT
 	SCTPHeartbeatSent   SCTPState = 8 // SCTP_CONNTRACK_HEARTBEAT_SENT
-	SCTPHeartbeatAcked  SCTPState = 9 // SCTP_CONNTRACK_HEARTBEAT_ACKED: of older kernels
+	SCTPHeartbeatAcked  SCTPState = 9 // SCTP_CONNTRACK_HEARTBEAT_ACKED: older kernels only
 )
 
 var sctpStateNames = [...]string{
@@ -160,17 +162,17 @@ var sctpStateNames = [...]string{
 // String returns the name as the conntrack program writes it.
 func (s SCTPState) String() string { return stateName(sctpStateNames[:], uint8(s)) }
 
-// DCCPInfo is what connection tracking knows of a DCCP connection, in kernels
-// that still track DCCP.
+// DCCPInfo is the state that connection tracking keeps for a DCCP connection. New
+// kernels do not track DCCP.
 type DCCPInfo struct {
 	State DCCPState
 
-	// OriginalIsServer says that the original direction is the server's. Most
-	// often it is the client's. It is the role of CTA_PROTOINFO_DCCP_ROLE.
+	// OriginalIsServer reports whether the server, not the client, is the sender of
+	// the original direction (CTA_PROTOINFO_DCCP_ROLE). It is usually false.
 	OriginalIsServer bool
 
-	// HandshakeSeq is the sequence number of the packet that the handshake waits
-	// to see acknowledged.
+	// HandshakeSeq is the sequence number of the packet whose acknowledgement
+	// completes the current step of the handshake.
 	HandshakeSeq uint64
 }
 
@@ -191,11 +193,11 @@ func (d *Decoder) dccpInfo() (c DCCPInfo) {
 	return c
 }
 
-// DCCPState is how far a DCCP connection has come, as connection tracking sees
-// it.
+// DCCPState is the state of a DCCP connection in connection tracking.
 type DCCPState uint8
 
-// enum ct_dccp_states of linux/netfilter/nf_conntrack_dccp.h; 0 is none.
+// The values of a DCCPState: enum ct_dccp_states of
+// linux/netfilter/nf_conntrack_dccp.h. 0 means that there is no state.
 const (
 	DCCPRequest  DCCPState = 1 // CT_DCCP_REQUEST
 	DCCPRespond  DCCPState = 2 // CT_DCCP_RESPOND

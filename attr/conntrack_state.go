@@ -10,7 +10,8 @@ import (
 // attributes NFQA_CT_INFO and NFULA_CT_INFO.
 type ConntrackInfo uint32
 
-// enum ip_conntrack_info of linux/netfilter/nf_conntrack_common.h.
+// The values of a ConntrackInfo: enum ip_conntrack_info of
+// linux/netfilter/nf_conntrack_common.h.
 const (
 	InfoEstablished      ConntrackInfo = 0 // IP_CT_ESTABLISHED
 	InfoRelated          ConntrackInfo = 1 // IP_CT_RELATED: a new connection, or an ICMP error, that belongs to another
@@ -20,8 +21,8 @@ const (
 	InfoUntracked        ConntrackInfo = 7 // IP_CT_UNTRACKED: exempt by a "notrack" rule
 )
 
-// String returns the name as nft writes it, with "reply" after it for the
-// reply's direction.
+// String returns the name as nft writes it, followed by "reply" in the reply
+// direction, for example "established reply".
 func (i ConntrackInfo) String() string {
 	switch i {
 	case InfoEstablished:
@@ -40,22 +41,23 @@ func (i ConntrackInfo) String() string {
 	return "info " + strconv.FormatUint(uint64(i), 10)
 }
 
-// ConntrackStatus is a set of bits about a connection.
+// ConntrackStatus is a set of flags of a connection, in the kernel's bits.
 type ConntrackStatus uint32
 
-// enum ip_conntrack_status of linux/netfilter/nf_conntrack_common.h.
+// The bits of a ConntrackStatus: enum ip_conntrack_status of
+// linux/netfilter/nf_conntrack_common.h.
 const (
-	StatusExpected           ConntrackStatus = 1 << 0  // IPS_EXPECTED: another connection led to this one
+	StatusExpected           ConntrackStatus = 1 << 0  // IPS_EXPECTED: a helper expected it because of another connection
 	StatusSeenReply          ConntrackStatus = 1 << 1  // IPS_SEEN_REPLY
 	StatusAssured            ConntrackStatus = 1 << 2  // IPS_ASSURED: kept when the table is full
-	StatusConfirmed          ConntrackStatus = 1 << 3  // IPS_CONFIRMED: its first packet has left
+	StatusConfirmed          ConntrackStatus = 1 << 3  // IPS_CONFIRMED: its first packet has passed all hooks
 	StatusSourceNAT          ConntrackStatus = 1 << 4  // IPS_SRC_NAT
 	StatusDestinationNAT     ConntrackStatus = 1 << 5  // IPS_DST_NAT
 	StatusSeqAdjust          ConntrackStatus = 1 << 6  // IPS_SEQ_ADJUST
-	StatusSourceNATDone      ConntrackStatus = 1 << 7  // IPS_SRC_NAT_DONE: decided, also if nothing changes
+	StatusSourceNATDone      ConntrackStatus = 1 << 7  // IPS_SRC_NAT_DONE: NAT was decided on, even if it changes nothing
 	StatusDestinationNATDone ConntrackStatus = 1 << 8  // IPS_DST_NAT_DONE
 	StatusDying              ConntrackStatus = 1 << 9  // IPS_DYING
-	StatusFixedTimeout       ConntrackStatus = 1 << 10 // IPS_FIXED_TIMEOUT: packets don't renew the timeout
+	StatusFixedTimeout       ConntrackStatus = 1 << 10 // IPS_FIXED_TIMEOUT: packets do not renew the timeout
 	StatusTemplate           ConntrackStatus = 1 << 11 // IPS_TEMPLATE
 	StatusHelper             ConntrackStatus = 1 << 13 // IPS_HELPER: a rule chose the helper
 	StatusOffload            ConntrackStatus = 1 << 14 // IPS_OFFLOAD: in a flow table
@@ -68,8 +70,9 @@ var statusNames = [...]string{
 	"dying", "fixed-timeout", "template", "untracked", "helper", "offload", "hw-offload",
 }
 
-// String returns the names of the bits that are set, as in
-// "seen-reply,assured,confirmed", and bits without a name as a number.
+// String returns the names of the set bits, for example
+// "seen-reply,assured,confirmed". Bits without a name are written as one number in
+// hexadecimal.
 func (s ConntrackStatus) String() string { return setNames(statusNames[:], uint32(s)) }
 
 // setNames returns the names of the bits that are set, and bits without a name

@@ -29,12 +29,13 @@ var ErrMalformed = errors.New("malformed attribute")
 //	}
 //	return d.Err()
 //
-// The methods that return a value are for the attribute Next has found. One
-// that finds too few bytes returns zero and leaves an error for Err; one that
-// finds too many reads the first of them, as the kernel does.
+// The methods that return a value apply to the attribute to which the last call
+// of Next advanced. If the attribute has fewer bytes than the method reads, the
+// method returns zero, and Next and Err report the error. Additional bytes are
+// ignored, as by the kernel.
 //
 // The zero Decoder has no attributes. A Decoder may be copied; the copies then
-// advance on their own.
+// advance independently.
 type Decoder struct {
 	value []byte // of the current attribute
 	rest  []byte // what follows it
@@ -47,8 +48,8 @@ func NewDecoder(b []byte) Decoder {
 	return Decoder{rest: b}
 }
 
-// Next advances to the next attribute. It returns false at the end of the
-// list and after the first error; Err says which.
+// Next advances to the next attribute. It returns false at the end of the list
+// and after the first error; Err distinguishes the two.
 func (d *Decoder) Next() bool {
 	b := d.rest
 	if len(b) < headerLen {
@@ -71,18 +72,19 @@ func (d *Decoder) Type() uint16 {
 	return d.typ
 }
 
-// Err returns the first error met, or nil. It wraps ErrMalformed.
+// Err returns the first error, which wraps ErrMalformed, or nil.
 func (d *Decoder) Err() error {
 	return d.err
 }
 
-// Bytes returns the whole value, which may be empty.
+// Bytes returns the whole value, which may be empty. Like all returned slices
+// it aliases the input.
 func (d *Decoder) Bytes() []byte {
 	return d.value
 }
 
-// Fixed returns the first n bytes of the value. If there are fewer it leaves
-// an error and returns n zero bytes.
+// Fixed returns the first n bytes of the value. If the value is shorter, Fixed
+// returns n zero bytes and Err reports the error.
 func (d *Decoder) Fixed(n int) []byte {
 	if len(d.value) < n {
 		d.short(n)
@@ -138,8 +140,8 @@ func (d *Decoder) CString() []byte {
 	return d.value
 }
 
-// Nested returns a Decoder for the attributes inside this one. It has an Err
-// of its own, which the outer Decoder doesn't see.
+// Nested returns a Decoder for the attributes inside the current one. Its
+// errors are not reported by d.Err: call Err of both.
 func (d *Decoder) Nested() Decoder {
 	return NewDecoder(d.value)
 }

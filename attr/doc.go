@@ -14,9 +14,10 @@
 // # Byte order
 //
 // Length and type are in host byte order, the integers inside a value in
-// network byte order. The functions of this package know that; their users
-// deal in plain integers. The one exception in netfilter is the bit set of
-// conntrack labels, which is made of host-order words.
+// network byte order. The functions of this package convert both, so that
+// callers use Go integers. The one exception in netfilter is the bit set of
+// conntrack labels, an array of words in host byte order (see
+// [ConntrackLabels]).
 //
 // # Decoding
 //
@@ -35,20 +36,22 @@
 //	}
 //	return d.Err()
 //
-// Types the caller doesn't know are skipped, so that a program keeps working
-// on a newer kernel.
+// The loop ignores types that it has no case for, so that a program keeps
+// working on a newer kernel.
 //
-// Nothing is copied: every slice returned is a part of the input, valid as long
-// as that is, and cut to its capacity, so that an append to it can't write over
-// the attribute that follows. Decoding allocates only to report an error.
+// Decoding copies no values: every returned slice aliases the input and is
+// valid as long as the input is. Its capacity equals its length, so that append
+// copies it and never overwrites the next attribute. Decoding allocates only to
+// report an error.
 //
 // # Encoding
 //
-// The Append functions add one attribute, with its padding, to a buffer of the
-// caller's, and return the longer buffer:
+// The Append functions append one attribute, with its padding, to a buffer of
+// the caller and return the extended buffer, as the built-in append does:
 //
 //	b = attr.AppendUint32(b, mark, 0x2a)
 //
-// The buffer's length is to be a multiple of four, which it is after a message
-// header and after any attribute. They allocate only if the buffer is too small.
+// The buffer's length must be a multiple of four, as it is after a message
+// header and after any attribute. The functions copy their arguments, and
+// allocate only if the buffer is too small.
 package attr

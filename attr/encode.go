@@ -8,16 +8,16 @@ import (
 // MaxLen is the length in bytes of the longest value an attribute can hold.
 const MaxLen = 0xffff - headerLen
 
-// AppendBytes adds an attribute with the value v, copied as it is. It panics if
-// v is longer than MaxLen: an attribute that long can't be framed.
+// AppendBytes appends an attribute with the value v. It panics if v is longer than
+// MaxLen, the most that the length field of an attribute allows.
 func AppendBytes(b []byte, typ uint16, v []byte) []byte {
 	b = appendHeader(b, typ, len(v))
 	b = append(b, v...)
 	return pad(b, len(v))
 }
 
-// AppendString adds an attribute with the value s and a NUL after it. It panics
-// if that is longer than MaxLen.
+// AppendString appends an attribute with the value s and a terminating NUL. It
+// panics if the two are longer than MaxLen.
 func AppendString(b []byte, typ uint16, s string) []byte {
 	b = appendHeader(b, typ, len(s)+1)
 	b = append(b, s...)
@@ -25,32 +25,32 @@ func AppendString(b []byte, typ uint16, s string) []byte {
 	return pad(b, len(s)+1)
 }
 
-// AppendUint8 adds an attribute with an 8-bit integer.
+// AppendUint8 appends an attribute with an 8-bit integer.
 func AppendUint8(b []byte, typ uint16, v uint8) []byte {
 	b = appendHeader(b, typ, 1)
 	return append(b, v, 0, 0, 0)
 }
 
-// AppendUint16 adds an attribute with a 16-bit integer in network byte order.
+// AppendUint16 appends an attribute with a 16-bit integer in network byte order.
 func AppendUint16(b []byte, typ uint16, v uint16) []byte {
 	b = appendHeader(b, typ, 2)
 	return append(b, byte(v>>8), byte(v), 0, 0)
 }
 
-// AppendUint32 adds an attribute with a 32-bit integer in network byte order.
+// AppendUint32 appends an attribute with a 32-bit integer in network byte order.
 func AppendUint32(b []byte, typ uint16, v uint32) []byte {
 	b = appendHeader(b, typ, 4)
 	return binary.BigEndian.AppendUint32(b, v)
 }
 
-// AppendUint64 adds an attribute with a 64-bit integer in network byte order.
+// AppendUint64 appends an attribute with a 64-bit integer in network byte order.
 func AppendUint64(b []byte, typ uint16, v uint64) []byte {
 	b = appendHeader(b, typ, 8)
 	return binary.BigEndian.AppendUint64(b, v)
 }
 
-// BeginNested adds the header of an attribute that holds other attributes.
-// Append those, then call EndNested:
+// BeginNested appends the header of an attribute that contains other attributes.
+// Append those, then call EndNested with the length that b had before BeginNested:
 //
 //	start := len(b)
 //	b = attr.BeginNested(b, vlan)
@@ -61,8 +61,9 @@ func BeginNested(b []byte, typ uint16) []byte {
 	return appendHeader(b, typ|nested, 0)
 }
 
-// EndNested completes the attribute whose header is at b[start:]; all that
-// follows the header is its value. It panics if that is longer than MaxLen.
+// EndNested sets the length of the attribute whose header is at b[start:], so that
+// everything after the header is its value. It panics if the value is longer than
+// MaxLen.
 func EndNested(b []byte, start int) []byte {
 	n := len(b) - start
 	checkLen(n - headerLen)
@@ -83,7 +84,7 @@ func pad(b []byte, n int) []byte {
 	return append(b, zero[:align(n)-n]...)
 }
 
-// checkLen panics if a value of n bytes doesn't fit an attribute. To wrap the
+// checkLen panics if a value of n bytes does not fit an attribute. To wrap the
 // 16-bit length instead would make attributes out of the value's bytes.
 func checkLen(n int) {
 	if n > MaxLen {

@@ -33,56 +33,60 @@ const (
 	maxFunctionName = 63 // the kernel has no limit; its longest has 17
 )
 
-// An Expectation describes a connection that an existing one, its master, will lead to.
-// Its first packet is "related", and its Conntrack.Master is the master's tuple. The
-// helper's policy sets the timeout and the maximum number of expectations.
+// An Expectation describes a connection that is expected because of an existing one,
+// its master, as an FTP data connection is because of the control connection. The first
+// packet of the new connection is "related" (InfoRelated), and its Conntrack.Master is
+// the master's tuple. The policy of the master's helper sets the timeout and the
+// maximum number of expectations.
 //
-// It is a value for a verdict; the kernel never sends one with a packet.
+// An Expectation is sent with a verdict (nfqueue.Verdict.WithExpectation). The kernel
+// never sends one with a packet.
 type Expectation struct {
-	// Tuple is of the first packet: Src, Dst and Protocol. The protocol has
-	// ports. The zone is the master's, and not sent.
+	// Tuple is that of the first packet. Only Src, Dst and Protocol are sent; the zone
+	// is always the master's. The protocol must be one with ports.
 	Tuple Tuple
 
-	// Mask has the bits of Tuple.Src that have to match: 255.255.255.255:0 stands
-	// for that address with any port, 0.0.0.0:0 for any address. There is no default.
-	// Dst and Protocol always have to match.
+	// Mask has the bits of Tuple.Src that have to match: 255.255.255.255:0 matches that
+	// address with any port, 0.0.0.0:0 any address and port. There is no default.
+	// Tuple.Dst and Tuple.Protocol always have to match.
 	Mask netip.AddrPort
 
-	// Permanent lets more than one connection in, as many as come in time.
-	// Inactive lets none in.
+	// Permanent keeps the expectation after the first connection that matches it, until
+	// its timeout. Inactive makes it match no connection.
 	Permanent, Inactive bool
 
-	// Helper is the name of the helper that the new connection gets, at most 15
-	// bytes, or empty. It has to be there, for the master's protocol.
+	// Helper is the name of the helper that the new connection gets, at most 15 bytes,
+	// or empty for none. The kernel must have this helper for the master's protocol.
 	Helper string
 
-	// Class is the number of the helper's policy, where it has several. Kernels
-	// from before 2026 ignore it without Helper, and do not check that the
-	// master's helper has as many.
+	// Class is the index of the policy to use, from 0, if the helper has several.
+	// Kernels before 2026 ignore Class if Helper is empty, and do not check that the
+	// master's helper has such a policy.
 	Class uint32
 
-	// NAT is for a master with NAT: Function then makes the new connection go
-	// the same way.
+	// NAT applies if the master's addresses are translated. Function then translates
+	// those of the new connection in the same way. The zero NAT is not sent.
 	NAT ExpectationNAT
 
-	// Function is the name of what the kernel does with the new connection, such
-	// as "nat-follow-master", or empty. The kernel has to know it, and it needs NAT.
+	// Function is the name of the kernel's function that is called for the new
+	// connection, such as "nat-follow-master", or empty for none. It requires NAT.
 	Function string
 }
 
-// An ExpectationNAT is where NAT sends a new connection. The zero ExpectationNAT
-// is none.
+// An ExpectationNAT is how NAT translates an expected connection. The zero
+// ExpectationNAT means that it does not.
 type ExpectationNAT struct {
-	// Reply says that the new connection goes in the direction of the master's
-	// replies: the end that did not begin the master begins this one.
+	// Reply is set if the new connection has the direction of the master's replies: it
+	// is opened by the end that did not open the master.
 	Reply bool
 
-	// To is where the new connection arrives, as the end that waits for it has
-	// said. "nat-follow-master" takes only the port; the address is the master's.
+	// To is the address and port that the end which accepts the new connection
+	// announced. "nat-follow-master" uses the port only, and the master's address.
 	To netip.AddrPort
 }
 
-// Check returns why e cannot be used, where the kernel would not say, or nil.
+// Check returns the reason if e cannot be used and the kernel would refuse it without
+// reporting an error, and otherwise nil.
 func (e *Expectation) Check() error {
 	src, dst := e.Tuple.Src.Addr(), e.Tuple.Dst.Addr()
 	switch {
@@ -106,9 +110,9 @@ func (e *Expectation) Check() error {
 	return nil
 }
 
-// AppendExpectation adds what e says to the nest of a verdict. e must pass Check:
-// without a tuple or a mask, kernels from before 2026 follow a null pointer
-// (ctnetlink_glue_attach_expect).
+// AppendExpectation appends the attributes of e, for inside the nested attribute
+// NFQA_EXP of a verdict. Check must have returned nil for e: without a tuple or a mask,
+// kernels before 2026 dereference a null pointer (ctnetlink_glue_attach_expect).
 func AppendExpectation(b []byte, e *Expectation) []byte {
 	b = appendTuple(b, expectTuple, e.Tuple.Protocol, e.Tuple.Src, e.Tuple.Dst)
 	// Of the mask and of NAT the kernel reads the source, but wants all of a tuple
@@ -157,8 +161,8 @@ func (e *Expectation) appendNAT(b []byte) []byte {
 	return EndNested(b, start)
 }
 
-// Decode fills e from b, the value of the attribute NFQA_EXP in a verdict. Its
-// error wraps ErrMalformed, and e is zero then.
+// Decode fills e from b, the value of the attribute NFQA_EXP in a verdict. If it
+// returns an error, the error wraps ErrMalformed and e is zero.
 func (e *Expectation) Decode(b []byte) error {
 	*e = Expectation{}
 	d := NewDecoder(b)

@@ -27,24 +27,25 @@ const (
 	protoICMPv6Code = 9 // CTA_PROTO_ICMPV6_CODE
 )
 
-// A Tuple is one direction of a connection as the kernel tells connections
-// apart.
+// A Tuple identifies one direction of a connection: addresses, protocol, and ports
+// or ICMP identifier.
 type Tuple struct {
-	// Src and Dst have port 0 where the protocol has no ports. For GRE the
-	// ports are its keys.
+	// Src and Dst have port 0 if the protocol has no ports. For GRE the ports are
+	// its keys.
 	Src, Dst netip.AddrPort
 
 	Protocol uint8 // IPPROTO_ number: 6 for TCP, 17 for UDP
 
-	// For ICMP and ICMPv6.
+	// ICMPType, ICMPCode and ICMPID are zero for protocols other than ICMP and
+	// ICMPv6.
 	ICMPType, ICMPCode uint8
 	ICMPID             uint16
 
-	Zone uint16 // if the connection's zone is for this direction only, else 0
+	Zone uint16 // zone of this direction, if it has one of its own; otherwise 0
 }
 
-// String returns the tuple as in "6 192.0.2.1:4660 > 192.0.2.2:80", with the
-// number of the protocol first.
+// String returns the number of the protocol and the addresses, for example "6
+// 192.0.2.1:4660 > 192.0.2.2:80".
 func (t Tuple) String() string {
 	return fmt.Sprintf("%d %v > %v", t.Protocol, t.Src, t.Dst)
 }

@@ -8,14 +8,15 @@ const (
 	vlanTCI   = 2 // NFQA_VLAN_TCI, NFULA_VLAN_TCI
 )
 
-// VLAN is the IEEE 802.1Q tag a packet carried. The zero VLAN means untagged.
+// VLAN is the IEEE 802.1Q tag of a packet. The zero VLAN means that the packet has
+// no tag.
 type VLAN struct {
 	Protocol uint16 // EtherType of the tag: 0x8100, or 0x88a8 for a service tag
 	TCI      uint16 // tag control information: priority, drop eligible bit, ID
 }
 
-// VLAN decodes a nested pair of VLAN protocol and tag control information, in
-// either order.
+// VLAN returns the VLAN tag in the current attribute, which is a nested list of its
+// protocol and its tag control information (NFQA_VLAN, NFULA_VLAN).
 func (d *Decoder) VLAN() VLAN {
 	var v VLAN
 	in := d.Nested()
@@ -33,7 +34,7 @@ func (d *Decoder) VLAN() VLAN {
 	return v
 }
 
-// AppendVLAN adds an attribute with both parts of v.
+// AppendVLAN appends v as an attribute that VLAN of a Decoder decodes.
 func AppendVLAN(b []byte, typ uint16, v VLAN) []byte {
 	start := len(b)
 	b = BeginNested(b, typ)
@@ -59,8 +60,8 @@ func (v VLAN) DropEligible() bool {
 	return v.TCI&0x1000 != 0
 }
 
-// String returns the tag as in "802.1Q id 42 prio 5 dei", without the parts
-// that are zero, or "untagged" for the zero VLAN.
+// String describes the tag, for example "802.1Q id 42 prio 5 dei". A priority or
+// drop eligible bit of zero is left out. The zero VLAN is "untagged".
 func (v VLAN) String() string {
 	if v == (VLAN{}) {
 		return "untagged"
