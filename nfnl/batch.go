@@ -2,20 +2,21 @@ package nfnl
 
 import "github.com/nfpacket/nfpacket/internal/engine"
 
-// A Batch holds the buffers of one Receive; NewBatch makes it. It can be reused, but
-// concurrent calls of Receive need a Batch each.
+// A Batch has the buffers of one Receive. Create it with NewBatch. It can be reused,
+// but concurrent calls of Receive need a Batch each.
 type Batch engine.Batch
 
-// NewBatch returns a Batch for n datagrams of up to size bytes each; an n below 1
-// means 1. Memory is touched only as packets need it. On Linux it is not part of the Go
-// heap, and is reused when the Batch is no longer reachable: keep the Batch reachable
-// while its messages are used.
+// NewBatch returns a Batch for n datagrams of up to size bytes each; an n below 1 means
+// 1. A longer datagram is truncated, and reported to take as ErrMalformed. Physical
+// memory is used only as far as datagrams fill the buffers. On Linux the buffers are
+// not part of the Go heap, and are reused once the Batch is unreachable: keep the Batch
+// reachable while its messages are used.
 //
 // Each message that is not a reply to a Request is passed to take, in the order in
-// which the kernel sent it. take is called once at a time, across all batches of a
-// Conn. m is valid until the next Receive with the same Batch. If err is not nil, it
-// wraps ErrMalformed, and m holds the part that could be parsed. take must not call
-// Receive or Request of the Conn.
+// which the kernel sent it. Calls of take do not overlap, not even those for different
+// Batches of a Conn. m is valid until the next Receive with the same Batch. If err is
+// not nil, it wraps ErrMalformed, and m holds the part that could be parsed. take must
+// not call Receive or Request of the Conn.
 func NewBatch(n, size int, take func(m Message, err error)) *Batch {
 	return (*Batch)(engine.NewBatch(n, size, taker(take)))
 }

@@ -1,6 +1,6 @@
-// Package nfnl builds and parses nfnetlink messages and carries them over a
-// netlink socket. Packages nfqueue and nflog are built on it; programs that
-// want packets import those.
+// Package nfnl encodes and decodes nfnetlink messages, and sends and receives them on
+// a netlink socket. Packages nfqueue and nflog are built on it. To receive packets,
+// use those packages; nfnl is for other subsystems of netfilter and for tests.
 //
 // A message is a netlink header, an nfnetlink header and attributes:
 //
@@ -13,12 +13,12 @@
 //	  | port ID         |fam.|ver.|resource | attributes ...       |
 //	--+-----------------+----+----+---------+----------------------+
 //
-// Everything is in host byte order but resource, which is in network byte
-// order: the queue number or log group. A datagram holds one or more messages,
-// each starting at a multiple of four bytes; see package attr for what is in
-// the attributes.
+// All fields are in host byte order, except resource (the queue number or log group),
+// which is in network byte order. A datagram holds one or more messages, each
+// starting at a multiple of four bytes; see package attr for the format of the
+// attributes.
 //
-// A [Conn] is a socket and a [Batch] the buffers of one Receive:
+// A [Conn] is a socket. A [Batch] has the buffers of one Receive:
 //
 //	c, err := nfnl.Dial(nfnl.Config{})
 //	if err != nil {
@@ -29,7 +29,7 @@
 //		return err
 //	}
 //	b := nfnl.NewBatch(64, 72<<10, func(m nfnl.Message, err error) {
-//		// one message of the kernel; valid until the next Receive with b
+//		// a message from the kernel; valid until the next Receive with b
 //	})
 //	for {
 //		if err := c.Receive(b); err != nil {
@@ -37,10 +37,11 @@
 //		}
 //	}
 //
-// Requests are answered on the socket on which packets arrive. Conn separates the
-// two, with any number of concurrent calls of Request and Receive.
+// The kernel's answers to requests and the packets arrive on the same socket. Conn
+// passes answers to Request and everything else to Receive, with any number of
+// concurrent calls of each.
 //
-// A full receive buffer is not an error of Receive: the kernel drops datagrams that do
-// not fit, and Conn.Drops counts them. Packets have numbers, from whose gaps nfqueue and
-// nflog know exactly how many were lost.
+// A full receive buffer is not an error of Receive: the kernel drops datagrams that
+// do not fit, and Conn.Drops counts them. nfqueue and nflog count the lost packets
+// exactly, from gaps in the packets' sequence numbers.
 package nfnl

@@ -10,50 +10,49 @@ import (
 	"github.com/nfpacket/nfpacket/internal/ipheader"
 )
 
-// A Flow is what a packet's IP and transport headers say: who sends it to whom,
-// and where in it the data begins. The zero Flow is that of a packet without an
-// IP header.
+// A Flow has the fields of a packet's IP and transport headers, and the offset of its
+// data. The zero Flow is that of a packet without an IP header.
 //
-// A field is zero if the protocol does not have it, or if the packet was
-// truncated before it. A fragment other than the first has no transport header.
-// What lies behind the end of the packet, as the padding of an Ethernet frame
-// does, is not looked at.
+// A field is zero if the protocol does not have it, or if the packet was truncated
+// before it. A fragment other than the first has no transport header. Bytes after the
+// end of the IP packet, such as the padding of an Ethernet frame, are ignored.
 type Flow struct {
-	// Src and Dst have the ports of TCP, UDP, UDP-Lite, SCTP and DCCP, and port 0
-	// for other protocols.
+	// Src and Dst are the addresses, with the ports of TCP, UDP, UDP-Lite, SCTP and
+	// DCCP. For other protocols the ports are 0.
 	Src, Dst netip.AddrPort
 
-	// Protocol is the number of what follows the IP headers, for example 6 for
-	// TCP. The extension headers of IPv6 are skipped, AH too, as by connection
-	// tracking and ip6tables; nft's "meta l4proto" stops at AH.
+	// Protocol is the protocol number of the header after the IP header, for example 6
+	// for TCP. IPv6 extension headers are skipped, including AH, as connection tracking
+	// and ip6tables do; "meta l4proto" of nft stops at AH.
 	Protocol uint8
 
-	// Length is the whole packet's, in bytes, which may be more than is at
-	// hand. It is 0 where the header does not say: in packets above 64 KiB.
+	// Length is the length of the IP packet in bytes, from its header. It is more than
+	// len(payload) if the packet was truncated, and 0 for a packet above 64 KiB (BIG
+	// TCP), whose header does not have the length.
 	Length int
 
-	// TransportOffset is where the transport header begins, and PayloadOffset where
-	// the data behind it does, in bytes from the start of the packet. The latter is
-	// known for the protocols that have ports, ICMP and ICMPv6.
+	// TransportOffset is the offset of the transport header, and PayloadOffset that of
+	// the data after it, in bytes from the start of the packet. PayloadOffset is set
+	// for ICMP, ICMPv6 and the protocols that have ports, and otherwise 0.
 	TransportOffset, PayloadOffset int
 
 	TCPFlags TCPFlags
 
-	// ICMPType and ICMPCode are those of ICMP and ICMPv6. ICMPID is the identifier
-	// of an echo request or reply.
+	// ICMPType and ICMPCode are the type and code of ICMP and ICMPv6. ICMPID is the
+	// identifier of an echo request or reply.
 	ICMPType, ICMPCode uint8
 	ICMPID             uint16
 
-	// FragmentOffset is where the data of a fragment belongs in its datagram, in
-	// bytes; MoreFragments says that it is not the last. Both are zero for a packet
-	// that is no fragment.
+	// FragmentOffset is the offset of a fragment's data in its datagram, in bytes.
+	// MoreFragments reports whether further fragments follow. Both are zero for a
+	// packet that is not a fragment.
 	FragmentOffset int
 	MoreFragments  bool
 }
 
-// ParseFlow reads the headers that payload starts with. It does not validate the
-// packet. It returns false if there is no IPv4 or IPv6 header. It does not
-// allocate, and keeps nothing of payload.
+// ParseFlow returns the Flow of the packet that starts at payload[0], the first byte of
+// its IP header. It does not validate the packet. It returns false if there is no
+// complete IPv4 or IPv6 header. It does not allocate, and does not retain payload.
 func ParseFlow(payload []byte) (Flow, bool) {
 	h, ok := ipheader.Parse(payload)
 	if !ok {
@@ -131,7 +130,8 @@ func (f *Flow) readICMP(b []byte) {
 	}
 }
 
-// ProtocolName returns the name of f.Protocol, or its number.
+// ProtocolName returns the name of f.Protocol in lower case, for example "tcp", or its
+// number.
 func (f Flow) ProtocolName() string {
 	switch f.Protocol {
 	case ipheader.ICMP:
@@ -152,8 +152,8 @@ func (f Flow) ProtocolName() string {
 	return strconv.Itoa(int(f.Protocol))
 }
 
-// String returns the flow as in "tcp 192.0.2.1:40000 > 192.0.2.2:80", without
-// ports that are 0, or "no IP" for the zero Flow.
+// String describes the flow, for example "tcp 192.0.2.1:40000 > 192.0.2.2:80". If both
+// ports are 0 they are left out. The zero Flow is "no IP".
 func (f Flow) String() string {
 	if f == (Flow{}) {
 		return "no IP"
@@ -188,8 +188,8 @@ const (
 	TCPCwr                      // TCPHDR_CWR
 )
 
-// String returns the names of the flags that are set as nft writes them, for
-// example "syn,ack".
+// String returns the names of the set flags as nft writes them, for example "syn,ack",
+// or "" if there are none.
 func (f TCPFlags) String() string {
 	var names []string
 	for i, name := range [...]string{"fin", "syn", "rst", "psh", "ack", "urg", "ecn", "cwr"} {

@@ -6,13 +6,13 @@ import (
 	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
-// A Family is the protocol family of the hook a packet was caught at, one of the
-// kernel's NFPROTO_ numbers, in 8 bits. Its String method returns the family's name
-// as nft writes it.
+// A Family is the protocol family of a hook, one of the kernel's NFPROTO_* numbers, as
+// a uint8. Its String method returns the family's name as nft writes it. The zero
+// Family is NFPROTO_UNSPEC.
 type Family = engine.Family
 
-// Families, as in linux/netfilter.h. Packets of a chain of nft's family inet are of
-// IPv4 or IPv6.
+// The families, as in linux/netfilter.h. A packet of a chain of nft's family inet has
+// the family IPv4 or IPv6.
 const (
 	IPv4   Family = 2  // NFPROTO_IPV4
 	ARP    Family = 3  // NFPROTO_ARP
@@ -21,14 +21,14 @@ const (
 	IPv6   Family = 10 // NFPROTO_IPV6
 )
 
-// A Hook is the place in the network stack where a packet was caught. Input,
-// Forward and Output mean the same in every family that has them, whatever
-// number the kernel gives them there.
+// A Hook is the netfilter hook at which a packet was queued or logged. Input, Forward
+// and Output have the same value in every family, although the kernel numbers those of
+// ARP differently. The zero Hook is Prerouting.
 type Hook uint8
 
-// The hooks. In the families ip, ip6 and bridge the first five have the numbers
-// of enum nf_inet_hooks in linux/netfilter.h; arp has Input, Forward and Output;
-// Ingress and Egress are those of netdev.
+// The hooks. The first five have the numbers of enum nf_inet_hooks in
+// linux/netfilter.h; the families ip, ip6 and bridge have all of them, arp has Input,
+// Forward and Output. Ingress and Egress are those of netdev.
 const (
 	Prerouting  Hook = iota // NF_INET_PRE_ROUTING
 	Input                   // NF_INET_LOCAL_IN, NF_ARP_IN
@@ -44,8 +44,8 @@ var hookNames = [...]string{"prerouting", "input", "forward", "output", "postrou
 // unknownHook is set in a Hook whose number has no name in its family.
 const unknownHook Hook = 0x80
 
-// String returns the hook's name as nft writes it, or the number of one that has
-// no name in its family.
+// String returns the hook's name as nft writes it, or "hook" and the kernel's number
+// for a hook that this package does not know.
 func (h Hook) String() string {
 	if int(h) < len(hookNames) {
 		return hookNames[h]

@@ -2,27 +2,27 @@ package nfnl
 
 import "github.com/nfpacket/nfpacket/internal/engine"
 
-// A Type names a message, in 16 bits: a subsystem of nfnetlink in the high byte (3 is
-// NFQUEUE, 4 NFLOG), one of its messages in the low byte. Types below 16 are netlink's
-// own, without a subsystem.
+// A Type is the type of a message, as a uint16: the subsystem of nfnetlink in the high
+// byte (3 is NFQUEUE, 4 NFLOG), and one of its messages in the low byte. Types below 16
+// are control messages of netlink, which have no subsystem and no nfnetlink header.
 type Type = engine.Type
 
-// A Message is one nfnetlink message. The zero Message is no message the
-// kernel knows.
+// A Message is one nfnetlink message. The zero Message is not valid.
 type Message struct {
 	Type     Type
-	Flags    uint16 // NLM_F_ of linux/netlink.h; the kernel ignores messages without NLM_F_REQUEST (1)
+	Flags    uint16 // NLM_F_* of linux/netlink.h; the kernel ignores messages without NLM_F_REQUEST (1)
 	Seq      uint32 // echoed by the kernel in its answer
-	PortID   uint32 // 0 in what the kernel sends; the kernel ignores ours but echoes it
+	PortID   uint32 // 0 in messages from the kernel; ignored in those to it, but echoed in the answer
 	Family   Family // the hook's family; 0 in requests
 	Resource uint16 // queue number or log group
 
-	// Attrs is for attr.NewDecoder. It aliases the buffer that was parsed. For
-	// netlink's own messages (see Reply) it is all that follows the header.
+	// Attrs are the encoded attributes, for attr.NewDecoder. Next makes it alias the
+	// parsed buffer. In a control message of netlink (see Reply) it is everything after
+	// the netlink header.
 	Attrs []byte
 }
 
-// Next parses the first message in b and returns what follows it:
+// Next parses the first message in b and returns it and the bytes after it:
 //
 //	for len(b) > 0 {
 //		var m nfnl.Message
@@ -31,18 +31,19 @@ type Message struct {
 //		}
 //	}
 //
-// A message that claims to be longer than b is an error that wraps
-// ErrMalformed; m then holds as much of it as is there, and rest is nil.
+// If the message is shorter than its header, or longer than b, the error wraps
+// ErrMalformed, m has the part that could be parsed, and rest is nil.
 func Next(b []byte) (m Message, rest []byte, err error) {
 	e, rest, err := engine.Next(b)
 	return Message(e), rest, err
 }
 
-// Append appends the whole message to b.
+// Append appends the encoded message to b and returns the extended buffer. It copies
+// m.Attrs.
 func (m Message) Append(b []byte) []byte { return engine.Message(m).Append(b) }
 
-// Reply returns the answer that m contains: the refused request and the reason or, with
-// an Errno of 0, an acknowledgement. It returns false if m is not an answer, or is too
+// Reply returns the kernel's answer to a request if m is one: a refusal or, with an
+// Errno of 0, an acknowledgement. It returns false if m is not an answer, or is too
 // short to identify the request.
 //
 //	 0       4                    20

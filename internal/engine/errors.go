@@ -15,8 +15,8 @@ type Error struct {
 	Type   Type          // of the refused message
 	Seq    uint32        // of the refused message
 	Errno  syscall.Errno // why
-	Text   string        // the kernel's own words, often empty
-	Offset uint32        // of the attribute that Text is about, from the start of the message; 0 if none
+	Text   string        // the kernel's explanation; often empty
+	Offset uint32        // of the attribute that Text refers to, in bytes from the start of the message; 0 if none
 }
 
 // Error returns what the errno means, and the kernel's own words if there are any.

@@ -6,12 +6,8 @@ import (
 	"time"
 )
 
-// Links names network interfaces by their index, from a table that the kernel
-// keeps current. It costs no system call a packet. Nil and the zero Links name
-// none.
-//
-// An interface that is deleted keeps its name for ten seconds, for its packets that are
-// still queued. If notifications were lost, the table is reloaded.
+// Links maps the indexes of network interfaces to their names. It is nfnl.Links, which
+// describes it.
 type Links struct {
 	mu    sync.RWMutex // guards what follows
 	names map[int]linkName
@@ -56,10 +52,8 @@ type watch interface {
 	end() error
 }
 
-// Links returns a table of the interfaces in the socket's network namespace. It
-// runs a goroutine until Close. It needs no privilege, but CAP_NET_ADMIN and
-// CAP_SYS_ADMIN where the socket is in another namespace than the program. On
-// Linux before 5.14 it also needs /proc there.
+// Links returns a table of the interfaces in the socket's network namespace: see
+// nfnl.Conn.Links.
 func (c *Conn) Links() (*Links, error) {
 	if c.never() {
 		return nil, net.ErrClosed

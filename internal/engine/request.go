@@ -42,19 +42,8 @@ func (r *request) passed() bool { return r != nil && r.ahead > 0 && r.read >= 2*
 // answered reports whether the answer is there.
 func (r *request) answered() bool { return r != nil && len(r.answer) > 0 }
 
-// Request sends m and returns the kernel's answer: nil, or an *Error. It sets
-// m's flags and sequence number. It may be called from anywhere but a Batch's
-// take, also beside a goroutine that receives: packets that come before the
-// answer are kept for the next Receive.
-//
-// Request sends m once kept packets and those in the receive buffer together take at
-// most 1.5 times the size of the buffer. Above that it waits for a Receive, for five
-// seconds if Receive was called before and one second otherwise, then returns an error.
-// The same happens after m was sent if packets arrive so fast that the answer is behind
-// more of them than can be kept, about 1.6 times the size of the buffer (mostKept). The
-// caller cannot distinguish these cases, but can repeat the Request.
-//
-// Request itself sends m again if the answer is lost, so m must be idempotent.
+// Request is nfnl.Conn.Request, which describes it; mostKept is the limit of the packets
+// that are kept.
 func (c *Conn) Request(m Message) error { return c.RequestInOrder(m, nil) }
 
 // RequestInOrder is Request. If the kernel does what m asks, then is called where

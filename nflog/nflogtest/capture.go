@@ -9,17 +9,20 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// ReadCapture returns the packets of a capture file, for Kernel.Log. The file is pcap
-// or pcapng, of link type Ethernet, RAW, LINUX_SLL or LINUX_SLL2, or NFLOG, which
-// "tcpdump -i nflog:5" writes, or NETLINK, as a nfnl.Config's Tap sees messages: then
-// they have all that the kernel said of them but the connection, which LogTracked
-// takes. Netlink attributes can be read on a machine with the byte order of the one
-// that wrote them.
+// ReadCapture returns the packets of a capture file, for Kernel.Log. The file has the
+// format pcap or pcapng, and the link type Ethernet, RAW, LINUX_SLL, LINUX_SLL2,
+// NFLOG or NETLINK. The test fails if the file cannot be read or has no packets.
 //
-// Of other link types a packet has Proto, Family, Payload, Time, HardwareAddr, and
-// the Hook Output if the file says that the host sent it, and else Input, with the
-// interface if the file has its index. The test ends if the file cannot be read or
-// has no packets.
+// A file of link type NFLOG, which "tcpdump -i nflog:5" writes, has the attributes of
+// logged packets; one of link type NETLINK has the messages that nfnl.Config.Tap
+// gets. Packets of both have all fields that the kernel sent. Log does not deliver
+// their connections: pass Packet.ConntrackBytes to LogTracked. Such a file can be
+// read only on a machine of the byte order of the one that wrote it.
+//
+// A packet of the other link types has only Proto, Family, Payload, Time, Hook and,
+// if the file has them, HardwareAddr and the interface. Hook is Output, and OutDev is
+// set, if the file marks the packet as sent by the host. Otherwise Hook is Input, and
+// InDev and HardwareAddr are set.
 func ReadCapture(t testing.TB, name string) (packets []nflog.Packet) {
 	t.Helper()
 	return capfile.ReadPackets(t, name, typePacket, (*nflog.Packet).Decode, captured)

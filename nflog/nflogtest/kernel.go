@@ -1,6 +1,5 @@
-// Package nflogtest opens a Reader whose kernel is a fake, so that what a
-// program does with logged packets can be tested without privileges, and
-// without Linux.
+// Package nflogtest opens a Reader on a fake kernel, so that programs that read
+// logged packets can be tested on any system and without privileges.
 //
 //	r, k := nflogtest.Open(t, nflog.Config{Groups: []uint16{5}})
 //	k.Log(nflog.Packet{Prefix: []byte("in "), Payload: synPacket})
@@ -21,9 +20,9 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl/nfnltest"
 )
 
-// A Kernel is a fake kernel with log groups. It answers requests as the real
-// one does, but collects packets only where Collect is called. Its methods may be called
-// from any goroutine.
+// A Kernel is a fake kernel with log groups. It answers requests as Linux does.
+// Unlike Linux it delivers packets at once, except those passed to Collect. All its
+// methods are safe for concurrent use.
 type Kernel struct {
 	wire *nfnltest.Kernel
 
@@ -55,7 +54,8 @@ type connection struct {
 	attrs []byte
 }
 
-// Open returns an open Reader and its kernel. Both end with the test.
+// Open returns an open Reader and its kernel. Both are closed when the test ends. If
+// the groups cannot be opened, the test fails.
 func Open(t testing.TB, cfg nflog.Config) (*nflog.Reader, *Kernel) {
 	t.Helper()
 	conn, k := New(t)
@@ -67,8 +67,8 @@ func Open(t testing.TB, cfg nflog.Config) (*nflog.Reader, *Kernel) {
 	return r, k
 }
 
-// New returns a connection for nflog.OpenConn and its kernel, which has no
-// groups bound. Both end with the test.
+// New returns a connection for nflog.OpenConn and its kernel, in which no group is
+// bound yet. Both are closed when the test ends.
 func New(t testing.TB) (*nfnl.Conn, *Kernel) {
 	t.Helper()
 	k := &Kernel{groups: map[uint16]*group{}}
@@ -77,8 +77,9 @@ func New(t testing.TB) (*nfnl.Conn, *Kernel) {
 	return conn, k
 }
 
-// Refuse makes the kernel ask f before it does what it is asked to: nil lets it
-// go on, a syscall.Errno is its answer instead. Nil takes f back.
+// Refuse makes the kernel call f with each message before it handles the message. If
+// f returns a syscall.Errno, the kernel refuses the message with that. A nil f ends
+// this.
 func (k *Kernel) Refuse(f func(nfnl.Message) error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -92,7 +93,7 @@ func (k *Kernel) Bound(group uint16) bool {
 	return k.groups[group] != nil
 }
 
-// Logger reports whether NFLOG is the logger of a protocol family: see
+// Logger reports whether NFLOG is the logger of the protocol family f; see
 // nflog.Reader.SetNamespaceLogger.
 func (k *Kernel) Logger(f nfnl.Family) bool {
 	k.mu.Lock()
@@ -100,11 +101,12 @@ func (k *Kernel) Logger(f nfnl.Family) bool {
 	return int(f) < len(k.loggers) && k.loggers[f]
 }
 
-// Log delivers the packets, in one datagram if they are of one group. It sets
-// their sequence numbers and cuts them to the copy range. Without a Time, or
-// with ReceiptTime, they come without the kernel's. A Packet without a Group
-// goes to the one that was bound first, and one of a group that is not bound
-// nowhere.
+// Log delivers copies of the packets, in one datagram for each group. It sets Seq,
+// and GlobalSeq if the group's Config asks for it, and truncates Payload to
+// Config.CopyRange. A packet whose Time is zero, or whose ReceiptTime is set, is
+// delivered without a time. If Group is 0 and group 0 is not bound, Log uses the
+// group that was bound first. A packet of any other group that is not bound is
+// ignored.
 func (k *Kernel) Log(packets ...nflog.Packet) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -112,9 +114,9 @@ func (k *Kernel) Log(packets ...nflog.Packet) {
 	k.flush(packets)
 }
 
-// LogTracked is Log for packets of a connection: info and conntrack, the nest of
-// CTA_ attributes that attr.Conntrack decodes, go with them to groups that are
-// configured for it.
+// LogTracked is like Log, for packets of a tracked connection. Groups with
+// Config.Conntrack also get info and conntrack, the encoded CTA_* attributes that
+// attr.Conntrack decodes.
 func (k *Kernel) LogTracked(info attr.ConntrackInfo, conntrack []byte, packets ...nflog.Packet) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -122,23 +124,23 @@ func (k *Kernel) LogTracked(info attr.ConntrackInfo, conntrack []byte, packets .
 	k.flush(packets)
 }
 
-// Collect is Log, but holds the packets back until Flush, Log or the end of the
-// group.
+// Collect is like Log, but delivers the packets only when Flush or Log is called for
+// their group or the group is unbound.
 func (k *Kernel) Collect(packets ...nflog.Packet) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.collect(packets, nil)
 }
 
-// Flush delivers what was collected for a group.
+// Flush delivers the packets that Collect has collected for a group, in one datagram.
 func (k *Kernel) Flush(group uint16) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.flushGroup(group)
 }
 
-// Lose simulates n packets of a group that are logged while the receive buffer is full:
-// each uses up a sequence number.
+// Lose simulates n packets that are logged to a group while the receive buffer is
+// full. Each gets a sequence number, and is lost.
 func (k *Kernel) Lose(group uint16, n uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -148,11 +150,12 @@ func (k *Kernel) Lose(group uint16, n uint32) {
 	}
 }
 
-// LoseAnswers makes the next n answers go missing, as they do when the receive
-// buffer is full.
+// LoseAnswers makes the kernel lose its next n answers, as when the receive buffer is
+// full. The requests are carried out.
 func (k *Kernel) LoseAnswers(n int) { k.wire.LoseAnswers(n) }
 
-// Deliver sends a datagram as it is.
+// Deliver sends a datagram to the Reader's socket as it is, for example one with
+// malformed messages.
 func (k *Kernel) Deliver(datagram []byte) { k.wire.Deliver(datagram) }
 
 // collect numbers packets and adds them to what their groups have.

@@ -64,9 +64,9 @@ const (
 // errNotSupp is the kernel's ENOTSUPP, which has no name in package syscall.
 const errNotSupp = syscall.Errno(524)
 
-// AppendPacket appends p as the kernel writes it (__build_packet_message):
-// attributes in its order, and without those that it leaves out. There is no
-// connection in it; see Kernel.LogTracked.
+// AppendPacket appends the message in which the kernel sends p
+// (__build_packet_message): with the attributes in the kernel's order, and without
+// those that it leaves out. The connection is not in it; see Kernel.LogTracked.
 func AppendPacket(b []byte, p *nflog.Packet) []byte { return appendPacket(b, p, nil) }
 
 // appendPacket is AppendPacket with a packet's connection, if there is one.

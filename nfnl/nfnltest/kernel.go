@@ -1,5 +1,5 @@
-// Package nfnltest puts a fake kernel at the other end of an nfnl.Conn, so that
-// code above it can be tested without privileges, and without Linux.
+// Package nfnltest connects an nfnl.Conn to a fake kernel, so that code that uses the
+// Conn can be tested on any system and without privileges.
 //
 //	conn, kernel := nfnltest.New(t, func(m nfnl.Message) error {
 //		return nil // acknowledge everything
@@ -7,8 +7,8 @@
 //	kernel.Deliver(packet)
 //	err := conn.Receive(batch)
 //
-// Packages nfqueuetest and nflogtest, built on it, know what queues and log
-// groups do.
+// Packages nfqueuetest and nflogtest are built on it, and simulate queues and log
+// groups.
 package nfnltest
 
 import (
@@ -23,8 +23,8 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// A Kernel answers requests and delivers datagrams, byte for byte as the real
-// one does. Its methods may be called from any goroutine.
+// A Kernel is a fake kernel. Its answers to requests have the same bytes as those of
+// Linux. All its methods are safe for concurrent use.
 type Kernel struct {
 	t      testing.TB
 	peer   *engine.Peer
@@ -33,13 +33,16 @@ type Kernel struct {
 	fail   atomic.Pointer[func(datagram []byte) error]
 }
 
-// New returns a connection and the kernel it talks to. Both end with the test. On
-// Linux there is a socket between them, except in a bubble of testing/synctest: its
-// clock would stand still while anybody waits for a socket.
+// New returns a Conn and the Kernel to which it is connected. Both are closed when
+// the test ends. On Linux they are connected by a socket, and in a bubble of
+// testing/synctest and on other systems by memory: in a bubble the time does not
+// advance while a goroutine waits for a socket.
 //
-// answer decides on each message, in order, inside the Send that sent it, and
-// so in several goroutines if several send: nil acknowledges, a syscall.Errno
-// refuses. It may call Deliver. The message is valid until it returns.
+// answer is called for each message of a Send, in order and before Send returns;
+// concurrent Sends call it concurrently. If it returns nil, the kernel acknowledges
+// the message; if it returns a syscall.Errno, the kernel refuses the message with
+// that. Any other error fails the test. answer may call Deliver. The message is valid
+// until answer returns.
 func New(t testing.TB, answer func(nfnl.Message) error) (*nfnl.Conn, *Kernel) {
 	t.Helper()
 	k := &Kernel{t: t, answer: answer}
@@ -75,20 +78,21 @@ func inBubble(t testing.TB) (in bool) {
 	return false
 }
 
-// Deliver sends a datagram of messages. It never waits for the receiver.
+// Deliver sends a datagram of one or more messages to the Conn. It does not wait for
+// a receiver, and does not retain datagram.
 func (k *Kernel) Deliver(datagram []byte) {
 	if err := k.peer.Deliver(datagram); err != nil {
 		k.t.Logf("fake kernel: deliver: %v", err)
 	}
 }
 
-// LoseAnswers makes the next n answers go missing, as they do when the
-// receive buffer is full. What was asked is done all the same.
+// LoseAnswers makes the kernel lose its next n answers, as when the receive buffer is
+// full. The requests are carried out.
 func (k *Kernel) LoseAnswers(n int) { k.mute.Store(int32(n)) }
 
-// FailSend makes the kernel ask f before it looks at what is sent to it. With an
-// error the Send fails with that, and none of its messages has arrived. Nil takes f
-// back. f may be called by several goroutines at once.
+// FailSend makes the kernel call f with each datagram sent to it. If f returns an
+// error, the Send fails with that error and the kernel handles none of the messages.
+// Concurrent Sends call f concurrently. A nil f ends this.
 func (k *Kernel) FailSend(f func(datagram []byte) error) {
 	if f == nil {
 		k.fail.Store(nil)
@@ -97,7 +101,8 @@ func (k *Kernel) FailSend(f func(datagram []byte) error) {
 	k.fail.Store(&f)
 }
 
-// HangUp closes the kernel's end of the connection.
+// HangUp closes the kernel's end of the connection. Once the Conn has received what
+// was delivered, its Receive returns an error.
 func (k *Kernel) HangUp() { k.peer.Close() }
 
 // handle walks a datagram as netlink_rcv_skb and nfnetlink_rcv_msg do: every

@@ -7,7 +7,8 @@ import (
 	"github.com/nfpacket/nfpacket/internal/checksum"
 )
 
-// The flags of a TCP segment, for TCP.
+// Flags of a TCP segment, for the function TCP. They have the values of nfnl.TCPFin
+// and so on.
 const (
 	FIN = 0x01
 	SYN = 0x02
@@ -16,21 +17,22 @@ const (
 	ACK = 0x10
 )
 
-// UDP returns a UDP datagram with its IP header, IPv4 or IPv6 as its addresses are,
-// which must be of one family. Lengths and checksums are right.
+// UDP returns an IPv4 or IPv6 packet with a UDP datagram, for nfqueue.Packet.Payload
+// or nflog.Packet.Payload. Its lengths and checksums are correct. It panics if one
+// address is IPv4 and the other IPv6, or if the packet would be too long.
 func UDP(src, dst netip.AddrPort, data []byte) []byte {
 	return packet(src.Addr(), dst.Addr(), 17, append(ports(src, dst), 0, 0, 0, 0), data)
 }
 
-// TCP returns a TCP segment with these flags, as UDP returns a datagram. Its sequence
-// number is 1.
+// TCP is like UDP, with a TCP segment that has the given flags and the sequence
+// number 1.
 func TCP(src, dst netip.AddrPort, flags byte, data []byte) []byte {
 	const headerWords, window = 5, 0xff
 	header := append(ports(src, dst), 0, 0, 0, 1, 0, 0, 0, 0, headerWords<<4, flags, window, window, 0, 0, 0, 0)
 	return packet(src.Addr(), dst.Addr(), 6, header, data)
 }
 
-// Ping returns an echo request of ICMP or ICMPv6, as UDP returns a datagram.
+// Ping is like UDP, with an echo request of ICMP or ICMPv6.
 func Ping(src, dst netip.Addr, id, seq uint16, data []byte) []byte {
 	protocol, request := byte(1), byte(8)
 	if src.Is6() {

@@ -7,17 +7,19 @@ import (
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
-// ReadCapture returns the packets of a capture file, for Enqueue or for a handler.
-// The file is pcap or pcapng, of link type Ethernet, RAW, LINUX_SLL or LINUX_SLL2,
-// or NETLINK, as a nfnl.Config's Tap sees messages: then they are what was queued,
-// with all that the kernel said of it but the connection, whose attributes
-// Enqueue leaves out. Netlink messages can be read on a machine with the byte order of
-// the one that wrote them.
+// ReadCapture returns the packets of a capture file, for Enqueue or to call a handler
+// with. The file has the format pcap or pcapng, and the link type Ethernet, RAW,
+// LINUX_SLL, LINUX_SLL2 or NETLINK. The test fails if the file cannot be read or has
+// no packets.
 //
-// Of other link types a packet has Proto, Family, Payload, Len, Time, HardwareAddr,
-// and the Hook Output if the file says that the host sent it, and else Input, with
-// the interface if the file has its index. The test ends if the file cannot be read
-// or has no packets.
+// A file of link type NETLINK has the messages that nfnl.Config.Tap gets. The packets
+// in it are those that were queued, with all their fields. Such a file can be read
+// only on a machine of the byte order of the one that wrote it.
+//
+// A packet of the other link types has only Proto, Family, Payload, Len, Time, Hook
+// and, if the file has them, HardwareAddr and the interface. Hook is Output, and
+// OutDev is set, if the file marks the packet as sent by the host. Otherwise Hook is
+// Input, and InDev and HardwareAddr are set.
 func ReadCapture(t testing.TB, name string) (packets []nfqueue.Packet) {
 	t.Helper()
 	return capfile.ReadPackets(t, name, typePacket, (*nfqueue.Packet).Decode, captured)

@@ -1,5 +1,5 @@
-// Package nfqueuetest opens a Queue whose kernel is a fake, so that handlers
-// can be tested without privileges, and without Linux.
+// Package nfqueuetest opens a Queue on a fake kernel, so that handlers can be tested
+// on any system and without privileges.
 //
 //	q, k := nfqueuetest.Open(t, nfqueue.Config{Queue: 7})
 //	go q.Run(t.Context(), handler)
@@ -8,9 +8,9 @@
 //		t.Errorf("the SYN got %v", got)
 //	}
 //
-// A handler whose answer depends on nothing but the packet needs no kernel: it
-// is a function, to be called with a Packet. What is here is for the rest: held
-// packets, rewrites, order, loss, refusals, the end of a program.
+// A handler whose verdict depends only on the packet can be tested without this
+// package: call it with a Packet. The fake kernel is for tests of held packets,
+// rewrites, the order of verdicts, lost packets, refused verdicts, and stopping.
 package nfqueuetest
 
 import (
@@ -25,12 +25,13 @@ import (
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
 
-// A Kernel is a fake kernel with room for one queue. It answers configuration
-// and verdicts as the real one does, inside the Send that carries them. A packet
-// goes nowhere after its verdict: one that is repeated does not come back. It
-// takes any rewrite, as Linux did before 7.2 (see nfqueue.ErrRewriteForbidden). The
-// methods may be called from any goroutine, but for Verdict, which may end the
-// test.
+// A Kernel is a fake kernel with at most one queue. It handles configuration and
+// verdicts as Linux does, before the call that sends them returns. It has no chains:
+// a packet is gone after its verdict, and is not queued again after Repeat or
+// Requeue. It accepts any rewrite, as Linux did before 7.2 (see
+// nfqueue.ErrRewriteForbidden). All methods except Verdict are safe for concurrent
+// use; Verdict must be called from the goroutine of the test, because it may call
+// FailNow.
 type Kernel struct {
 	t    testing.TB
 	wire *nfnltest.Kernel
@@ -50,7 +51,8 @@ type Kernel struct {
 // patience is how long Verdict waits.
 const patience = 10 * time.Second
 
-// Open returns an open Queue and its kernel. Both end with the test.
+// Open returns an open Queue and its kernel. Both are closed when the test ends. If
+// the queue cannot be opened, the test fails.
 func Open(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, *Kernel) {
 	t.Helper()
 	conn, k := New(t)
@@ -62,8 +64,8 @@ func Open(t testing.TB, cfg nfqueue.Config) (*nfqueue.Queue, *Kernel) {
 	return q, k
 }
 
-// New returns a connection for nfqueue.OpenConn and its kernel, which has no
-// queue bound. Both end with the test.
+// New returns a connection for nfqueue.OpenConn and its kernel, in which no queue is
+// bound yet. Both are closed when the test ends.
 func New(t testing.TB) (*nfnl.Conn, *Kernel) {
 	t.Helper()
 	k := &Kernel{t: t, verdicts: map[uint32]nfqueue.Verdict{}, changed: make(chan struct{})}
@@ -72,14 +74,14 @@ func New(t testing.TB) (*nfnl.Conn, *Kernel) {
 	return conn, k
 }
 
-// Enqueue queues p and returns the ID it was given: 1, 2 and so on. p's own ID
-// and Queue are not used; a Proto and Family of 0 are set to what Payload is. As
-// much of Payload is delivered as the queue's copy range allows, and the owner
-// and security context if the queue is configured for them. For a packet that
-// was longer than its Payload, set Len.
+// Enqueue queues a copy of p and returns its ID: 1 for the first packet, 2 for the
+// next, and so on. It ignores p.ID and p.Queue, and the connection. If Proto or
+// Family is 0, it is derived from Payload. The queue delivers at most
+// Config.CopyRange bytes of Payload, and the owner and the security context only if
+// its Config asks for them. Set Len for a packet that was longer than Payload.
 //
-// Enqueue returns 0 for a packet that is not queued: there is no queue, or as
-// many packets wait as its length allows.
+// Enqueue returns 0 if the packet is not queued, because no queue is bound or
+// Config.MaxLen packets wait already.
 func (k *Kernel) Enqueue(p nfqueue.Packet) uint32 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -93,10 +95,10 @@ func (k *Kernel) Enqueue(p nfqueue.Packet) uint32 {
 	return p.ID
 }
 
-// Verdict waits for the verdict on a packet and returns it. A new payload is
-// one of WithRawPayload, with the bytes that the library sent; conntrack marks
-// and labels have no bits outside of their masks. If there is none
-// after some seconds the test ends.
+// Verdict waits for the verdict on the packet with this ID and returns it. A new
+// payload is returned as one of WithRawPayload, with the bytes that were sent to the
+// kernel, checksums included. Connection marks and labels have no bits outside their
+// masks. If there is no verdict after some seconds, the test fails.
 func (k *Kernel) Verdict(id uint32) nfqueue.Verdict {
 	k.t.Helper()
 	late := time.After(patience)
@@ -138,49 +140,51 @@ func (k *Kernel) Decided() []uint32 {
 	return slices.Clone(k.decided)
 }
 
-// Lose simulates n packets that arrive while the receive buffer is full: each uses up
-// an ID, and is dropped, or accepted if the queue is fail-open.
+// Lose simulates n packets that arrive while the receive buffer is full. Each gets an
+// ID, and is dropped or, with Config.FailOpen, accepted.
 func (k *Kernel) Lose(n int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.lastID += uint32(n)
 }
 
-// SetNextID makes id the ID of the next packet, which after 2^32 packets is 0.
+// SetNextID sets the ID of the next packet, for tests of IDs that wrap around to 0.
 func (k *Kernel) SetNextID(id uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.lastID = id - 1
 }
 
-// Flush drops all packets that wait, as the kernel does when a device goes down
-// or a base chain is deleted. Verdicts on them are refused from then on
-// (nfqueue.ErrPacketGone).
+// Flush drops all packets that wait, as Linux does when a device goes down or a base
+// chain is deleted. Later verdicts on them are refused (nfqueue.ErrPacketGone).
 func (k *Kernel) Flush() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.waiting = nil
 }
 
-// Refuse makes the kernel ask f before it does what it is asked to: nil lets it
-// go on, a syscall.Errno is its answer instead. A packet whose verdict is
-// refused still waits; a verdict's Seq is the packet's ID. Nil takes f back.
+// Refuse makes the kernel call f with each message before it handles the message. If
+// f returns a syscall.Errno, the kernel refuses the message with that. The Seq of a
+// verdict is the packet's ID; a packet whose verdict is refused still waits. A nil f
+// ends this.
 func (k *Kernel) Refuse(f func(nfnl.Message) error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.refuse = f
 }
 
-// LoseAnswers makes the next n answers go missing, as they do when the receive
-// buffer is full. What was asked is done all the same.
+// LoseAnswers makes the kernel lose its next n answers, as when the receive buffer is
+// full. The requests are carried out.
 func (k *Kernel) LoseAnswers(n int) { k.wire.LoseAnswers(n) }
 
-// FailSend makes the kernel ask f before it looks at what is sent to it: with an
-// error the send fails, as with syscall.ENOBUFS when the kernel has no memory, and
-// nothing of it has arrived. Nil takes f back.
+// FailSend makes the kernel call f with each datagram sent to it. If f returns an
+// error, the send fails with that error, for example with syscall.ENOBUFS as when the
+// kernel has no memory, and the kernel handles none of the messages. A nil f ends
+// this.
 func (k *Kernel) FailSend(f func(datagram []byte) error) { k.wire.FailSend(f) }
 
-// Deliver puts any bytes on the queue's socket, as one datagram.
+// Deliver sends a datagram to the queue's socket as it is, for example one with
+// malformed messages.
 func (k *Kernel) Deliver(datagram []byte) { k.wire.Deliver(datagram) }
 
 // answer answers a message, as nfnetlink_rcv_msg does.
