@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 )
 
@@ -23,5 +24,8 @@ func FileConn(f *os.File) (*Conn, error) {
 	}
 	c := newConn(t)
 	c.portID = portID
+	// The answers to requests of who had the socket before may be on it, unread. They
+	// are not to be taken for answers to ours, and those count from 1 on too.
+	c.seq.Store(rand.Uint32())
 	return c, nil
 }

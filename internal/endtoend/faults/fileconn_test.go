@@ -7,6 +7,8 @@ import (
 	"os"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nfpacket/nfpacket/internal/endtoend"
 	"github.com/nfpacket/nfpacket/internal/lab"
 	"github.com/nfpacket/nfpacket/internal/testkit"
@@ -85,4 +87,39 @@ func TestSocketsFromAProcessElsewhere(t *testing.T) {
 	testkit.Must(t, r.Close())
 	endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 3}) // unbound with the last copy
 	endtoend.OpenLog(t, n, nflog.Config{Groups: []uint16{3}})
+}
+
+// Who had the socket before has bound the queue, and was killed before it read the
+// kernel's answer. The next takes the queue over with its own configuration, and the
+// numbers of the packets that came before are no loss.
+func TestAnswerToTheFormerHolderIsNotTaken(t *testing.T) {
+	n := endtoend.NewNet(t)
+	endtoend.AddRule(t, n, lab.IPv4, lab.Output, lab.UDP(9999), lab.Queue(3))
+	to, from := endtoend.UDPPair(t, n, "udp", endtoend.IPv4.Address())
+	former, err := nfnl.Dial(nfnl.Config{NetNS: n.FD()})
+	testkit.Must(t, err)
+	defer former.Close()
+	for seq := uint32(1); seq < 4; seq++ { // it counted from 1, as we do
+		m, err := nfqueue.Config{Queue: 3}.Bind()
+		testkit.Must(t, err)
+		m.Flags, m.Seq = unix.NLM_F_REQUEST|unix.NLM_F_ACK, seq
+		_, err = former.Send(m.Append(nil))
+		testkit.Must(t, err)
+	}
+	conn, err := nfnl.FileConn(endtoend.DupDescriptor(t, former))
+	testkit.Must(t, err)
+	var reported testkit.Errors
+	q, err := nfqueue.OpenConn(conn, nfqueue.Config{Queue: 3, CopyRange: 128, OnError: reported.Add})
+	testkit.Must(t, err)
+	defer q.Close()
+	long := endtoend.Letters(500)
+	endtoend.Send(t, from, long)
+	endtoend.RunQueue(t, q, func(p *nfqueue.Packet) nfqueue.Verdict {
+		if len(p.Payload) != 128 {
+			t.Errorf("%d bytes of the packet, want 128", len(p.Payload))
+		}
+		return nfqueue.Accept()
+	})
+	endtoend.WantReceived(t, to, long)
+	reported.WantNoMore(t)
 }
