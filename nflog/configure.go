@@ -40,7 +40,7 @@ func (r *Reader) Configure(cfg Config) error {
 	}
 	r.configuring.Lock()
 	defer r.configuring.Unlock()
-	if r.stopping.Load() {
+	if r.shutting.Load() {
 		return r.wrap(net.ErrClosed)
 	}
 	old := r.cfg()

@@ -33,6 +33,7 @@ type Reader struct {
 	last *group // of the last packet received; guarded by the Conn, like a group's numbers
 
 	closed   atomic.Bool   // by Close
+	shutting atomic.Bool   // Shutdown was called
 	stopping atomic.Bool   // by Shutdown: what is on the socket now is all there is
 	batches  atomic.Bool   // Receive or TryReceive was called, and is expected again
 	users    atomic.Int32  // loops, and calls of Receive and TryReceive

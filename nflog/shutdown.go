@@ -55,24 +55,30 @@ func (r *Reader) Shutdown(ctx context.Context) error {
 // stopLogging makes what is on the socket all that there will be, as far as the
 // Reader is concerned. It reports whether it is the first to do so.
 func (r *Reader) stopLogging(ctx context.Context) (first bool, err error) {
-	r.configuring.Lock()
-	defer r.configuring.Unlock()
-	if r.stopping.Load() {
+	if !r.shutting.CompareAndSwap(false, true) {
 		return false, nil
 	}
-	if !r.handedOver {
-		err = r.unbind(r.groups)
-		if errors.Is(err, syscall.EPERM) {
-			err = r.waitForCollected(ctx)
-		}
-		if err != nil {
-			return true, err
-		}
+	err = r.unbindAll()
+	if errors.Is(err, syscall.EPERM) {
+		err = r.waitForCollected(ctx)
+	}
+	if err != nil {
+		return true, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stopping.Store(true)
 	return true, r.conn.SetReadDeadline(time.Unix(1, 0)) // who waits returns
+}
+
+// unbindAll unbinds the groups that are the Reader's own, after a Configure in progress.
+func (r *Reader) unbindAll() error {
+	r.configuring.Lock()
+	defer r.configuring.Unlock()
+	if r.handedOver {
+		return nil
+	}
+	return r.unbind(r.groups)
 }
 
 // waitForEnd waits until the Reader is closed.
@@ -95,6 +101,8 @@ func (r *Reader) waitForCollected(ctx context.Context) error {
 	select {
 	case <-t.C:
 		return nil
+	case <-r.ended:
+		return net.ErrClosed
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -1,12 +1,14 @@
 package nflog_test
 
 import (
+	"context"
 	"errors"
 	"net"
 	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/nfpacket/nfpacket/internal/engine"
 	"github.com/nfpacket/nfpacket/internal/testkit"
@@ -104,5 +106,36 @@ func TestManyGroupsAreUnboundFromTheLastOn(t *testing.T) {
 	}
 	if answered > len(groups)/50 {
 		t.Errorf("%d answers were waited for", answered)
+	}
+}
+
+// Without the privilege Shutdown waits for the kernel to deliver what it has
+// collected. Who does not want to wait is not held up.
+func TestShutdownWithoutPrivilegeIsNotWaitedFor(t *testing.T) {
+	const long = time.Hour
+	for name, test := range map[string]struct {
+		act  func(r *nflog.Reader) error
+		want error // of it
+		then error // of Shutdown, once the Reader is closed
+	}{
+		"Close": {func(r *nflog.Reader) error { return r.Close() }, nil, net.ErrClosed},
+		"another Shutdown": {func(r *nflog.Reader) error {
+			ctx, cancel := context.WithTimeoutCause(context.Background(), time.Second, errCause)
+			defer cancel()
+			return r.Shutdown(ctx)
+		}, errCause, net.ErrClosed},
+	} {
+		bubble(t, name, func(t *testing.T) {
+			r, k := open(t, nflog.Config{FlushTimeout: long})
+			k.Refuse(func(nfnl.Message) error { return syscall.EPERM })
+			down := shutdown(t, r)
+			synctest.Wait()
+			start := time.Now()
+			testkit.WantError(t, name, test.act(r), test.want)
+			testkit.WantError(t, "Shutdown", <-down, test.then)
+			if d := time.Since(start); d > time.Minute {
+				t.Errorf("it took %v", d)
+			}
+		})
 	}
 }

@@ -39,11 +39,16 @@ func (c *Conn) Seal() error {
 	return err
 }
 
-// Unseal undoes Seal.
-func (c *Conn) Unseal() {
-	if !c.never() {
-		c.sealed.CompareAndSwap(sealed, open)
+// Unseal undoes Seal. It makes the descriptor readable: an event loop that polls it may
+// have been told of what came since Seal, and have found nothing.
+func (c *Conn) Unseal() error {
+	if c.isClosed() {
+		return net.ErrClosed
 	}
+	if !c.sealed.CompareAndSwap(sealed, open) {
+		return nil
+	}
+	return c.askForWake()
 }
 
 // End makes every Receive wait for Close, and every TryReceive bring nothing. What is
