@@ -12,9 +12,8 @@ import (
 // and Receive sets it to Drop. Its contents are valid until the next Receive with the
 // same Batch. A Batch can be reused, but not by concurrent calls of Receive.
 //
-// Reslicing or reordering Packets does not change to which packet a verdict applies:
-// it is the one that Receive put at that index. A packet without an element in
-// Verdicts is dropped.
+// Verdicts[i] applies to the packet that Receive stored in Packets[i], even if Packets
+// is resliced or reordered. A packet without an element in Verdicts is dropped.
 type Batch struct {
 	Packets  []Packet
 	Verdicts []Verdict
@@ -43,9 +42,9 @@ type Batch struct {
 	timer   flushTimer
 }
 
-// NewBatch returns a Batch with room for Config.Batch packets of
-// Config.CopyRange bytes. Memory is touched only as packets need it. Keep the Batch,
-// or a Packet of it, as long as slices of its packets are used.
+// NewBatch returns a Batch for up to Config.Batch packets of up to Config.CopyRange
+// bytes. Physical memory is used only as far as packets fill it. Keep the Batch, or a
+// Packet of it, as long as slices of its packets are used.
 func (q *Queue) NewBatch() *Batch {
 	q = q.orClosed()
 	n := q.cfg().Batch

@@ -8,9 +8,10 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// Config says which queue to open and how. The zero value of every field selects a
-// default. Linux 5.10 and later support all fields, except that Conntrack,
-// ConntrackVerdicts and SecurityContext depend on build options of the kernel.
+// Config is the number of a queue and the options for opening it. The zero value of
+// every field selects a default. Linux 5.10 and later support all fields, except that
+// Conntrack, ConntrackVerdicts and SecurityContext depend on build options of the
+// kernel.
 type Config struct {
 	// Queue is the number in the rule, as in "queue num 7".
 	Queue uint16
@@ -28,21 +29,21 @@ type Config struct {
 	// Further packets are dropped, or accepted with FailOpen. 0 means 65,536, the most
 	// that kernels from 7.0 on (and some before, see docs/kernels.md) can hold.
 	//
-	// With the default of Socket.ReadBuffer the receive buffer is full before MaxLen
-	// is reached, and Stats.Lost counts the packets. Packets dropped because of a
-	// lower MaxLen have no ID. Stats.Full counts them if /proc/net/netfilter can be
-	// read; with FailOpen nothing counts them.
+	// With the default Socket.ReadBuffer the receive buffer is full before the default
+	// MaxLen is reached, and Stats.Lost counts the packets. Packets that are dropped
+	// because a lower MaxLen is reached are counted only by the kernel: in Stats.Full,
+	// if /proc/net/netfilter can be read, and with FailOpen nowhere.
 	MaxLen uint32
 
 	// FailOpen makes the kernel accept, not drop, packets when the queue or the receive
-	// buffer is full. It has no effect while no program has the queue open: for that
-	// the rule needs the bypass flag.
+	// buffer is full. It has no effect while no program has the queue open. Give the
+	// rule the bypass flag for that.
 	FailOpen bool
 
 	// Segment makes the kernel segment large (GSO) packets and compute their checksums
-	// before it queues them. Each packet is then at most as long as the device sends,
-	// and there are many more of them. Without it packets are up to 64 KiB long; see
-	// Packet.GSO. The kernel makes IP fragments later in either case.
+	// before it queues them. Each packet is then no longer than the device's MTU
+	// permits, and there are many more of them. Without it packets are up to 64 KiB
+	// long; see Packet.GSO. The kernel makes IP fragments later in either case.
 	//
 	// A program that rewrites UDP needs Segment if senders use UDP GSO, but some
 	// kernels lose packets with it. docs/recipes.md says when to set it,
@@ -67,10 +68,10 @@ type Config struct {
 
 	// BestEffort makes Open succeed without Conntrack, ConntrackVerdicts and
 	// SecurityContext if the kernel does not support them; Queue.Granted returns which
-	// are in effect. A change that a verdict cannot make, because the kernel does not
-	// support it or the packet has no connection or helper, is omitted. The rest of
-	// the verdict is carried out, and OnError gets ErrUntracked or ErrNoHelper.
-	// Without BestEffort such a packet gets Fallback.
+	// are in effect. A change of the connection that a verdict cannot make, because the
+	// kernel does not support it or the packet has no connection or helper, is omitted.
+	// The rest of the verdict is carried out, and OnError gets ErrUntracked or
+	// ErrNoHelper. Without BestEffort such a packet gets Fallback.
 	BestEffort bool
 
 	// MaxHeld and MaxHeldBytes limit the number of held packets and their total length
@@ -85,16 +86,15 @@ type Config struct {
 	Flags uint32
 
 	// Fallback is the verdict on a packet that could not be parsed, whose handler
-	// panicked, or whose verdict was refused. It may have a mark and a priority. It
-	// cannot be Hold, and cannot have a payload or another change that depends on the
-	// packet. Open refuses Repeat without a mark; the ruleset must not queue packets
-	// with that mark again. Open also refuses Requeue to the queue itself. The zero
-	// Fallback drops the packet.
+	// panicked, or whose verdict was refused. It may have a mark and a priority, but no
+	// other change, and cannot be Hold. Open refuses Repeat without a mark, and the
+	// ruleset must not queue packets with that mark again. Open also refuses Requeue to
+	// the queue itself. The zero Fallback drops the packet.
 	Fallback Verdict
 
-	// FlushAfter is how long a verdict may wait for the handler to decide on the other
-	// packets of the batch. 0 means 100 µs if the handler was slow recently, and
-	// otherwise up to 4 ms, which avoids setting a timer for each batch.
+	// FlushAfter is how long a verdict may wait to be sent while the handler decides on
+	// later packets of the same batch. 0 means 100 µs if the handler was slow recently.
+	// Otherwise it means up to 4 ms, so that no timer has to be set for each batch.
 	FlushAfter time.Duration
 
 	// BusyPoll is how long to poll the socket before blocking, as SO_BUSY_POLL does.
@@ -130,10 +130,10 @@ type Config struct {
 
 	// Socket sets the network namespace and the size of the receive buffer. For each
 	// packet in the buffer the kernel keeps up to 64 KiB of memory, but accounts only
-	// for 832 bytes and the bytes that CopyRange delivers. The default ReadBuffer is
-	// therefore 8 MiB, which holds about 20,000 small packets. For a CopyRange below
-	// 13,213 it is smaller: 450 KiB with MetadataOnly, 525 KiB for 128 bytes, 1.3 MiB
-	// for 1500. See docs/memory.md in the module's root.
+	// for 832 bytes and the bytes that CopyRange delivers. To limit that memory, the
+	// default ReadBuffer depends on CopyRange: 450 KiB with MetadataOnly, 525 KiB for
+	// 128 bytes, 1.3 MiB for 1500, and 8 MiB, which holds about 20,000 small packets,
+	// from 13,213 on. See docs/memory.md in the module's root.
 	Socket nfnl.Config
 
 	queues int // of the OpenRange, or 0

@@ -29,9 +29,8 @@ func (c Config) flags() uint32 {
 	return f
 }
 
-// Bind returns the message that Open sends: it binds the queue and configures it in
-// one message, so that both take effect together. Bind returns an error if a field is
-// invalid.
+// Bind returns the message that Open sends. It both binds and configures the queue, so
+// that no packet is queued with other settings. The error names an invalid field.
 func (c Config) Bind() (nfnl.Message, error) {
 	if err := c.check(); err != nil {
 		return nfnl.Message{}, err
@@ -46,8 +45,8 @@ func (c Config) bind() engine.Message {
 	return m
 }
 
-// Unbind returns the message that unbinds the queue. The kernel drops what
-// waits in it.
+// Unbind returns the message that unbinds the queue. The kernel then drops the packets
+// that wait in it.
 func (c Config) Unbind() nfnl.Message { return nfnl.Message(c.command(commandUnbind)) }
 
 // adopt returns the message that sets up a queue which the socket has already.

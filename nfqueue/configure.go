@@ -14,13 +14,13 @@ import (
 
 // Configure changes the configuration of an open queue. It may be called at any time,
 // also in a handler, beside Run, or while nothing receives. It loses no packets.
-// Packets already queued keep their copy range and fields, and Batch applies to Runs
-// that start later.
+// Packets already queued are delivered with the previous CopyRange and fields. Batch
+// applies to Runs that start and Batches that are created later.
 //
-// Queue and RangeVerdicts cannot change. The fields of Socket must be zero or as
-// passed to Open; a receive buffer of default size follows CopyRange. If Configure
-// returns an error, the configuration is unchanged. While Shutdown is in progress the
-// error is net.ErrClosed.
+// Queue and RangeVerdicts cannot change. The fields of Socket must be zero or as passed
+// to Open. A receive buffer of default size is resized to the default for the new
+// CopyRange. If Configure returns an error, the configuration is unchanged. While
+// Shutdown is in progress the error is net.ErrClosed.
 //
 // cfg replaces the whole configuration: a zero field, such as OnError or Fallback,
 // selects its default. To change one field, modify the result of Config:

@@ -6,9 +6,9 @@ import (
 	"github.com/nfpacket/nfpacket/attr"
 )
 
-// Conntrack decodes what connection tracking knows of p's connection, which
-// Config.Conntrack asks for. Its slices are valid as long as p. The error is
-// ErrUntracked if the kernel sent nothing, and otherwise wraps
+// Conntrack returns the entry in the connection tracking table for p's connection,
+// which the kernel sends with Config.Conntrack. Its slices are valid as long as p is.
+// The error is ErrUntracked if the kernel sent no entry, and otherwise wraps
 // attr.ErrMalformed.
 func (p *Packet) Conntrack() (attr.Conntrack, error) {
 	var c attr.Conntrack
@@ -19,9 +19,9 @@ func (p *Packet) Conntrack() (attr.Conntrack, error) {
 	return c, err
 }
 
-// ConntrackBytes returns the attribute NFQA_CT as the kernel sent it, for other
-// libraries that decode ctnetlink's attributes (CTA_TUPLE_ORIG and so on). It is
-// nil if there is none, and valid as long as p.
+// ConntrackBytes returns the attribute NFQA_CT as the kernel sent it, for use with
+// other libraries that decode the attributes of ctnetlink (CTA_TUPLE_ORIG and so on).
+// It is nil if there is none, and valid as long as p is.
 func (p *Packet) ConntrackBytes() []byte { return p.conntrack }
 
 // A conntrackChange is what a verdict changes on the packet's connection.
@@ -35,11 +35,12 @@ type conntrackChange struct {
 // WithConntrackMark returns v with new values for the bits in mask of the connection
 // mark. The mask 0xffffffff replaces the whole mark; 0 changes nothing.
 //
-// Changes of the connection need Config.Conntrack or Config.ConntrackVerdicts. With
-// Config.Conntrack the packet also has to be tracked. Otherwise the packet gets
-// Config.Fallback, or with Config.BestEffort the rest of the verdict, and OnError gets
-// ErrUntracked. With ConntrackVerdicts alone a change on an untracked packet is lost
-// silently. The kernel does not report whether it made a change.
+// A verdict that changes the connection needs Config.Conntrack or
+// Config.ConntrackVerdicts and, with Config.Conntrack, a packet that is tracked.
+// Otherwise the packet gets Config.Fallback, or with Config.BestEffort the rest of the
+// verdict, and OnError gets ErrUntracked. With ConntrackVerdicts alone a change on an
+// untracked packet is lost silently. The kernel does not report whether it made a
+// change.
 func (v Verdict) WithConntrackMark(mark, mask uint32) Verdict {
 	v.conntrack.mark, v.conntrack.markMask, v.change = mark, mask, v.change|changeConntrackMark
 	return v
@@ -80,9 +81,10 @@ const changeableStatus = attr.StatusSeenReply | attr.StatusAssured | attr.Status
 //
 // The kernel cannot clear StatusSeenReply and StatusAssured. If the connection has one
 // that status lacks, possibly since the packet was queued, the new status is lost, and
-// so are new labels and a new mark in the same verdict. A new timeout is set in any
-// case, because the kernel sets it first. For the same reason a verdict that clears
-// StatusFixedTimeout cannot set a timeout: all its changes would be lost.
+// so are new labels and a new mark in the same verdict. The kernel sets a new timeout
+// before the status. Therefore it sets the timeout even if the status is lost. For a
+// verdict that also clears StatusFixedTimeout it refuses the timeout, because that bit
+// is still set, and all changes of the connection are lost.
 func (v Verdict) WithConntrackStatus(status attr.ConntrackStatus) Verdict {
 	v.conntrack.status, v.change = status&changeableStatus, v.change|changeConntrackStatus
 	return v

@@ -47,9 +47,9 @@
 // # Lifetime
 //
 // A [Packet] and its slices are valid until the handler returns or, with Receive,
-// until the next Receive with the same [Batch]. Their memory is then reused. On
-// Linux it is not part of the Go heap. A slice used after the end of the lifetime may
-// show the bytes of another packet; it never causes a fault. A slice alone does not
+// until the next Receive with the same [Batch]. Their memory is then reused. On Linux
+// it is not part of the Go heap. A slice used after the end of the lifetime may show
+// the bytes of another packet; it never crashes the program. A slice alone does not
 // extend the lifetime: keep the Packet or the Batch reachable while its slices are
 // used. [Packet.Clone] copies a packet; a [Ticket] is a value that may be retained.
 // With -race the old memory is overwritten, so that later use is noticed.
@@ -67,9 +67,9 @@
 // the packets were queued. Several concurrent Runs share the packets and do not
 // preserve their order.
 //
-// Verdicts are sent in the order in which they were given. Those on packets that
-// were received together are sent together, but no later than Config.FlushAfter
-// if the handler is slow.
+// Verdicts are sent in the order in which they were given. Those on packets that were
+// received together are sent together or, if the handler is slow, once the first has
+// waited for Config.FlushAfter.
 //
 // # Stopping
 //
@@ -95,16 +95,16 @@
 // or whose handler panics.
 //
 // A program that reads too slowly loses packets: when the receive buffer is full the
-// kernel drops them, or accepts them with Config.FailOpen. Stats.Lost counts these
+// kernel drops them, or accepts them with Config.FailOpen. Stats.Lost counts both
 // exactly. docs/verdicts.md lists the other ways to lose a packet, and those that
 // nothing counts.
 //
 // # Rewriting
 //
 // [Verdict.WithPayload] replaces a packet and sets its lengths and checksums. It is
-// refused where the kernel is known to drop the result. Packets may be up to 64 KiB
-// long and have no checksum yet, unless Config.Segment is set. docs/rewriting.md
-// lists which packets can be rewritten, and the cases that cannot be detected.
+// refused where the kernel is known to drop the result. Without Config.Segment
+// packets may be up to 64 KiB long and have no checksums yet. docs/rewriting.md lists
+// which packets can be rewritten, and the cases that cannot be detected.
 //
 // # Requirements
 //

@@ -12,10 +12,10 @@ import (
 
 var (
 	// ErrTaken is the error of Open if another socket has the queue. It is the same
-	// value in nfqueue and nflog, and does not match os.ErrPermission. The error's text
-	// names the program that has the queue, if a search of /proc, made when the text is
-	// requested, finds it. The kernel releases the queue of a killed process a few
-	// milliseconds after it exits; a standby should retry.
+	// value in nfqueue and nflog, and does not match os.ErrPermission. Its Error method
+	// searches /proc for the program that has the queue, and names it if found. The
+	// kernel releases the queue of a killed process a few milliseconds after it exits,
+	// so a program that takes over should retry.
 	ErrTaken = diagnose.ErrTaken
 
 	// ErrPacketGone reports verdicts on packets that the kernel no longer has. This is
@@ -28,23 +28,23 @@ var (
 	ErrDecided = errors.New("no packet with this ID waits for a verdict")
 
 	// ErrTruncated refuses a payload for a packet that Config.CopyRange truncated,
-	// because the bytes not delivered would be lost. Raise CopyRange. On the loopback device,
-	// where TCP packets are longer than any CopyRange, lower the MTU to 32000. Where
-	// BIG TCP makes them longer, set Config.Segment, or a smaller gso_max_size on the
-	// device.
+	// because the bytes that were not delivered would be lost. Raise CopyRange. TCP
+	// packets may be longer than any CopyRange: on the loopback device lower the MTU to
+	// 32000, and with BIG TCP lower gso_max_size of the device or set Config.Segment.
 	ErrTruncated = errors.New("the packet was truncated by Config.CopyRange and cannot be rewritten; raise CopyRange (on lo, lower the MTU to 32000; with BIG TCP, lower gso_max_size)")
 
-	// ErrGSO refuses a payload for a packet that the kernel will cut into segments
-	// later (Packet.GSO), where it might not arrive whole. With Config.Segment each
-	// segment can be rewritten. Without it these payloads arrive:
+	// ErrGSO refuses a payload for a packet that the kernel will segment later
+	// (Packet.GSO), if the kernel might drop all or part of the rewritten packet. With
+	// Config.Segment each segment can be rewritten. Without it only these payloads are
+	// permitted:
 	//
 	//   - TCP: the data must not become shorter, except at the input hook. Shorter data
 	//     might fit into one segment, and the kernel drops such a packet.
 	//   - UDP, from Linux 6.12 on: the length must not change, the hook must not be
 	//     prerouting or input, and NAT must not change the packet later.
 	//
-	// GSO packets of a tunnel cannot be rewritten without Config.Segment, except those
-	// of a UDP tunnel with an outer checksum, which count as UDP.
+	// GSO packets of a tunnel cannot be rewritten without Config.Segment. The exception
+	// is a UDP tunnel with an outer checksum, to whose packets the rules for UDP apply.
 	ErrGSO = errors.New("the kernel has not segmented the packet yet and would lose the rewrite; set Config.Segment")
 
 	// ErrTunnel refuses a payload for a packet that encapsulates another whose checksum
@@ -56,42 +56,48 @@ var (
 	ErrTunnel = errors.New("the pending checksum is that of an encapsulated packet; set Config.Segment")
 
 	// ErrFragment refuses a payload that changes the data of a fragment. The transport
-	// checksum covers all fragments, and the offsets of the others are fixed. A payload
-	// that changes only the IP header is permitted. Where connections are tracked (a
-	// rule with ct), the kernel reassembles datagrams before it queues them.
+	// checksum covers all fragments, and the offsets of the other fragments cannot
+	// change. A payload that changes only the IP header is permitted. If a rule makes
+	// the kernel track connections, it reassembles datagrams before it queues them.
 	ErrFragment = errors.New("the data of a fragment cannot be rewritten; queue after connection tracking, which reassembles datagrams")
 
-	// ErrNotIP says that bytes to be finished are not an IPv4 or IPv6 packet.
+	// ErrNotIP is wrapped by errors of Finish and WithPayload for bytes that are not an
+	// IPv4 or IPv6 packet.
 	ErrNotIP = checksum.ErrNotIP
 
-	// ErrBadHeader says that a packet can't be finished because its headers are
-	// cut short, contradict its length, or leave open what the checksum covers.
+	// ErrBadHeader is wrapped by errors of Finish and WithPayload for a packet whose
+	// checksums cannot be computed, because its headers are truncated, contradict its
+	// length, or do not determine what the checksum covers.
 	ErrBadHeader = checksum.ErrBadHeader
 
 	// ErrCorrupt refuses to rewrite a packet that was received with a wrong checksum.
 	// A new checksum would hide the damage.
 	ErrCorrupt = errors.New("the packet's checksum was wrong before the rewrite")
 
-	// ErrPayload refuses a payload, VLAN tag or link header that cannot be used.
+	// ErrPayload refuses a payload that is empty, too short for its IP header or too
+	// long, a VLAN tag without a protocol, and a link header of another length than
+	// that of the packet.
 	ErrPayload = errors.New("invalid replacement packet")
 
-	// ErrRewriteForbidden refuses a payload that the kernel would drop silently.
-	// Every kernel does so with a packet of another IP version.
+	// ErrRewriteForbidden refuses a payload that the kernel would drop silently. Every
+	// kernel drops a payload of another IP version than the packet's.
 	//
-	// From Linux 7.2 on packets can be rewritten only where the network namespace
-	// belongs to the system's first user namespace, and only those of the families
-	// IPv4 and IPv6. The length of the header, options, the next header, extension
-	// headers and the fragment fields, but for "don't fragment", must stay as they
-	// are. A payload of WithRawPayload must contain the correct IP version and length.
-	// The package cannot detect an older kernel to which this change was backported;
-	// such a kernel drops the packet silently.
+	// From Linux 7.2 on packets can be rewritten only in a network namespace that
+	// belongs to the initial user namespace, and only if their family is IPv4 or IPv6.
+	// The header length, options, next header, extension headers and fragment fields,
+	// except "don't fragment", must not change. A payload of WithRawPayload must
+	// contain the correct IP version and length. The package cannot detect an older
+	// kernel to which this change was backported; such a kernel drops the packet
+	// silently.
 	ErrRewriteForbidden = errors.New("the kernel drops such a rewrite")
 
-	// ErrUntracked reports a packet without a connection, or without one that a verdict
-	// can change. For verdicts it is detected only with Config.Conntrack.
+	// ErrUntracked reports a packet that has no connection, or a verdict that changes
+	// the connection where that is not possible. Without Config.Conntrack a change on a
+	// packet that has no connection is not detected.
 	ErrUntracked = errors.New("the packet is not tracked, or neither Config.Conntrack nor ConntrackVerdicts is set")
 
-	// ErrExpectation refuses an expectation that cannot be used.
+	// ErrExpectation refuses an expectation that attr.Expectation.Check refuses, or of
+	// another IP version than the packet.
 	ErrExpectation = errors.New("the expectation cannot be used")
 
 	// ErrNoHelper is returned if the connection has no helper and the verdict
@@ -109,10 +115,11 @@ var (
 	// family than bridge, where the kernel ignores them.
 	ErrNotBridge = errors.New("only a packet of the bridge family can get a VLAN tag or link header")
 
-	// ErrExpired reports that a held packet got the fallback of its HoldFor.
+	// ErrExpired reports a packet that got the fallback of HoldFor, because it had no
+	// other verdict in time.
 	ErrExpired = errors.New("the hold has expired")
 
-	// ErrNoLinkHeader reports a frame that is lost whatever its verdict is. With
+	// ErrNoLinkHeader reports a frame that is lost even if it is accepted. With
 	// Config.Segment the kernel loses the Ethernet header of a frame with a VLAN tag
 	// when it segments it on a bridge. Do not set Segment on bridges with VLANs.
 	ErrNoLinkHeader = errors.New("the kernel lost the Ethernet header of a VLAN frame that it segmented; do not set Config.Segment on this bridge")
@@ -121,16 +128,16 @@ var (
 	// Config.MaxHeldBytes is reached.
 	ErrTooManyHeld = errors.New("too many packets are held; see Config.MaxHeld and MaxHeldBytes")
 
-	// ErrHoldFallback refuses a HoldFor whose fallback is Hold, or has a change that
-	// depends on the packet.
+	// ErrHoldFallback refuses a HoldFor whose fallback is Hold, or has a change other
+	// than a mark and a priority.
 	ErrHoldFallback = errors.New("HoldFor: fallback must not be Hold or carry per-packet changes")
 
 	errNoHeader = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
 
-	// errNoQueue is what a Ticket of no queue says, such as the zero one.
+	// errNoQueue is the error of a Ticket of no queue, such as the zero Ticket.
 	errNoQueue = fmt.Errorf("nfqueue: the packet did not come from an open queue: %w", net.ErrClosed)
 
-	// These are mistakes in the program, which it cannot do anything about.
+	// These are mistakes of the caller, which a program cannot handle.
 	errForeignBatch = errors.New("the Batch was not made by NewBatch of this queue")
 	errBatchInUse   = errors.New("another goroutine uses the Batch: each needs one of its own")
 	errNoContext    = errors.New("nfqueue: a context is needed, not nil")

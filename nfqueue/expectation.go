@@ -6,27 +6,28 @@ import (
 	"github.com/nfpacket/nfpacket/attr"
 )
 
-// WithExpectation returns v with an expectation: another connection that the
-// connection of the packet leads to. A helper in user space uses it. Packets of the
-// new connection are "related", so that a rule that accepts related packets accepts
-// them. A verdict has at most one expectation.
+// WithExpectation returns v with an expectation: the announcement that the packet's
+// connection will cause another connection, as an FTP control connection causes data
+// connections. Helpers in user space use it. The first packet of the new connection is
+// "related", so that rules can accept it. A verdict has at most one expectation.
 //
-// It needs what WithConntrackMark needs, and a helper for the connection of the
-// packet, assigned by a rule: one of the kernel, or one registered by a program (nfct
-// add helper). With Config.Conntrack, a packet whose connection has no helper gets
-// Config.Fallback, and OnError gets ErrNoHelper. An expectation that is invalid or of
-// another IP version than the packet is refused with ErrExpectation.
+// The requirements are those of WithConntrackMark. In addition the packet's connection
+// must have a helper, which a rule assigns: one of the kernel, or one that a program
+// has registered (nfct add helper). With Config.Conntrack, a packet whose connection
+// has no helper gets Config.Fallback, and OnError gets ErrNoHelper. An expectation that
+// is invalid or of another IP version than the packet is refused with ErrExpectation.
 //
-// The kernel does not report whether it accepted the expectation. It does not if the
-// helper has too many, if another helper announced the same one, if it does not know
-// Helper or Function, or if another change of the connection in the same verdict was
-// lost. WithExpectation allocates, and keeps a copy of e.
+// The kernel does not report whether it accepted the expectation. It ignores the
+// expectation if the helper has too many, if another helper has announced the same one,
+// if the kernel does not have Helper or Function, or if another change of the
+// connection in the same verdict was lost. WithExpectation allocates a copy of e.
 func (v Verdict) WithExpectation(e attr.Expectation) Verdict {
 	v.expectation, v.change = &e, v.change|changeExpectation
 	return v
 }
 
-// Expectation returns the connection to expect, and whether there is one.
+// Expectation returns the argument of WithExpectation; ok reports whether it was
+// called.
 func (v Verdict) Expectation() (e attr.Expectation, ok bool) {
 	if v.expectation == nil {
 		return e, false

@@ -17,18 +17,17 @@ import (
 // serve several rules, or a rule that distributes packets: "queue flags fanout to 0-3"
 // by processor, or "queue to 0-3" by a hash of the two addresses, which keeps both
 // directions of a connection in one queue. With IPv4 the hash includes the protocol.
-// Each queue has its own socket and goroutine. A nil or zero Queues has no queues and
-// behaves as closed.
+// Each queue has its own socket, and in Run its own goroutine. A nil or zero Queues has
+// no queues and behaves as one that is closed.
 type Queues struct {
 	queues      []*Queue
 	configuring sync.Mutex // one at a time
 }
 
-// errNoQueues is what nil and the zero Queues say: like such a Queue they are
-// closed.
+// errNoQueues is the error of nil and the zero Queues, which behave as closed ones.
 var errNoQueues = fmt.Errorf("nfqueue: use of zero Queues: %w", net.ErrClosed)
 
-// OpenRange is OpenQueues for the n queues of which cfg.Queue is the first.
+// OpenRange is OpenQueues for n queues with consecutive numbers, from cfg.Queue on.
 func OpenRange(cfg Config, n int) (*Queues, error) {
 	if n < 1 || int(cfg.Queue)+n > 1<<16 {
 		return nil, fmt.Errorf("nfqueue: open %d queues from Config.Queue %d on: there must be at least one, and none above 65535", n, cfg.Queue)
@@ -41,9 +40,9 @@ func OpenRange(cfg Config, n int) (*Queues, error) {
 }
 
 // OpenQueues opens the queues with the given numbers; cfg.Queue must be the first of
-// them, or 0. If one cannot be opened, none is. The defaults of Socket.ReadBuffer,
-// MaxHeld and MaxHeldBytes are divided between the queues, but each has at least an
-// eighth.
+// them, or 0. If one of them cannot be opened, the others are closed again. The default
+// values of Socket.ReadBuffer, MaxHeld and MaxHeldBytes are divided by the number of
+// queues, but by 8 at most.
 func OpenQueues(cfg Config, numbers ...uint16) (*Queues, error) {
 	if err := checkNumbers(cfg, numbers); err != nil {
 		return nil, err
@@ -77,7 +76,7 @@ func checkNumbers(cfg Config, numbers []uint16) error {
 	return nil
 }
 
-// Len returns how many queues there are.
+// Len returns the number of queues.
 func (qs *Queues) Len() int { return len(qs.all()) }
 
 // Queue returns the i-th queue, counted from 0 in the order of OpenQueues. If there is none
@@ -98,15 +97,15 @@ func (qs *Queues) all() []*Queue {
 }
 
 // Run calls h for the packets of all queues, with one goroutine for each queue: h and
-// Config.OnError are called concurrently. When one queue ends, all do, and Run returns
-// the error of that queue; see Queue.Run.
+// Config.OnError are called concurrently. When Run of one queue returns, Run stops the
+// other queues and returns the error of the first to return; see Queue.Run.
 //
-// If h or OnError panics, Run ends all queues and then panics with a *PanicError in
-// the goroutine of its caller, which can recover. If h calls runtime.Goexit, as
-// FailNow of package testing does, Run calls it in the goroutine of its caller. In
-// both cases Run first waits for running handlers of the other queues: a handler that
-// blocks delays the panic. A handler that may block should return Hold, or recover
-// from panics itself.
+// If h or OnError panics, Run ends for all queues and then panics with a *PanicError in
+// the goroutine of its caller, which can recover. If h calls runtime.Goexit, as FailNow
+// of package testing does, Run calls it in the goroutine of its caller. In both cases
+// Run first waits for running handlers of the other queues: a handler that blocks
+// delays the panic. A handler that may block should return Hold, or recover from panics
+// itself.
 func (qs *Queues) Run(ctx context.Context, h Handler) error {
 	switch {
 	case qs.Len() == 0:
@@ -136,14 +135,15 @@ func (qs *Queues) Run(ctx context.Context, h Handler) error {
 	return e.err
 }
 
-// A PanicError is what Queues.Run panics with when its handler, or
-// Config.OnError, has panicked.
+// A PanicError is the value with which Queues.Run panics after its handler or
+// Config.OnError panicked.
 type PanicError struct {
 	Value any    // of the panic
 	Stack []byte // of the goroutine that panicked, as debug.Stack has it
 }
 
-// Error returns the value and the stack, which an uncaught panic prints.
+// Error returns a text with the value and the stack, so that the output of an uncaught
+// panic has both.
 func (e *PanicError) Error() string {
 	return fmt.Sprintf("nfqueue: panic in Queues.Run: %v\n\n%s", e.Value, e.Stack)
 }
@@ -248,7 +248,7 @@ func (qs *Queues) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Close closes all queues. Closing again does nothing.
+// Close closes all queues. Close is idempotent.
 func (qs *Queues) Close() error {
 	var errs []error
 	for _, q := range qs.all() {

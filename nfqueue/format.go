@@ -11,28 +11,28 @@ import (
 
 // This file formats packets and verdicts.
 
-// String describes p in a line, for example
-// "packet 12 of queue 7: ip input, in 2, tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes".
+// String describes p in one line, for example "packet 12 of queue 7: ip input, in 2,
+// tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes".
 func (p Packet) String() string { return p.Named(nil).String() }
 
-// LogValue implements slog.LogValuer with a group: id, queue, time if the kernel
-// took it, family, hook, the names of interfaces that are known (in, out, physin,
-// physout), their indexes (in_index and so on), vlan, proto, src and dst, or
-// ethertype in their place, len, mark, uid and gid. A key is left out if its value
-// is not known. The payload is not in it.
+// LogValue implements slog.LogValuer with a group that has the keys id, queue, time (if
+// the kernel took a timestamp), family, hook, in_index, out_index, physin_index,
+// physout_index, vlan, proto, src and dst (or ethertype, if there is no IP header),
+// len, mark, uid and gid. A value that is not known is left out, and so is a mark of 0.
+// The payload is not in the group. Named adds the names of interfaces.
 func (p Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
 
-// MarshalJSON implements json.Marshaler with an object of what LogValue has.
+// MarshalJSON implements json.Marshaler with an object that has the keys of LogValue.
 func (p Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON() }
 
-// Named returns p to be shown with the names of its interfaces; names is what
-// Queue.Links returns.
+// Named returns p with names for its interfaces, to be formatted or logged. names is
+// usually the result of Queue.Links.
 //
 //	slog.Info("dropped", "packet", p.Named(links))
 func (p *Packet) Named(names interface{ Name(index int) string }) Named { return Named{p, names} }
 
-// A Named is a Packet with names for its interfaces. It formats like the Packet, and
-// is valid as long as the Packet is. The zero Named formats like the zero Packet.
+// A Named is a Packet with names for its interfaces, for output. It is valid as long as
+// the Packet is. The zero Named is formatted like the zero Packet.
 type Named struct {
 	p     *Packet
 	names format.Names
@@ -46,13 +46,14 @@ func (n Named) packet() *Packet {
 	return n.p
 }
 
-// String is Packet.String with names.
+// String is like Packet.String, with the names of interfaces instead of their indexes.
 func (n Named) String() string {
 	p := n.packet()
 	return fmt.Sprintf("packet %d of queue %d: %v", p.ID, p.Queue, n.summary())
 }
 
-// LogValue is Packet.LogValue with names.
+// LogValue is like Packet.LogValue, with the names of interfaces in additional keys:
+// in, out, physin and physout.
 func (n Named) LogValue() slog.Value {
 	p := n.packet()
 	attrs := make([]slog.Attr, 0, 21)
@@ -63,7 +64,8 @@ func (n Named) LogValue() slog.Value {
 	return slog.GroupValue(n.summary().Append(attrs)...)
 }
 
-// MarshalJSON is Packet.MarshalJSON with names.
+// MarshalJSON implements json.Marshaler with an object that has the keys of
+// Named.LogValue.
 func (n Named) MarshalJSON() ([]byte, error) { return format.MarshalGroup(n.LogValue()) }
 
 // summary returns what a queued packet has in common with a logged one.
@@ -145,15 +147,16 @@ func (v *Verdict) expires() bool {
 	return v.action == ActionHold && v.then != ActionHold && !v.unusable()
 }
 
-// LogValue implements slog.LogValuer with a group. It has the key action and, if set,
-// for and then (the duration and the fallback of HoldFor), queue and bypass, mark,
-// priority, conntrack, vlan, link_header and payload. link_header and payload are
-// lengths in bytes. conntrack is a group with those of mark, mask, labels, labels_mask,
-// timeout, status and expectation that are set; a mask of all bits is left out. If the
-// fallback of HoldFor is invalid, the group has only action and error.
+// LogValue implements slog.LogValuer with a group that has the key "action" and the
+// keys of what is set: "for" and "then" (duration and fallback of HoldFor), "queue" and
+// "bypass" (of Requeue), "mark", "priority", "conntrack", "vlan", and "link_header" and
+// "payload" (their lengths in bytes). "conntrack" is a group that may have "mark",
+// "mask", "labels", "labels_mask", "timeout", "status" and "expectation"; a mask of all
+// bits is left out. If the fallback of HoldFor is invalid, the group has only "action"
+// and "error".
 func (v Verdict) LogValue() slog.Value { return slog.GroupValue(v.attrs()...) }
 
-// MarshalJSON implements json.Marshaler with an object of what LogValue has.
+// MarshalJSON implements json.Marshaler with an object that has the keys of LogValue.
 func (v Verdict) MarshalJSON() ([]byte, error) { return format.MarshalGroup(v.LogValue()) }
 
 // attrs returns v in its parts.

@@ -3,13 +3,14 @@ package nfqueue
 // Granted describes the settings in effect for a queue: Config with the defaults
 // filled in and, with Config.BestEffort, without what the kernel does not support.
 type Granted struct {
-	CopyRange uint32 // bytes of a packet that are delivered at most; 0 with Config.MetadataOnly
-	MaxLen    uint32 // packets that the kernel holds for a verdict
+	CopyRange uint32 // maximum number of bytes of a packet that are delivered; 0 with Config.MetadataOnly
+	MaxLen    uint32 // maximum number of packets that wait for a verdict in the kernel
 
-	// MaxHeld packets, and MaxHeldBytes of them, may be held at a time.
+	// MaxHeld is the maximum number of held packets, and MaxHeldBytes that of their
+	// bytes.
 	MaxHeld, MaxHeldBytes int
 
-	Batch int // packets that one system call may deliver
+	Batch int // maximum number of packets that one system call delivers
 
 	// ReadBuffer is the size granted to the receive buffer, in bytes of the kernel's
 	// accounting: twice the requested size or, without CAP_NET_ADMIN in the initial
@@ -17,7 +18,7 @@ type Granted struct {
 	// bytes. ReadBuffer is 0 after Close.
 	ReadBuffer int
 
-	// These are false if Config.BestEffort did without them.
+	// These are true if they are set in Config and the kernel supports them.
 	Conntrack, ConntrackVerdicts, SecurityContext bool
 }
 
@@ -33,8 +34,8 @@ func (q *Queue) Config() Config {
 	return c
 }
 
-// Granted returns the settings in effect. For a Queue that was never open it returns
-// zero.
+// Granted returns the settings in effect. For a nil or zero Queue it returns the zero
+// Granted.
 func (q *Queue) Granted() Granted {
 	q = q.orClosed()
 	c := q.cfg()
@@ -49,9 +50,9 @@ func (q *Queue) Granted() Granted {
 // empty Queues it returns the zero Config.
 func (qs *Queues) Config() Config { return qs.Queue(0).Config() }
 
-// Granted returns the settings in effect for each of the queues. A capability field
-// (Conntrack, ConntrackVerdicts, SecurityContext) is true only if it is true for every
-// queue.
+// Granted returns the settings in effect for each of the queues. Each of Conntrack,
+// ConntrackVerdicts and SecurityContext is true only if it is true for every queue; the
+// other fields are those of the first.
 func (qs *Queues) Granted() Granted {
 	g := qs.Queue(0).Granted()
 	for _, q := range qs.all() {

@@ -8,31 +8,32 @@ import (
 	"github.com/nfpacket/nfpacket/internal/kernellist"
 )
 
-// KernelStats is what the kernel knows of one queue: a line of
+// KernelStats is the state that the kernel keeps for one queue, a line of
 // /proc/net/netfilter/nfnetlink_queue.
 type KernelStats struct {
 	Queue     uint16
-	PortID    uint32 // netlink address of the socket that has the queue, often a process ID
+	PortID    uint32 // netlink address of the socket that has the queue; often the process ID of its program
 	Waiting   uint32 // packets without a verdict
-	CopyMode  uint8  // 0: packets are dropped; 1: Config.MetadataOnly; 2: packet bytes up to CopyRange
-	CopyRange uint32 // bytes
+	CopyMode  uint8  // 0: none, packets are dropped; 1: Config.MetadataOnly; 2: packet bytes up to CopyRange
+	CopyRange uint32 // maximum number of bytes of a packet that are delivered
 
-	// Packets dropped since the queue was bound: Full because the queue was full, Lost
-	// because the receive buffer was full. With Config.FailOpen neither counts.
+	// Full and Lost are the numbers of packets dropped since the queue was bound,
+	// because the queue was full or because the receive buffer was. With
+	// Config.FailOpen the kernel counts neither.
 	Full, Lost uint32
 
-	LastID uint32 // of the last packet
+	LastID uint32 // ID of the packet that was queued last
 }
 
 // kernelQueues is the file that KernelStats come from, below /proc/net.
 const kernelQueues = "netfilter/nfnetlink_queue"
 
-// KernelStats returns the counters that the kernel keeps for the queue, read from
-// /proc/net/netfilter/nfnetlink_queue. The file is opened by Open, so that reading it
-// later needs no privilege. Opening it is permitted to its owner, usually root, and
-// with CAP_DAC_READ_SEARCH; CAP_NET_ADMIN is not sufficient. If it could not be opened
-// the error says what is missing and matches os.ErrPermission, Stats.Full is 0, and
-// packets dropped because the queue is full are not reported.
+// KernelStats returns the state and the counters that the kernel keeps for the queue,
+// read from /proc/net/netfilter/nfnetlink_queue. The file is opened by Open, so that
+// reading it later needs no privilege. Opening it is permitted to its owner, usually
+// root, and with CAP_DAC_READ_SEARCH; CAP_NET_ADMIN is not sufficient. If it could not
+// be opened the error says what is missing and matches os.ErrPermission, Stats.Full is
+// 0, and packets dropped because the queue is full are not reported.
 func (q *Queue) KernelStats() (KernelStats, error) {
 	q = q.orClosed()
 	all, err := kernellist.Read(q.list, parseKernelStats)
@@ -47,8 +48,8 @@ func (q *Queue) KernelStats() (KernelStats, error) {
 	return KernelStats{}, q.wrap(fmt.Errorf("the kernel lists no such queue in /proc/net/%s", kernelQueues))
 }
 
-// KernelStats returns what the kernel knows of the queues, in their order; see
-// Queue.KernelStats. The error is that of the first queue that has one.
+// KernelStats returns the state that the kernel keeps for each queue, in the order of
+// OpenQueues; see Queue.KernelStats. It returns the first error.
 func (qs *Queues) KernelStats() ([]KernelStats, error) {
 	if qs.Len() == 0 {
 		return nil, errNoQueues
@@ -63,8 +64,9 @@ func (qs *Queues) KernelStats() ([]KernelStats, error) {
 	return stats, nil
 }
 
-// ReadKernelStats reads a file like /proc/net/netfilter/nfnetlink_queue, a line
-// for each queue of a network namespace.
+// ReadKernelStats parses the format of /proc/net/netfilter/nfnetlink_queue, which has a
+// line for each queue of a network namespace. It returns the first error of r, or an
+// error that quotes a line that cannot be parsed.
 func ReadKernelStats(r io.Reader) ([]KernelStats, error) {
 	return kernellist.ReadFrom(r, parseKernelStats)
 }

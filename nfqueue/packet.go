@@ -11,26 +11,26 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// A Packet is one queued packet. A field the kernel did not send is zero; it
-// leaves out a mark, priority or interface that is zero itself. Fields that
-// depend on Config, the hook, the family or a kernel later than 5.10 say so; all
-// others are set for every packet.
+// A Packet is one queued packet. A field that the kernel did not send is zero. The
+// comment of a field says if it depends on Config, the hook, the family or a kernel
+// later than 5.10; all other fields are set for every packet.
 //
 // A Packet and everything it points to are valid until the handler returns (Run)
 // or until the next Receive with the same Batch. Use Clone to retain a packet.
 type Packet struct {
-	ID     uint32      // for SetVerdict; assigned by the kernel
-	Queue  uint16      // in which it waits
+	ID     uint32      // assigned by the kernel; for Queue.SetVerdict
+	Queue  uint16      // number of the queue in which the packet waits
 	Proto  uint16      // EtherType of the payload, for example 0x0800
 	Family nfnl.Family // of the hook
 	Hook   nfnl.Hook
 
-	// Interface indexes; Queue.Links has the names. InDev is known at the hooks
-	// prerouting, input and forward, and at postrouting of packets that are forwarded
-	// or that a tunnel of this host sends: then it is the tunnel's device. OutDev is
-	// known at forward, output and postrouting. The physical ones are the ports
-	// of a bridge: in the bridge family, where InDev and OutDev are the bridge, and
-	// in others if the kernel hands bridged packets to them (br_netfilter).
+	// Interface indexes; Queue.Links has the names. An index of 0 means that the
+	// interface is not known. InDev is known at the hooks prerouting, input and
+	// forward. At postrouting it is known for forwarded packets, and for packets that a
+	// tunnel of this host sends, where it is the tunnel's device. OutDev is known at
+	// forward, output and postrouting. PhysInDev and PhysOutDev are ports of a bridge.
+	// They are known in the bridge family, where InDev and OutDev are the bridge, and
+	// in other families if the kernel passes bridged packets to them (br_netfilter).
 	InDev, OutDev         int
 	PhysInDev, PhysOutDev int
 
@@ -39,7 +39,7 @@ type Packet struct {
 	// is taken from the encapsulated packet.
 	HardwareAddr net.HardwareAddr
 
-	LinkHeader []byte    // bridge family only; a tag in VLAN is not in it
+	LinkHeader []byte    // bridge family only; without the tag that is in VLAN
 	VLAN       attr.VLAN // bridge family only
 
 	// Payload is the packet from its network header on, as much of it as
@@ -74,8 +74,8 @@ type Packet struct {
 	HasOwner bool
 	UID, GID uint32
 
-	// ClassID is the net_cls class of the cgroup of the packet's local socket,
-	// whatever Config.Owner says; kernel 6.4 or later, with CGROUP_NET_CLASSID.
+	// ClassID is the net_cls class of the cgroup of the packet's local socket, also
+	// without Config.Owner; kernel 6.4 or later, with CGROUP_NET_CLASSID.
 	ClassID uint32
 
 	// SecurityContext is the label of the security module (SELinux, Smack) that a
@@ -84,8 +84,8 @@ type Packet struct {
 	SecurityContext []byte
 
 	// ConntrackInfo is the packet's relation to its connection (new, established,
-	// reply), if Config.Conntrack is set, and otherwise attr.InfoUntracked. See the
-	// method Conntrack for what there is to know of the connection.
+	// reply), if Config.Conntrack is set, and otherwise attr.InfoUntracked. The method
+	// Conntrack returns the connection.
 	ConntrackInfo attr.ConntrackInfo
 
 	conntrack []byte
@@ -95,9 +95,9 @@ type Packet struct {
 	corrupt   bool          // its checksum was wrong before anybody touched it
 }
 
-// Decode sets p to the packet in m, whose bytes it aliases. The error wraps
-// attr.ErrMalformed or nfnl.ErrMalformed; p.ID is then set all the same if it
-// could be read, and else 0.
+// Decode sets p to the packet in m, whose bytes it aliases. If it returns an error, the
+// error wraps attr.ErrMalformed or nfnl.ErrMalformed, and p.ID is the packet's ID, or 0
+// if that could not be parsed.
 func (p *Packet) Decode(m nfnl.Message) error {
 	p.Queue = m.Resource
 	found, err := p.decode(m.Family, m.Attrs)
@@ -122,7 +122,8 @@ func (p *Packet) setSkbInfo(bits uint32) {
 	p.ChecksumUnverified = bits&skbChecksumUnverified != 0
 }
 
-// Truncated reports whether Config.CopyRange cut the payload.
+// Truncated reports whether Payload is shorter than the packet because of
+// Config.CopyRange.
 func (p *Packet) Truncated() bool { return p.Len > len(p.Payload) }
 
 // Clone returns a copy that shares no memory with p.

@@ -12,11 +12,11 @@ import (
 type PacketError struct {
 	Queue uint16
 	ID    uint32 // of the packet
-	More  int    // other packets that this happened to at the same time
+	More  int    // number of other packets with the same error that this one reports too
 	Err   error  // the reason
 }
 
-// Error names the queue, the packet and the reason.
+// Error returns a text with the queue, the packet and the reason.
 func (e *PacketError) Error() string {
 	if e.More > 0 {
 		return fmt.Sprintf("nfqueue %d: packet %d and %d more: %v", e.Queue, e.ID, e.More, e.Err)

@@ -80,8 +80,8 @@ func (q *Queue) orClosed() *Queue {
 // Open opens and binds a queue. It needs CAP_NET_ADMIN over the network namespace.
 //
 // An invalid field of cfg is refused with an error that names the field, before the
-// kernel is asked. Without the privilege the error matches os.ErrPermission. If
-// another socket has the queue it is ErrTaken.
+// kernel is asked. Without the privilege the error matches os.ErrPermission. If another
+// socket has the queue, it matches ErrTaken.
 func Open(cfg Config) (*Queue, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -100,9 +100,9 @@ func Open(cfg Config) (*Queue, error) {
 }
 
 // OpenConn is like Open, but uses conn; Config.Socket is ignored. The Queue owns conn
-// and closes it, unless OpenConn returns an error. A connection serves one Queue or
-// one nflog.Reader, and a connection already in use is refused. If the socket has the
-// queue bound already, the Queue takes it over with the packets that wait in it.
+// and closes it, unless OpenConn returns an error. A connection can be used by one
+// Queue or one nflog.Reader; one that is in use is refused. If the queue is already
+// bound to the socket, the Queue also gets the packets that wait in it.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	return openConn((*engine.Conn)(conn), cfg)
 }
@@ -147,10 +147,11 @@ func openConn(conn *engine.Conn, cfg Config) (*Queue, error) {
 //		}
 //	}
 //
-// If Send was not called for the previous contents of b, Receive sends those
-// verdicts first. The error is net.ErrClosed, os.ErrDeadlineExceeded, the socket's, or
-// why the kernel refuses all verdicts: without CAP_NET_ADMIN it matches
-// os.ErrPermission. In the last case b may still contain packets.
+// If Send was not called for the previous contents of b, Receive sends those verdicts
+// first. The error matches net.ErrClosed or os.ErrDeadlineExceeded, or is an error of
+// the socket, or reports that the kernel refuses all verdicts; without CAP_NET_ADMIN
+// the latter matches os.ErrPermission. If the kernel refuses all verdicts, b may still
+// contain packets.
 func (q *Queue) Receive(b *Batch) error {
 	q = q.orClosed()
 	return q.using(b, func() error {
@@ -175,9 +176,10 @@ func (q *Queue) TryReceive(b *Batch) error {
 	})
 }
 
-// Send sends b.Verdicts to the kernel. After Send, or after the next Receive, the
-// packets have their verdicts; held ones wait for SetVerdict. If Send returns an
-// error, some packets may still wait for SetVerdictUpTo, SetVerdictAll or Close.
+// Send sends b.Verdicts to the kernel. Packets with the verdict Hold continue to wait,
+// for SetVerdict. A verdict on one packet that is refused is not an error of Send: it
+// is reported to Config.OnError. If Send returns an error, some packets may be left
+// without a verdict, until SetVerdictUpTo, SetVerdictAll or Close.
 func (q *Queue) Send(b *Batch) error {
 	q = q.orClosed()
 	return q.using(b, func() error { return q.sendAll(b) })

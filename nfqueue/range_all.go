@@ -10,10 +10,9 @@ import (
 )
 
 // SetVerdictAll gives v to all packets that wait in the kernel: held packets, packets
-// that a handler has not decided on, packets not yet received, and packets that
-// another program received from the same socket. It overrides verdicts that are about
-// to be sent. v can have a mark and a priority, but no change that depends on the
-// packet.
+// that a handler has not decided on, packets not yet received, and packets that another
+// program received from the same socket. It overrides verdicts that are about to be
+// sent. v can have a mark and a priority, but no other change.
 //
 // It returns nil only when no packet waits. Remove the rule first: if packets keep
 // arriving for a second, or return because of Repeat, SetVerdictAll returns an error.

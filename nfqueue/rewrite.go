@@ -167,23 +167,23 @@ func isUDP(b []byte) bool {
 // Finish sets the lengths and checksums of the IP packet b, in place, after its
 // contents were changed. b is the whole packet from its network header on.
 //
-// It sets the total length and header checksum of IPv4, the payload length of
-// IPv6, the length of UDP, and the checksums of TCP, UDP, UDP-Lite, ICMP,
-// ICMPv6 and SCTP, also after IPv4 options and IPv6 extension headers. Of other
-// protocols nothing after the IP header is set. That includes AH and ESP:
-// what they carry is authenticated, and a checksum set there would invalidate it.
+// It sets the total length and header checksum of IPv4, the payload length of IPv6, the
+// length of UDP, and the checksums of TCP, UDP, UDP-Lite, ICMP, ICMPv6 and SCTP, also
+// after IPv4 options and IPv6 extension headers. For other protocols it sets only the
+// IP header. That includes AH and ESP, whose contents are authenticated: setting a
+// checksum in them would make them invalid.
 //
-// The checksum of a fragmented datagram covers bytes that b doesn't have, so
-// Finish leaves a fragment's transport header alone. It does not look into
-// tunnels, or into the packet an ICMP error quotes. How much of a packet UDP-Lite
-// covers is for the caller to say, in its header. A UDP datagram reaches to the
-// end of b.
+// It does not change the transport header of a fragment, because the checksum covers
+// bytes that are not in b. It does not change encapsulated packets, or the packet that
+// an ICMP error contains. It uses the checksum coverage in the header of a UDP-Lite
+// packet. A UDP datagram is assumed to end at the end of b.
 //
-// A packet that was damaged before looks right when it is finished; WithPayload
-// refuses such a one (ErrCorrupt), Finish does not know.
+// Finish does not verify the old checksums: a packet that was damaged before has valid
+// checksums after Finish. WithPayload refuses such a packet (ErrCorrupt).
 //
-// Finish returns an error that wraps [ErrNotIP] or [ErrBadHeader], and then b is as
-// it was. It does not allocate unless it fails.
+// If Finish returns an error, the error wraps [ErrNotIP] or [ErrBadHeader], and b is
+// unchanged. Finish allocates only to report an error.
 //
-// A payload given to [Verdict.WithPayload] is finished anyway.
+// [Verdict.WithPayload] does the same for its payload, so that Finish need not be
+// called before it.
 func Finish(b []byte) error { return checksum.Finish(b) }

@@ -11,13 +11,13 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// Stats are counts since Open. Every packet that the kernel queued is in
-// Packets, Malformed or Lost, or still in the receive buffer.
+// Stats are counts since Open. Every packet that the kernel queued is counted in
+// Packets, Malformed or Lost, or is still in the receive buffer.
 type Stats struct {
 	Packets   uint64 // received and parsed
 	Bytes     uint64 // lengths of those packets before truncation; 0 with Config.MetadataOnly
-	Lost      uint64 // the receive buffer was full: dropped or bypassed
-	Bypassed  uint64 // of Lost: accepted uninspected, because Config.FailOpen was set when they arrived
+	Lost      uint64 // dropped or accepted by the kernel because the receive buffer was full
+	Bypassed  uint64 // those of Lost that were accepted, because Config.FailOpen was set when they arrived
 	Full      uint64 // dropped because Config.MaxLen packets waited; 0 where Queue.KernelStats returns an error
 	Malformed uint64 // messages that could not be parsed
 
@@ -27,13 +27,13 @@ type Stats struct {
 	Accepted, Dropped, Stopped, Repeated, Requeued uint64
 
 	Refused   uint64 // verdicts refused, by this package or by the kernel
-	Gone      uint64 // verdicts for packets the kernel no longer had; with Config.RangeVerdicts, of a range only if none reached a packet
+	Gone      uint64 // verdicts on packets that the kernel no longer had; not complete with Config.RangeVerdicts
 	Fallbacks uint64 // packets that got Config.Fallback
-	Omitted   uint64 // verdicts sent without a change of the connection; see Config.BestEffort
+	Omitted   uint64 // verdicts sent without the change of the connection that they had; see Config.BestEffort
 	Expired   uint64 // held packets that got the fallback of HoldFor
-	Undecided int    // packets received whose handler has not returned, or for which Send was not called
+	Undecided int    // received packets whose handler has not returned, or for which Send was not called
 	Held      int    // packets held now
-	HeldBytes int    // bytes of those; with Config.MetadataOnly 64 KiB each
+	HeldBytes int    // total length of those in bytes; with Config.MetadataOnly 64 KiB each
 
 	SocketDrops uint32 // datagrams dropped by the socket; includes answers to requests
 }
@@ -45,7 +45,7 @@ type counters struct {
 	verdicts [ActionHold]atomic.Uint64 // sent, by action
 }
 
-// Stats returns counts since Open.
+// Stats returns the counts since Open.
 func (q *Queue) Stats() Stats {
 	q = q.orClosed()
 	c := &q.stats

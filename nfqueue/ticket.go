@@ -7,9 +7,9 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// A Ticket identifies a packet whose verdict is given later. It is a small value,
-// remains valid after the Packet, and can be copied. The methods of the zero Ticket
-// return net.ErrClosed.
+// A Ticket identifies a packet whose verdict is given later. It is a small value that
+// can be copied, and it may be used when the Packet is no longer valid. The methods of
+// the zero Ticket return net.ErrClosed.
 type Ticket struct {
 	q      *Queue
 	id     uint32
@@ -95,10 +95,10 @@ func (p *Packet) ticketFlags() (f ticketFlags) {
 // ID returns the packet's ID.
 func (t Ticket) ID() uint32 { return t.id }
 
-// SetVerdict decides on the packet. It may be called from any goroutine until the
-// queue is closed, also before the handler returns, whose verdict is then ignored. The
-// verdict is sent after the verdicts that handlers returned before. Verdicts in
-// Batch.Verdicts are given when Send is called.
+// SetVerdict gives the packet the verdict v. It may be called from any goroutine until
+// the queue is closed, also before the handler returns, whose verdict is then ignored.
+// The verdict is sent after the verdicts that handlers returned before. For this order,
+// verdicts in Batch.Verdicts count as given when Send is called.
 //
 // SetVerdict returns ErrDecided if the packet has a verdict, and net.ErrClosed if the
 // queue is closed. If v is refused (see Verdict.WithPayload), the packet gets

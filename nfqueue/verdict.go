@@ -11,20 +11,20 @@ import (
 // An Action is what a Verdict does with a packet.
 type Action uint8
 
-// The actions. docs/verdicts.md in the module's root says where a packet goes after
-// each.
+// The actions. docs/verdicts.md in the module's root describes the further path of a
+// packet after each.
 const (
 	ActionDrop    Action = iota // discard the packet
-	ActionAccept                // on to the next base chain
-	ActionStop                  // past all other base chains of the hook
-	ActionRepeat                // back to the start of the base chain
-	ActionRequeue               // into another queue
+	ActionAccept                // continue with the next base chain
+	ActionStop                  // accept, and skip all other base chains of the hook
+	ActionRepeat                // start again at the first rule of the base chain
+	ActionRequeue               // put into another queue
 	ActionHold                  // no verdict yet
 )
 
 var actionNames = [...]string{"drop", "accept", "stop", "repeat", "requeue", "hold"}
 
-// String returns the action's name.
+// String returns the action's name in lower case, for example "accept".
 func (a Action) String() string {
 	if int(a) < len(actionNames) {
 		return actionNames[a]
@@ -111,10 +111,10 @@ func RequeueOrAccept(n uint16) Verdict {
 // waits without limit unless HoldFor is used.
 func Hold() Verdict { return Verdict{plain: plain{action: ActionHold, then: ActionHold}} }
 
-// HoldFor holds the packet like Hold, and gives it the verdict fallback if it has no
-// other after d, or at once if d is 0 or negative. fallback cannot be Hold, and can
-// have a mark and a priority but no change that depends on the packet. Otherwise the
-// packet gets Config.Fallback, and OnError gets ErrHoldFallback.
+// HoldFor holds the packet like Hold. If the packet has no other verdict after d, it
+// gets the verdict fallback; if d is 0 or negative, it gets that at once. fallback can
+// have a mark and a priority, but no other change, and cannot be Hold. If fallback is
+// not permitted, the packet gets Config.Fallback, and OnError gets ErrHoldFallback.
 func HoldFor(d time.Duration, fallback Verdict) Verdict {
 	v := Verdict{plain: fallback.plain, hold: max(d, 0)}
 	v.action, v.then = ActionHold, fallback.action
@@ -152,14 +152,14 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 	return v
 }
 
-// WithPayload returns v with a new packet, from the network header on, of any
-// length from that header's up to 65531 bytes. A copy of b is sent, with its
-// lengths and checksums set as Finish does; b is only read. It may be the edited
-// Packet.Payload, or a buffer that is reused for the next packet: b is
-// copied when the handler returns, or in Send or SetVerdict.
+// WithPayload returns v with a new packet b, from the network header on. b may be
+// shorter or longer than the original, up to 65531 bytes. The package sends a copy of b
+// in which it sets lengths and checksums as Finish does. It does not modify b, and
+// copies it when the handler returns, or in Send or SetVerdict. So b may be
+// Packet.Payload, edited in place, or a buffer that is reused for the next packet.
 //
-// A rewrite that the kernel would lose is refused: the packet gets
-// Config.Fallback, and OnError is called. The error wraps
+// A payload with which the kernel would drop or corrupt the packet is refused: the
+// packet gets Config.Fallback, and OnError is called with an error that wraps
 //
 //   - ErrTruncated if the packet was truncated, ErrCorrupt if it was received with a
 //     wrong checksum, ErrNotIP or ErrBadHeader if b is not a valid packet;
@@ -169,12 +169,12 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 //     on for everything in a user namespace or on a bridge and for changes of
 //     header lengths, options, extension headers and fragment fields.
 //
-// If the length of TCP data changes, the program has to adjust the sequence numbers
-// of later packets, unless the kernel does (examples/tcprewrite). If the original
-// packet has n bytes after its UDP datagram, they are the last of Packet.Payload, and
+// If the length of TCP data changes, the program has to adjust the sequence numbers of
+// later packets, unless the kernel does (examples/tcprewrite). If the original packet
+// has n bytes after its UDP datagram, they are the last of Packet.Payload, and
 // WithPayload treats the last n bytes of b as such trailing bytes, not as UDP data.
-// docs/rewriting.md in the module's root lists the losses that cannot be detected,
-// such as a packet longer than the path MTU.
+// docs/rewriting.md in the module's root lists the payloads that the kernel drops and
+// that cannot be detected, such as a packet longer than the path MTU.
 func (v Verdict) WithPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changeRaw|changePayload
 	return v
@@ -195,34 +195,35 @@ func (v *Verdict) has(c change) bool { return v.change&c != 0 }
 // Action returns what v does with the packet.
 func (v Verdict) Action() Action { return v.action }
 
-// Queue returns the queue of Requeue or RequeueOrAccept, and whether the packet is
-// accepted if no program has that queue open.
+// Queue returns the argument of Requeue or RequeueOrAccept. orAccept reports whether
+// the packet is accepted if no program has that queue open.
 func (v Verdict) Queue() (n uint16, orAccept bool) { return v.queue, v.bypass }
 
-// Mark returns the new mark, and whether there is one.
+// Mark returns the argument of WithMark; ok reports whether it was called.
 func (v Verdict) Mark() (mark uint32, ok bool) { return v.mark, v.has(changeMark) }
 
-// Priority returns the new priority, and whether there is one.
+// Priority returns the argument of WithPriority; ok reports whether it was called.
 func (v Verdict) Priority() (priority uint32, ok bool) {
 	return v.priority, v.has(changePriority)
 }
 
-// Payload returns the new packet as it was given, and whether there is one.
+// Payload returns the argument of WithPayload or WithRawPayload; ok reports whether one
+// of them was called.
 func (v Verdict) Payload() (b []byte, ok bool) {
 	return v.payload, v.has(changePayload | changeRaw)
 }
 
-// VLAN returns the new VLAN tag, and whether there is one.
+// VLAN returns the argument of WithVLAN; ok reports whether it was called.
 func (v Verdict) VLAN() (tag attr.VLAN, ok bool) { return v.vlan, v.has(changeVLAN) }
 
-// LinkHeader returns the new link-layer header, and whether there is one.
+// LinkHeader returns the argument of WithLinkHeader; ok reports whether it was called.
 func (v Verdict) LinkHeader() (b []byte, ok bool) { return v.linkHeader, v.has(changeLinkHeader) }
 
 // fitsAny reports whether v can be given to packets that nobody has looked at.
 func (v *Verdict) fitsAny() bool { return v.action != ActionHold && !v.has(changeOne|changeConntrack) }
 
-// Equal reports whether v and w do the same. A payload that is to be finished
-// is not equal to a raw one.
+// Equal reports whether v and w have the same action and the same changes. A payload of
+// WithPayload is not equal to one of WithRawPayload.
 func (v Verdict) Equal(w Verdict) bool {
 	return v.plain == w.plain && v.hold == w.hold && v.vlan == w.vlan && v.conntrack == w.conntrack && v.expectsSame(&w) &&
 		bytes.Equal(v.payload, w.payload) && bytes.Equal(v.linkHeader, w.linkHeader)

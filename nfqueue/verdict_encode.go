@@ -28,12 +28,12 @@ func (v *Verdict) word() uint32 {
 	return wordDrop
 }
 
-// VerdictOf returns the verdict with the kernel's number word, as other libraries
-// and the C headers have it: NF_DROP, NF_ACCEPT, NF_REPEAT, NF_STOP, or NF_QUEUE
-// with the queue in the upper 16 bits, optionally or'ed with
-// NF_VERDICT_FLAG_QUEUE_BYPASS. Any other word is an error, because the kernel refuses
-// NF_STOLEN for a queued packet and, if unknown bits are set, lets the packet skip the
-// remaining hooks.
+// VerdictOf converts a verdict from the number that linux/netfilter.h and other
+// libraries use: NF_DROP, NF_ACCEPT, NF_REPEAT, NF_STOP, or NF_QUEUE with the queue
+// number in the upper 16 bits, optionally or'ed with NF_VERDICT_FLAG_QUEUE_BYPASS. For
+// any other number it returns Drop and an error, because the kernel refuses NF_STOLEN
+// for a queued packet and, if unknown bits are set, lets the packet skip the remaining
+// hooks.
 func VerdictOf(word uint32) (Verdict, error) {
 	switch word {
 	case wordDrop:
@@ -54,9 +54,10 @@ func VerdictOf(word uint32) (Verdict, error) {
 	return Drop(), fmt.Errorf("nfqueue: %#x is not the number of a verdict that a queued packet can get", word)
 }
 
-// Append appends the message that gives v to p. It appends nothing for Hold. If v
-// cannot be applied to p, it returns b unchanged and an error. For a packet that was
-// not received from a Queue, the restrictions of Linux 7.2 are not checked.
+// Append appends the encoded message that gives p the verdict v, and returns the
+// extended buffer. It appends nothing for Hold. If v cannot be applied to p, it returns
+// b unchanged and an error. For a packet that was not received from a Queue, the
+// restrictions of Linux 7.2 are not checked.
 func (v Verdict) Append(b []byte, p *Packet) ([]byte, error) {
 	t := p.Ticket()
 	return v.append(b, &t, 0)
