@@ -34,8 +34,8 @@ type buffer struct {
 	news  news
 }
 
-// NewBatch returns a Batch with room for Config.Batch datagrams of any length.
-// Memory is touched only as packets need it. Keep the Batch, or a Packet of it, as
+// NewBatch returns a Batch with room for Config.Batch datagrams of any length. Physical
+// memory is used only as far as packets fill it. Keep the Batch, or a Packet of it, as
 // long as slices of its packets are used.
 func (r *Reader) NewBatch() *Batch {
 	r = r.orClosed()

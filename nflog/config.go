@@ -10,23 +10,23 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// Config says which groups to open and how. The zero value of every field except
-// Groups selects a default. Linux 5.10 and later support all fields, except that
-// Conntrack depends on a build option of the kernel.
+// Config has the numbers of the groups and the options for opening them. The zero value
+// of every field except Groups selects a default. Linux 5.10 and later support all
+// fields, except that Conntrack depends on a build option of the kernel.
 type Config struct {
 	// Groups are the numbers in the rules, as in "log group 5": at least one, without
 	// duplicates. All groups are read from one socket and share its receive buffer, so
 	// that a flood in one causes loss in the others. Open a separate Reader for a
 	// group whose packets must not be lost. Packet.Group is the group of a packet.
 	//
-	// The time that the kernel takes to open groups grows faster than their number,
-	// for it searches the groups it has at each (instance_lookup): 8,192 groups take
-	// about 0.2 s, and all 65,536 half a minute, or more on a busy machine.
+	// The time that Open takes grows faster than the number of groups, because the
+	// kernel searches the open groups once for each new one: 8,192 groups take about
+	// 0.2 s, and all 65,536 half a minute or more.
 	Groups []uint16
 
 	// CopyRange is the maximum number of bytes of a packet to deliver, from the network
 	// header on (at the hook egress, from the link header on). 0 and values above 65531
-	// mean 65531. A rule can lower it, with "snaplen", but not raise it. A small
+	// mean 65531. A rule can lower CopyRange with "snaplen", but not raise it. A small
 	// CopyRange is faster, and more packets fit into the receive buffer.
 	CopyRange uint32
 
@@ -38,17 +38,18 @@ type Config struct {
 	// not fit into BufferSize.
 	//
 	// Threshold 1 delivers each packet at once, at the cost of a wakeup for each. 0
-	// means 100; with the default BufferSize a datagram is already full after about 20
-	// small packets. A rule can only lower it, with "queue-threshold".
+	// means 100; with the default BufferSize a datagram is full earlier, after about 20
+	// small packets. A rule can lower Threshold with "queue-threshold", but not raise
+	// it.
 	Threshold uint32
 
-	// FlushTimeout is how long a packet may wait for others, rounded up to a multiple
-	// of 10 ms. The kernel may add one timer tick. 0 means 10 ms; the default of the
-	// kernel is one second.
+	// FlushTimeout is how long a packet may wait in the kernel for others, rounded up
+	// to a multiple of 10 ms. It may wait for one timer tick of the kernel longer. 0
+	// means 10 ms; the default of the kernel is one second.
 	FlushTimeout time.Duration
 
 	// BufferSize is the size in bytes of the buffer in which the kernel collects
-	// packets; it rounds the size up, and allocates a larger buffer for a longer
+	// packets. The kernel rounds it up, and allocates a larger buffer for a longer
 	// packet. The minimum is the page size, or 8192 if pages are larger; the maximum is
 	// 131072. 0 means about one page, which holds about 20 small packets, or 32 KiB if
 	// Threshold is explicitly set above 32. Each delivered buffer uses up to twice its
@@ -84,8 +85,8 @@ type Config struct {
 	// are only counted in Stats.
 	OnError func(error)
 
-	// Socket sets the network namespace and the receive buffer. A ReadBuffer of
-	// 0 asks for 2 to 8 MiB, by BufferSize and CopyRange.
+	// Socket sets the network namespace and the size of the receive buffer. The default
+	// ReadBuffer is 2 to 8 MiB, more for a larger BufferSize and CopyRange.
 	Socket nfnl.Config
 }
 

@@ -10,9 +10,9 @@ import (
 
 // This file has the messages that configure a group.
 
-// Bind returns the message that Open sends for a group: it binds the group and
-// configures it in one message, so that both take effect together. The group need not
-// be in Groups. Bind returns an error if a field is invalid.
+// Bind returns the message that Open sends for a group. It both binds and configures
+// the group, so that no packet is logged with other settings. The group need not be in
+// Groups. The error names an invalid field.
 func (c Config) Bind(group uint16) (nfnl.Message, error) {
 	if err := c.checkParams(); err != nil {
 		return nfnl.Message{}, err

@@ -40,8 +40,9 @@ const (
 	foundSeq
 )
 
-// Decode sets p to the packet in m, whose bytes it aliases. Time is zero if the
-// kernel sent none. The error wraps attr.ErrMalformed or nfnl.ErrMalformed.
+// Decode sets p to the packet in m, whose bytes it aliases. Time is zero if the kernel
+// sent none. If it returns an error, the error wraps attr.ErrMalformed or
+// nfnl.ErrMalformed.
 func (p *Packet) Decode(m nfnl.Message) error {
 	p.clear(m.Resource, m.Family)
 	_, err := p.decode(m.Attrs)

@@ -40,9 +40,9 @@
 // # Lifetime
 //
 // A [Packet] and its slices are valid until the next iteration or, with Receive,
-// until the next Receive with the same [Batch]. Their memory is then reused. On
-// Linux it is not part of the Go heap. A slice used after the end of the lifetime may
-// show the bytes of another packet; it never causes a fault. A slice alone does not
+// until the next Receive with the same [Batch]. Their memory is then reused. On Linux
+// it is not part of the Go heap. A slice used after the end of the lifetime may show
+// the bytes of another packet; it never crashes the program. A slice alone does not
 // extend the lifetime: keep the Packet or the Batch reachable while its slices are
 // used. [Packet.Clone] copies a packet. With -race the old memory is overwritten, so
 // that later use is noticed.
@@ -81,9 +81,10 @@
 // # Concurrency
 //
 // All methods are safe for concurrent use, also from the body of a loop and from
-// OnError, except that concurrent calls of Receive need a Batch each. No lock is
-// held while the body or OnError runs. A Reader starts no goroutine for packets.
-// [Reader.Configure] changes open groups without losing packets.
+// OnError, except that concurrent calls of Receive need a Batch each. No lock is held
+// while the body or OnError runs. A Reader starts no goroutine for packets.
+// [Reader.Configure] changes open groups, and keeps packets that arrive meanwhile, up to
+// a limit.
 //
 // # Stopping
 //

@@ -10,10 +10,10 @@ import (
 
 var (
 	// ErrTaken is the error of Open if another socket has the group. It is the same
-	// value in nfqueue and nflog, and does not match os.ErrPermission. The error's text
-	// names the program that has the group, if a search of /proc, made when the text is
-	// requested, finds it. The kernel releases the group of a killed process a few
-	// milliseconds after it exits; a standby should retry.
+	// value in nfqueue and nflog, and does not match os.ErrPermission. Its Error method
+	// searches /proc for the program that has the group, and names it if found. The
+	// kernel releases the group of a killed process a few milliseconds after it exits,
+	// so a program that takes over should retry.
 	ErrTaken = diagnose.ErrTaken
 
 	// ErrUntracked is the error of Packet.Conntrack for a packet without a connection.

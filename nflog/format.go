@@ -10,31 +10,33 @@ import (
 
 // This file shows packets to people.
 
-// String describes p in a line, for example
-// `packet 12 of group 5, "in ": ip input, in 2, tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes`.
+// String describes p in one line, for example `packet 12 of group 5, "in ": ip input,
+// in 2, tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes`.
 func (p Packet) String() string { return p.Named(nil).String() }
 
-// LogValue implements slog.LogValuer with a group: group, seq, time if the kernel
-// took it and else received, prefix if there is one, family, hook, the names of
-// interfaces that are known (in, out, physin, physout), their indexes (in_index and
-// so on), vlan, proto, src and dst, or ethertype in their place, len, mark, uid and
-// gid. A key is left out if its value is not known. The payload is not in it. Order
-// packets of a group by seq, or those of several by Packet.GlobalSeq: the two times are of
-// different moments, and a packet is received up to Config.FlushTimeout after it was
+// LogValue implements slog.LogValuer with a group that has the keys group, seq, time
+// (or received, if ReceiptTime is set), prefix, family, hook, in_index, out_index,
+// physin_index, physout_index, vlan, proto, src and dst (or ethertype, if there is no
+// IP header), len, mark, uid and gid. A value that is not known is left out, and so are
+// an empty prefix and a mark of 0. The payload is not in the group. Named adds the
+// names of interfaces.
+//
+// Order packets of one group by seq, and those of several by Packet.GlobalSeq, not by
+// time and received: a packet is received up to Config.FlushTimeout after it was
 // logged.
 func (p Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
 
-// MarshalJSON implements json.Marshaler with an object of what LogValue has.
+// MarshalJSON implements json.Marshaler with an object that has the keys of LogValue.
 func (p Packet) MarshalJSON() ([]byte, error) { return p.Named(nil).MarshalJSON() }
 
-// Named returns p to be shown with the names of its interfaces; names is what
-// Reader.Links returns.
+// Named returns p with names for its interfaces, to be formatted or logged. names is
+// usually the result of Reader.Links.
 //
 //	slog.Info("logged", "packet", p.Named(links))
 func (p *Packet) Named(names interface{ Name(index int) string }) Named { return Named{p, names} }
 
-// A Named is a Packet with names for its interfaces. It formats like the Packet, and
-// is valid as long as the Packet is. The zero Named formats like the zero Packet.
+// A Named is a Packet with names for its interfaces, for output. It is valid as long as
+// the Packet is. The zero Named is formatted like the zero Packet.
 type Named struct {
 	p     *Packet
 	names format.Names
@@ -48,7 +50,7 @@ func (n Named) packet() *Packet {
 	return n.p
 }
 
-// String is Packet.String with names.
+// String is like Packet.String, with the names of interfaces instead of their indexes.
 func (n Named) String() string {
 	p := n.packet()
 	prefix := ""
@@ -58,7 +60,8 @@ func (n Named) String() string {
 	return fmt.Sprintf("packet %d of group %d%s: %v", p.Seq, p.Group, prefix, n.summary())
 }
 
-// LogValue is Packet.LogValue with names.
+// LogValue is like Packet.LogValue, with the names of interfaces in additional keys:
+// in, out, physin and physout.
 func (n Named) LogValue() slog.Value {
 	p := n.packet()
 	attrs := make([]slog.Attr, 0, 22)
@@ -76,7 +79,8 @@ func (n Named) LogValue() slog.Value {
 	return slog.GroupValue(n.summary().Append(attrs)...)
 }
 
-// MarshalJSON is Packet.MarshalJSON with names.
+// MarshalJSON implements json.Marshaler with an object that has the keys of
+// Named.LogValue.
 func (n Named) MarshalJSON() ([]byte, error) { return format.MarshalGroup(n.LogValue()) }
 
 // summary returns what a logged packet has in common with a queued one.

@@ -9,15 +9,16 @@ import (
 // defaults filled in and, with Config.BestEffort, without what the kernel does not
 // support.
 type Granted struct {
-	CopyRange    uint32        // bytes of a packet that are delivered at most; 0 with Config.MetadataOnly
-	Threshold    uint32        // packets that are collected before they are delivered
-	FlushTimeout time.Duration // after which they are in any case, in whole units of 10 ms
+	CopyRange    uint32        // maximum number of bytes of a packet that are delivered; 0 with Config.MetadataOnly
+	Threshold    uint32        // number of collected packets at which they are delivered
+	FlushTimeout time.Duration // time after which collected packets are delivered, a multiple of 10 ms
 
 	// BufferSize is the size in bytes of the buffer in which the kernel collects
-	// packets. For the kernel's own default it is the minimum of Config.BufferSize.
+	// packets. It is the minimum of Config.BufferSize if the size is the kernel's
+	// default.
 	BufferSize uint32
 
-	Batch int // datagrams that one system call may deliver
+	Batch int // maximum number of datagrams that one system call delivers
 
 	// ReadBuffer is the size granted to the receive buffer, in bytes of the kernel's
 	// accounting: twice the requested size or, without CAP_NET_ADMIN in the initial
@@ -25,7 +26,7 @@ type Granted struct {
 	// BufferSize, even if it is not full. ReadBuffer is 0 after Close.
 	ReadBuffer int
 
-	Conntrack bool // false if Config.BestEffort did without it
+	Conntrack bool // true if it is set in Config and the kernel supports it
 }
 
 // Config returns the configuration passed to Open, AdoptConn or the last successful
@@ -42,8 +43,8 @@ func (r *Reader) Config() Config {
 }
 
 // Granted returns the settings in effect. After AdoptConn, which does not query the
-// kernel, they are derived from the Config passed to it until Configure changes them.
-// For a Reader that was never open it returns zero.
+// kernel, they are those of the Config passed to it, with defaults filled in, until
+// Configure is called. For a nil or zero Reader it returns the zero Granted.
 func (r *Reader) Granted() Granted {
 	r = r.orClosed()
 	c := r.config.Load()

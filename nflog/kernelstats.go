@@ -9,16 +9,16 @@ import (
 	"github.com/nfpacket/nfpacket/internal/kernellist"
 )
 
-// KernelStats is what the kernel knows of one log group: a line of
-// /proc/net/netfilter/nfnetlink_log. The kernel keeps no count of lost packets:
-// Stats has that.
+// KernelStats is the state that the kernel keeps for one log group, a line of
+// /proc/net/netfilter/nfnetlink_log. The kernel does not count lost packets; see
+// Stats.Lost.
 type KernelStats struct {
 	Group     uint16
-	PortID    uint32        // netlink address of the socket that has the group, often a process ID
-	Collected uint32        // packets that wait for others, see Config.Threshold
-	CopyMode  uint8         // 0 and 1: no packet bytes, as Config.MetadataOnly asks for; 2: up to CopyRange
-	CopyRange uint32        // bytes
-	Timeout   time.Duration // for which a packet may wait, Config.FlushTimeout
+	PortID    uint32        // netlink address of the socket that has the group; often the process ID of its program
+	Collected uint32        // packets that wait in the kernel for others; see Config.Threshold
+	CopyMode  uint8         // 0 and 1: no packet bytes (Config.MetadataOnly); 2: packet bytes up to CopyRange
+	CopyRange uint32        // maximum number of bytes of a packet that are delivered
+	Timeout   time.Duration // how long a packet may wait for others (Config.FlushTimeout)
 }
 
 // kernelGroups is the file that KernelStats come from, below /proc/net.
@@ -44,8 +44,9 @@ func (r *Reader) KernelStats() ([]KernelStats, error) {
 	return own, nil
 }
 
-// ReadKernelStats reads a file like /proc/net/netfilter/nfnetlink_log, a line for
-// each group of a network namespace.
+// ReadKernelStats parses the format of /proc/net/netfilter/nfnetlink_log, which has a
+// line for each group of a network namespace. It returns the first error of r, or an
+// error that quotes a line that cannot be parsed.
 func ReadKernelStats(r io.Reader) ([]KernelStats, error) {
 	return kernellist.ReadFrom(r, parseKernelStats)
 }

@@ -14,19 +14,19 @@ import (
 
 // This file sets what the kernel itself logs with.
 
-// SetNamespaceLogger makes NFLOG the logger of a protocol family for the whole
-// network namespace, in place of the current one. Rules do not need it, because they
-// name their group. It affects only messages that the kernel logs without a rule,
-// which go to group 0: packets that are invalid to connection tracking (sysctl
+// SetNamespaceLogger replaces the logger of a protocol family by NFLOG, for the whole
+// network namespace. Rules do not need it, because they name their group. It affects
+// only packets that the kernel logs without a rule, which it then sends to group 0:
+// packets that connection tracking considers invalid (sysctl
 // net.netfilter.nf_conntrack_log_invalid; families IPv4 and IPv6), for which
 // Packet.Hook is always 0, and packets matched by TRACE of iptables-legacy.
-// Packet.Prefix tells them apart.
+// Packet.Prefix distinguishes them.
 //
 // The setting outlives the Reader. If the logger was the kernel's log (dmesg), these
 // messages no longer appear there until it is set back; the sysctl
-// net.netfilter.nf_log.<number of the family> also shows and sets the logger. Other
-// libraries do the same when they open a group, as PF_BIND. It needs the privilege
-// that Open needs, and group 0 in Config.Groups.
+// net.netfilter.nf_log.<number of the family> also shows and sets the logger. It sends
+// the command PF_BIND, which other libraries send whenever they open a group. It needs
+// the privilege that Open needs, and group 0 in Config.Groups.
 func (r *Reader) SetNamespaceLogger(f nfnl.Family) error {
 	r = r.orClosed()
 	if r.index[0] == nil {
@@ -35,11 +35,11 @@ func (r *Reader) SetNamespaceLogger(f nfnl.Family) error {
 	return r.setLogger(f, commandBindFamily)
 }
 
-// ClearNamespaceLogger leaves a protocol family without a logger, for the whole network
-// namespace and whoever set it: messages that the kernel logs without a rule are lost
-// from then on. It does not restore the previous logger, which a write to the sysctl
-// net.netfilter.nf_log.<number of the family> does. Rules are not affected. Other
-// libraries call it PF_UNBIND.
+// ClearNamespaceLogger removes the logger of a protocol family in the whole network
+// namespace, even if another program has set it. Messages that the kernel logs without
+// a rule are lost from then on. It does not restore the previous logger; for that write
+// its name to the sysctl net.netfilter.nf_log.<number of the family>. Rules are not
+// affected. It sends the command PF_UNBIND.
 func (r *Reader) ClearNamespaceLogger(f nfnl.Family) error {
 	r = r.orClosed()
 	return r.setLogger(f, commandUnbindFamily)

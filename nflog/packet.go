@@ -10,53 +10,53 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// A Packet is one logged packet. A field the kernel did not send is zero; it
-// leaves out a mark or interface that is zero itself. Fields that need something
-// set in Config, a hook, a family or a kernel above 5.10 say so; the others
-// every packet has.
+// A Packet is one logged packet. A field that the kernel did not send is zero. The
+// comment of a field says if it depends on Config, the hook, the family or a kernel
+// later than 5.10; all other fields are set for every packet.
 //
-// A Packet and all it points to are valid until the next iteration (Packets)
-// or until the next Receive with the same Batch. Clone keeps one longer.
+// A Packet and everything it points to are valid until the next iteration (Packets) or
+// until the next Receive with the same Batch. Use Clone to retain a packet.
 type Packet struct {
-	Group  uint16      // that it was logged to
+	Group  uint16      // number of the group to which the packet was logged
 	Proto  uint16      // EtherType of the payload, for example 0x0800
 	Family nfnl.Family // of the hook
 	Hook   nfnl.Hook
 
-	// Prefix is the text in the rule, if it has any, without the NUL that ends it
-	// on the wire.
+	// Prefix is the text of the rule's "prefix" option, without the terminating NUL. It
+	// is empty if the rule has none.
 	Prefix []byte
 
-	// Interface indexes; Reader.Links has the names. InDev is known at the hooks
-	// prerouting, input, forward and ingress, and at postrouting of packets that are
-	// forwarded or that a tunnel of this host sends: then it is the tunnel's device.
-	// OutDev is known at forward, output, postrouting and egress. The physical ones are
-	// the ports of a bridge: in the bridge family, where InDev and OutDev are the
-	// bridge, and in others if the kernel hands bridged packets to them (br_netfilter).
+	// Interface indexes; Reader.Links has the names. An index of 0 means that the
+	// interface is not known. InDev is known at the hooks prerouting, input, forward
+	// and ingress. At postrouting it is known for forwarded packets, and for packets
+	// that a tunnel of this host sends, where it is the tunnel's device. OutDev is
+	// known at forward, output, postrouting and egress. PhysInDev and PhysOutDev are
+	// ports of a bridge. They are known in the bridge family, where InDev and OutDev
+	// are the bridge, and in other families if the kernel passes bridged packets to
+	// them (br_netfilter).
 	InDev, OutDev         int
 	PhysInDev, PhysOutDev int
 
 	// HardwareAddr is the sender's link-layer address, where InDev is known and its
-	// link layer has addresses. At postrouting of a packet that a local tunnel sends, it
-	// is taken from the encapsulated packet, and so is HardwareHeader.
+	// link layer has addresses. At postrouting of a packet that a local tunnel sends,
+	// HardwareAddr and HardwareHeader are those of the encapsulated packet.
 	HardwareAddr net.HardwareAddr
 
-	// HardwareType is the ARPHRD_ number of the input device (1 is Ethernet, 772
+	// HardwareType is the type of the input device (ARPHRD_*: 1 is Ethernet, 772
 	// loopback), HardwareLen the length of its link-layer headers in bytes, and
-	// HardwareHeader the one that the packet came with. They are known where InDev
-	// is, of packets that have a link header.
+	// HardwareHeader the link-layer header with which the packet arrived. They are
+	// known where InDev is known and the packet has a link-layer header.
 	HardwareType, HardwareLen uint16
 	HardwareHeader            []byte
 
-	LinkHeader []byte    // bridge and netdev families only; a tag in VLAN is not in it
+	LinkHeader []byte    // bridge and netdev families only; without the tag that is in VLAN
 	VLAN       attr.VLAN // bridge and netdev families only
 
-	// Payload is the packet from its network header on, as much of it as
-	// Config.CopyRange and the rule let through; there is none with MetadataOnly.
-	// At the hook egress it begins with LinkHeader, and at ARP's output with the
-	// frame's link header too. The kernel does not
-	// report the length of the packet; the IP header has it. Packets sent by a local
-	// program may not have their checksums yet.
+	// Payload is the packet from its network header on, truncated to Config.CopyRange
+	// or the rule's "snaplen"; it is empty with MetadataOnly. At the hook egress, and
+	// at the hook output of the ARP family, it begins with the link-layer header
+	// instead. The kernel does not report the length of the packet; the IP header has
+	// it. Packets sent by a local program may not have their checksums yet.
 	Payload []byte
 
 	// At prerouting, input, forward, ingress and egress, Time is the arrival time: for
@@ -76,14 +76,14 @@ type Packet struct {
 	HasOwner bool
 	UID, GID uint32
 
-	// Seq numbers the packets of a group, from 0 on whenever the group is bound.
-	// GlobalSeq numbers those of all groups in the network namespace, if
-	// Config.GlobalSequence is set. Both wrap around.
+	// Seq numbers the packets of a group. It starts at 0 each time the group is bound.
+	// GlobalSeq numbers the packets of all groups in the network namespace, if
+	// Config.GlobalSequence is set. Both wrap around to 0.
 	Seq, GlobalSeq uint32
 
-	// ConntrackInfo is the packet's place in its connection, if Config.Conntrack
-	// is set, and otherwise attr.InfoUntracked. See the method Conntrack for
-	// what there is to know of the connection.
+	// ConntrackInfo is the packet's relation to its connection (new, established,
+	// reply), if Config.Conntrack is set, and otherwise attr.InfoUntracked. The method
+	// Conntrack returns the connection.
 	ConntrackInfo attr.ConntrackInfo
 
 	conntrack []byte
@@ -103,9 +103,9 @@ func (p *Packet) Clone() *Packet {
 	return &c
 }
 
-// Conntrack decodes what connection tracking knows of p's connection, which
-// Config.Conntrack asks for. Its slices are valid as long as p. The error is
-// ErrUntracked if the kernel sent nothing, and otherwise wraps
+// Conntrack returns the entry in the connection tracking table for p's connection,
+// which the kernel sends with Config.Conntrack. Its slices are valid as long as p is.
+// The error is ErrUntracked if the kernel sent no entry, and otherwise wraps
 // attr.ErrMalformed.
 func (p *Packet) Conntrack() (attr.Conntrack, error) {
 	var c attr.Conntrack
@@ -116,7 +116,7 @@ func (p *Packet) Conntrack() (attr.Conntrack, error) {
 	return c, err
 }
 
-// ConntrackBytes returns the attribute NFULA_CT as the kernel sent it, for other
-// libraries that decode ctnetlink's attributes (CTA_TUPLE_ORIG and so on). It is
-// nil if there is none, and valid as long as p.
+// ConntrackBytes returns the attribute NFULA_CT as the kernel sent it, for use with
+// other libraries that decode the attributes of ctnetlink (CTA_TUPLE_ORIG and so on).
+// It is nil if there is none, and valid as long as p is.
 func (p *Packet) ConntrackBytes() []byte { return p.conntrack }

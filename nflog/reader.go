@@ -69,10 +69,11 @@ func (r *Reader) orClosed() *Reader {
 	return r
 }
 
-// Open binds to the groups. It needs CAP_NET_ADMIN over the network namespace.
-// It returns an error that names the field if cfg is wrong, before the kernel
-// is asked; without the privilege one that matches os.ErrPermission; and
-// ErrTaken if another socket has one of the groups.
+// Open opens and binds the groups. It needs CAP_NET_ADMIN over the network namespace.
+//
+// An invalid field of cfg is refused with an error that names the field, before the
+// kernel is asked. Without the privilege the error matches os.ErrPermission. If another
+// socket has one of the groups, it matches ErrTaken.
 func Open(cfg Config) (*Reader, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -90,9 +91,9 @@ func Open(cfg Config) (*Reader, error) {
 }
 
 // OpenConn is like Open, but uses conn; Config.Socket is ignored. The Reader owns conn
-// and closes it, unless OpenConn returns an error. A connection serves one Reader or
-// one nfqueue.Queue, and a connection already in use is refused. Groups that the socket
-// has bound already are configured as cfg says, which needs the same privilege as Open;
+// and closes it, unless OpenConn returns an error. A connection can be used by one
+// Reader or one nfqueue.Queue; one that is in use is refused. Groups that are already
+// bound to the socket are configured with cfg, which needs the same privilege as Open;
 // AdoptConn needs none.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Reader, error) {
 	return openConn((*engine.Conn)(conn), cfg, bindAll)

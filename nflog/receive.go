@@ -51,8 +51,8 @@ func (n *news) lose(group uint16, packets uint32) {
 //		}
 //	}
 //
-// What a loop over Packets has left behind comes first. The error is
-// net.ErrClosed, os.ErrDeadlineExceeded or the socket's.
+// Packets that a loop over Packets has received and not yielded are returned first. The
+// error matches net.ErrClosed or os.ErrDeadlineExceeded, or is an error of the socket.
 func (r *Reader) Receive(b *Batch) error {
 	r = r.orClosed()
 	return r.using(b, func() error { return r.receive(r.conn, &b.buf) })

@@ -11,11 +11,10 @@ import (
 
 // Shutdown closes the Reader without losing packets. It unbinds the groups, so that no
 // more packets are logged to them. Then it waits until loops over Packets and calls of
-// Receive have received the packets that the kernel had collected, those in the
-// receive buffer, and those that earlier loops left. Then it closes the Reader, and
-// loops, Receive and TryReceive return net.ErrClosed. Call it from another goroutine
-// than that of the loop, which it waits for, and do not cancel the loop's context
-// before Shutdown returns.
+// Receive have received the packets that the kernel had collected, those in the receive
+// buffer, and those that earlier loops left. Then it closes the Reader, and loops,
+// Receive and TryReceive return net.ErrClosed. Because it waits for the loop, call it
+// from another goroutine, and do not cancel the loop's context before it returns.
 //
 // If packets remain and no loop is in progress, Shutdown waits for the next call of
 // Receive or TryReceive, if the program has used these before; otherwise it returns an

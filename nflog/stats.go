@@ -8,16 +8,16 @@ import (
 )
 
 // Stats are counts since Open, for all groups. Each packet that the kernel logged is
-// counted in Packets, Malformed or Lost, or has not been received yet. Packets lost at
-// the end, after the last packet of a group that was received, are not counted.
+// counted in Packets, Malformed or Lost, or has not been received yet. Packets that are
+// lost after the last packet that was received of their group are not counted.
 type Stats struct {
 	Packets   uint64 // received
-	Bytes     uint64 // of those, as many as were delivered: see Packet.Payload
+	Bytes     uint64 // total length of their payloads, after truncation
 	Lost      uint64 // dropped because the receive buffer was full
 	Malformed uint64 // messages that could not be parsed
 	Discarded uint64 // received, but not yielded or returned by Receive before Close
 
-	SocketDrops uint32 // datagrams dropped because the receive buffer was full, each with all collected packets
+	SocketDrops uint32 // datagrams dropped because the receive buffer was full; a datagram may have many packets
 }
 
 // GroupStats are counts of one group since Open.
@@ -26,7 +26,7 @@ type GroupStats struct {
 	Lost    uint64 // dropped because the receive buffer was full
 }
 
-// Stats returns counts since Open.
+// Stats returns the counts since Open.
 func (r *Reader) Stats() Stats {
 	r = r.orClosed()
 	s := Stats{
