@@ -48,7 +48,7 @@ var arrows = map[string][]string{
 	"internal/endtoend":   {"nfnl", "nflog", "nfqueue", "internal/diagnose", "internal/engine", "internal/lab", "internal/testkit", modNetlink, modUnix},
 	"internal/lab":        {modNetlink, modUnix, modNftables},
 	"examples":            {"attr", "nfnl", "nfqueue", "nflog", "examples/internal/rules", "examples/internal/socket"},
-	"examples/internal":   {"internal/lab"},
+	"examples/internal":   {"internal/lab", "internal/testkit"},
 	"examples/watch":      {"nfnl", "nfqueue", "examples/internal/rules", "internal/lab", modUnix},
 	"examples/demo":       {"attr", "nfnl", "nfqueue", "nflog", "internal/lab"},
 }

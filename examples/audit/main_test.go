@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestMain(m *testing.M) { exampletest.Main(m, main) }
@@ -25,7 +26,7 @@ func recorded(t *testing.T, file string) map[string]bool {
 	t.Helper()
 	const headers = 20 + 8 // of IPv4 and UDP
 	text, err := os.ReadFile(file)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	found := map[string]bool{}
 	for line := range bytes.Lines(text) {
 		var r struct{ Bytes []byte }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"golang.org/x/net/dns/dnsmessage"
 )
 
@@ -42,7 +43,7 @@ func TestNamesAreDroppedAndAnswersChanged(t *testing.T) {
 func serve(t *testing.T, n *lab.Net, address string) {
 	t.Helper()
 	c, err := n.ListenPacket("udp", address)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { c.Close() })
 	go func() {
 		b := make([]byte, 1500)
@@ -72,14 +73,14 @@ func serve(t *testing.T, n *lab.Net, address string) {
 func ask(t *testing.T, n *lab.Net, server, name string) string {
 	t.Helper()
 	c, err := n.Dial("udp", server)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	defer c.Close()
 	q := dnsmessage.Message{Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName(name), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}
 	query, err := q.Pack()
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	_, err = c.Write(query)
-	exampletest.Must(t, err)
-	wait := exampletest.Patience
+	testkit.Must(t, err)
+	wait := testkit.Patience
 	if strings.HasSuffix(strings.ToLower("."+name), ".bad.example.") {
 		wait = exampletest.Silence
 	}
@@ -90,7 +91,7 @@ func ask(t *testing.T, n *lab.Net, server, name string) string {
 		return ""
 	}
 	var m dnsmessage.Message
-	exampletest.Must(t, m.Unpack(b[:l]))
+	testkit.Must(t, m.Unpack(b[:l]))
 	var addresses []string
 	for _, a := range m.Answers {
 		switch r := a.Body.(type) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestMain(m *testing.M) { exampletest.Main(m, main) }
@@ -32,10 +33,10 @@ func TestLogIsReadWithoutAnyPrivilege(t *testing.T) {
 func checkPowerless(t *testing.T, pid int) {
 	t.Helper()
 	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	for _, thread := range threads {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/status", pid, thread.Name()))
-		exampletest.Must(t, err)
+		testkit.Must(t, err)
 		for _, name := range []string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"} {
 			if !regexp.MustCompile(`(?m)^` + name + `:\s+0+$`).Match(status) {
 				t.Errorf("thread %s has capabilities in %s:\n%s", thread.Name(), name, status)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 )
@@ -28,10 +29,10 @@ func TestKernelHandlesAConnectionOnceItIsMarked(t *testing.T) {
 	exampletest.Echo(t, n, "127.0.0.1:80")
 
 	c, err := n.Dial("tcp", "127.0.0.1:80")
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	defer c.Close()
 	answers := bufio.NewReader(c)
-	c.SetDeadline(time.Now().Add(exampletest.Patience))
+	c.SetDeadline(time.Now().Add(testkit.Patience))
 	const lines = 50
 	for i := range lines {
 		line := fmt.Sprintf("GET %d\n", i)
@@ -41,9 +42,9 @@ func TestKernelHandlesAConnectionOnceItIsMarked(t *testing.T) {
 		}
 	}
 	passed, err := p.Rules[0].Packets()
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	queued, err := p.Rules[2].Packets()
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	if passed < lines-1 || queued > 5 {
 		t.Errorf("%d packets passed by their mark, %d were queued", passed, queued)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestMain(m *testing.M) { exampletest.Main(m, main) }
@@ -54,9 +55,9 @@ func TestEveryPacketIsDecidedAcrossWorkers(t *testing.T) {
 			time.Sleep(50 * time.Microsecond)
 		}
 		if i%2 == 0 {
-			exampletest.Must(t, p.Cmd.Process.Signal(syscall.SIGHUP)) // the keeper makes it SIGTERM
+			testkit.Must(t, p.Cmd.Process.Signal(syscall.SIGHUP)) // the keeper makes it SIGTERM
 		} else {
-			exampletest.Must(t, syscall.Kill(current, syscall.SIGKILL))
+			testkit.Must(t, syscall.Kill(current, syscall.SIGKILL))
 		}
 		current = worker(t, p)
 	}
@@ -68,7 +69,7 @@ func receive(t *testing.T, to net.PacketConn, packets int, arrived *atomic.Int64
 	seen := map[string]bool{}
 	b := make([]byte, 64)
 	for len(seen) < packets {
-		to.SetReadDeadline(time.Now().Add(exampletest.Patience))
+		to.SetReadDeadline(time.Now().Add(testkit.Patience))
 		l, _, err := to.ReadFrom(b)
 		if err != nil {
 			t.Errorf("%d of %d packets arrived: %v", len(seen), packets, err)
@@ -99,8 +100,8 @@ func TestKilledKeeperCanBeStartedAgain(t *testing.T) {
 	n := exampletest.Net(t)
 	p := exampletest.Start(t, n)
 	pid := worker(t, p)
-	exampletest.Must(t, p.Cmd.Process.Kill())
-	for end := time.Now().Add(exampletest.Patience); !gone(pid); time.Sleep(time.Millisecond) {
+	testkit.Must(t, p.Cmd.Process.Kill())
+	for end := time.Now().Add(testkit.Patience); !gone(pid); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			syscall.Kill(pid, syscall.SIGKILL)
 			t.Fatal("the worker outlives its keeper")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestMain(m *testing.M) { exampletest.Main(m, main) }
@@ -35,7 +36,7 @@ func serve(t *testing.T, n *lab.Net) (url string, asked <-chan string) {
 	}))
 	s.Listener.Close()
 	l, err := n.Listen("tcp", "127.0.0.1:8080")
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	s.Listener = l
 	s.Start()
 	t.Cleanup(s.Close)
@@ -50,7 +51,7 @@ func TestServiceDecidesOnConnections(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:443", "127.0.0.2:443"} {
 		exampletest.Echo(t, n, address)
 	}
-	if got, err := exampletest.Ask(n, "127.0.0.1:443", "hello", exampletest.Patience); err != nil || got != "hello" {
+	if got, err := exampletest.Ask(n, "127.0.0.1:443", "hello", testkit.Patience); err != nil || got != "hello" {
 		t.Errorf("the allowed one answers %q, %v; the log: %s", got, err, p.Log())
 	}
 	if got, err := exampletest.Ask(n, "127.0.0.2:443", "hello", exampletest.Silence); err == nil {
@@ -63,7 +64,7 @@ func TestPacketsWithoutAnAnswerGetTheFallback(t *testing.T) {
 	url, _ := serve(t, n)
 	exampletest.Start(t, n, "-service", url, "-deadline", "50ms", "-late", "accept")
 	exampletest.Echo(t, n, "127.0.0.3:443")
-	if got, err := exampletest.Ask(n, "127.0.0.3:443", "hello", exampletest.Patience); err != nil || got != "hello" {
+	if got, err := exampletest.Ask(n, "127.0.0.3:443", "hello", testkit.Patience); err != nil || got != "hello" {
 		t.Errorf("answered %q, %v", got, err)
 	}
 }
@@ -75,7 +76,7 @@ func TestPacketThatIsHeldWhenTheProgramEndsGetsItsAnswer(t *testing.T) {
 	p := exampletest.Start(t, n, "-service", url, "-deadline", "10s")
 	answered := make(chan error, 1)
 	go func() {
-		_, err := exampletest.Ask(n, "127.0.0.4:443", "hello", exampletest.Patience)
+		_, err := exampletest.Ask(n, "127.0.0.4:443", "hello", testkit.Patience)
 		answered <- err
 	}()
 	<-asked

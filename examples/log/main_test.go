@@ -8,6 +8,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestMain(m *testing.M) { exampletest.Main(m, main) }
@@ -20,9 +21,9 @@ func TestEveryLoggedPacketIsShown(t *testing.T) {
 	n := exampletest.Net(t)
 	p := exampletest.Run(t, n)
 	out, err := n.Chain(lab.IPv4, lab.Output, 0)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	_, err = out.Add(lab.UDP(9999), lab.Log(5, "connect: ", 0, 0))
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	_, from := exampletest.UDP(t, n, "127.0.0.1:9999")
 	exampletest.Send(t, from, "the first, which shows that the loop has begun")
 	got := next(t, p)
@@ -47,7 +48,7 @@ type shown struct {
 // next returns the next line of the program.
 func next(t *testing.T, p *exampletest.Process) (s shown) {
 	t.Helper()
-	exampletest.Must(t, json.Unmarshal([]byte(p.Next()), &s))
+	testkit.Must(t, json.Unmarshal([]byte(p.Next()), &s))
 	return s
 }
 
@@ -55,7 +56,7 @@ func TestConnectionsAreShownByTheProgramsOwnRules(t *testing.T) {
 	n := exampletest.Net(t)
 	p := exampletest.Start(t, n)
 	exampletest.Echo(t, n, "127.0.0.1:80")
-	if _, err := exampletest.Ask(n, "127.0.0.1:80", "hello", exampletest.Patience); err != nil {
+	if _, err := exampletest.Ask(n, "127.0.0.1:80", "hello", testkit.Patience); err != nil {
 		t.Fatal(err)
 	}
 	p.Stop()

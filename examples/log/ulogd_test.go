@@ -18,30 +18,31 @@ import (
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // One rule logs each packet to two groups: ulogd2 reads one and the example the
 // other.
 func TestRecordsAreThoseOfUlogd(t *testing.T) {
 	host, far := exampletest.Net(t), exampletest.Net(t)
-	exampletest.Must(t, host.Veth("near", far, "far"))
+	testkit.Must(t, host.Veth("near", far, "far"))
 	for _, end := range []struct {
 		n                 *lab.Net
 		device, four, six string
 	}{{host, "near", "192.0.2.1/24", "2001:db8::1/64"}, {far, "far", "192.0.2.2/24", "2001:db8::2/64"}} {
-		exampletest.Must(t, end.n.Up(end.device))
-		exampletest.Must(t, end.n.AddAddr(end.device, netip.MustParsePrefix(end.four)))
-		exampletest.Must(t, end.n.AddAddr(end.device, netip.MustParsePrefix(end.six)))
+		testkit.Must(t, end.n.Up(end.device))
+		testkit.Must(t, end.n.AddAddr(end.device, netip.MustParsePrefix(end.four)))
+		testkit.Must(t, end.n.AddAddr(end.device, netip.MustParsePrefix(end.six)))
 	}
 	file := startUlogd(t, host)
 	p := exampletest.Run(t, host, "-ulogd")
 	for _, hook := range []lab.Hook{lab.Prerouting, lab.Output} {
 		c, err := host.Chain(lab.Inet, hook, -400) // before fragments are put together
-		exampletest.Must(t, err)
+		testkit.Must(t, err)
 		_, err = c.Add(lab.L4(syscall.IPPROTO_UDP), lab.SetMark(7))
-		exampletest.Must(t, err)
+		testkit.Must(t, err)
 		_, err = c.Add(lab.Log(5, "both ", 0, 0), lab.Log(6, "both ", 0, 0))
-		exampletest.Must(t, err)
+		testkit.Must(t, err)
 	}
 
 	for _, address := range []string{"192.0.2.1:9", "[2001:db8::1]:9"} { // where nobody listens: the answers are ICMP and resets
@@ -76,7 +77,7 @@ func TestRecordsAreThoseOfUlogd(t *testing.T) {
 func send(t *testing.T, from *lab.Net, address, text string) {
 	t.Helper()
 	c, err := from.Dial("udp", address)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	defer c.Close()
 	exampletest.Send(t, c, text)
 }
@@ -101,9 +102,9 @@ func startUlogd(t *testing.T, n *lab.Net) (file string) {
 	config := filepath.Join(dir, "ulogd.conf")
 	text := fmt.Sprintf("[global]\nloglevel=3\nlogfile=%q\n%sstack=l:NFLOG,b:BASE,i:IFINDEX,p:IP2STR,h:HWHDR,j:JSON\n[l]\ngroup=6\n[j]\nsync=1\nfile=%q\n",
 		filepath.Join(dir, "log"), plugins, file)
-	exampletest.Must(t, os.WriteFile(config, []byte(text), 0o600))
+	testkit.Must(t, os.WriteFile(config, []byte(text), 0o600))
 	cmd := exec.Command(program, "-c", config)
-	exampletest.Must(t, n.Do(cmd.Start))
+	testkit.Must(t, n.Do(cmd.Start))
 	t.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
@@ -118,7 +119,7 @@ func startUlogd(t *testing.T, n *lab.Net) (file string) {
 // wait waits until done returns true.
 func wait(t *testing.T, failure string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(exampletest.Patience); !done(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(testkit.Patience); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(failure)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestMain(m *testing.M) { exampletest.Main(m, main) }
@@ -26,10 +27,10 @@ func TestAddressesAndPortsAreChangedBothWays(t *testing.T) {
 			exampletest.Start(t, router, "-from", c.from, "-to", c.to)
 			echo(t, server, c.to)
 			conn, err := client.Dial("udp", c.from)
-			exampletest.Must(t, err)
+			testkit.Must(t, err)
 			defer conn.Close()
 			exampletest.Send(t, conn, "hello")
-			conn.SetReadDeadline(time.Now().Add(exampletest.Patience))
+			conn.SetReadDeadline(time.Now().Add(testkit.Patience))
 			b := make([]byte, 100)
 			l, err := conn.Read(b)
 			clientAddr := netip.MustParsePrefix(c.client).Addr().String()
@@ -44,7 +45,7 @@ func TestAddressesAndPortsAreChangedBothWays(t *testing.T) {
 func echo(t *testing.T, n *lab.Net, address string) {
 	t.Helper()
 	c, err := n.ListenPacket("udp", address)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { c.Close() })
 	go func() {
 		b := make([]byte, 100)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestMain(m *testing.M) { exampletest.Main(m, main) }
@@ -33,10 +34,10 @@ func TestOnlyOtherUsersMaySend(t *testing.T) {
 func userOfTheKernel(t *testing.T) (user int) {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/uid_map")
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	var inside, outside int
 	_, err = fmt.Sscan(string(b), &inside, &outside)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	return outside + os.Getuid() - inside
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 func TestMain(m *testing.M) { exampletest.Main(m, main) }
@@ -22,12 +23,12 @@ func TestHandshakeSucceedsInTwoSegments(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:443", "[::1]:443"} {
 		t.Run(address, func(t *testing.T) {
 			n := exampletest.Net(t)
-			exampletest.Must(t, n.SetMTU("lo", 1500))
+			testkit.Must(t, n.SetMTU("lo", 1500))
 			p := exampletest.Start(t, n, "-at", "7")
 			later, err := n.Chain(lab.Inet, lab.Output, 10)
-			exampletest.Must(t, err)
+			testkit.Must(t, err)
 			own, err := later.Add(lab.TCP(443), lab.Mark(ownMark))
-			exampletest.Must(t, err)
+			testkit.Must(t, err)
 
 			if body := get(t, n, address); body != "hello" {
 				t.Errorf("the server says %q; the log: %s", body, p.Log())
@@ -45,19 +46,19 @@ func get(t *testing.T, n *lab.Net, address string) string {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }))
 	s.Listener.Close()
 	l, err := n.Listen("tcp", address)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	s.Listener = l
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	client := s.Client()
-	client.Timeout = exampletest.Patience
+	client.Timeout = testkit.Patience
 	client.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
 		return n.Dial("tcp", address)
 	}
 	reply, err := client.Get("https://example.com/")
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	defer reply.Body.Close()
 	body, err := io.ReadAll(reply.Body)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	return string(body)
 }

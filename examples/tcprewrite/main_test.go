@@ -11,6 +11,7 @@ import (
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"github.com/nfpacket/nfpacket/nfnl"
 	"github.com/nfpacket/nfpacket/nfqueue"
 	"golang.org/x/sys/unix"
@@ -32,16 +33,16 @@ func TestStreamBecomesLongerAndGoesOn(t *testing.T) {
 	helpAndNAT(t, router, "192.0.2.130:8000")
 	exampletest.Start(t, router, "-old", "old", "-new", "brand-new")
 	l, err := server.Listen("tcp", "192.0.2.130:8000")
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	defer l.Close()
 	near, err := client.Dial("tcp", "192.0.2.1:8000") // the router's address
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	defer near.Close()
 	far, err := l.Accept()
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	defer far.Close()
 	for _, c := range []net.Conn{near, far} {
-		exampletest.Must(t, c.SetDeadline(time.Now().Add(exampletest.Patience)))
+		testkit.Must(t, c.SetDeadline(time.Now().Add(testkit.Patience)))
 	}
 
 	for range 3 {
@@ -49,7 +50,7 @@ func TestStreamBecomesLongerAndGoesOn(t *testing.T) {
 		say(t, far, near, "an old answer, ", "an old answer, ")
 		say(t, near, far, "nothing to change, ", "nothing to change, ")
 	}
-	exampletest.Must(t, near.Close())
+	testkit.Must(t, near.Close())
 	if rest, err := io.ReadAll(far); len(rest) > 0 || err != nil {
 		t.Errorf("behind the end: %q, %v", rest, err)
 	}
@@ -59,25 +60,25 @@ func TestStreamBecomesLongerAndGoesOn(t *testing.T) {
 func helpAndNAT(t *testing.T, router *lab.Net, to string) {
 	t.Helper()
 	help, err := router.Helper(lab.IPv4, "ftp", unix.IPPROTO_TCP)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	chain, err := router.Chain(lab.IPv4, lab.Prerouting, -150)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	_, err = chain.Add(lab.TCP(8000), help)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	nat, err := router.NAT(lab.IPv4, lab.Prerouting)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	_, err = nat.Add(lab.TCP(8000), lab.DNAT(netip.MustParseAddrPort(to)))
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 }
 
 // say sends a text, and checks what is read of it.
 func say(t *testing.T, from, to net.Conn, text, want string) {
 	t.Helper()
 	_, err := from.Write([]byte(text))
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	got := make([]byte, len(want))
 	_, err = io.ReadFull(to, got)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	if string(got) != want {
 		t.Errorf("read %q, want %q", got, want)
 	}

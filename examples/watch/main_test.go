@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/examples/internal/exampletest"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 	"golang.org/x/sys/unix"
 )
 
@@ -67,13 +68,13 @@ func terminal(t *testing.T, window size) (control, user *os.File) {
 		t.Skip("no pseudo-terminals here:", err)
 	}
 	t.Cleanup(func() { control.Close() })
-	exampletest.Must(t, unix.IoctlSetPointerInt(int(control.Fd()), unix.TIOCSPTLCK, 0))
+	testkit.Must(t, unix.IoctlSetPointerInt(int(control.Fd()), unix.TIOCSPTLCK, 0))
 	number, err := unix.IoctlGetInt(int(control.Fd()), unix.TIOCGPTN)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	user, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { user.Close() })
-	exampletest.Must(t, unix.IoctlSetWinsize(int(user.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(window.width), Row: uint16(window.height)}))
+	testkit.Must(t, unix.IoctlSetWinsize(int(user.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(window.width), Row: uint16(window.height)}))
 	return control, user
 }
 
@@ -105,7 +106,7 @@ func (s *transcript) String() string {
 // await waits until text appears behind the first skip bytes.
 func (s *transcript) await(t *testing.T, skip int, text string) {
 	t.Helper()
-	for end := time.Now().Add(exampletest.Patience); !strings.Contains(s.String()[skip:], text); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(testkit.Patience); !strings.Contains(s.String()[skip:], text); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("no %q in %q", text, s.String()[skip:])
 		}
@@ -116,10 +117,10 @@ func TestTerminalIsDrawnObeysKeysAndIsRestored(t *testing.T) {
 	exampletest.Net(t)
 	control, user := terminal(t, size{100, 20})
 	before, err := unix.IoctlGetTermios(int(user.Fd()), unix.TCGETS)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	cmd := watchDemo()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = user, user, user
-	exampletest.Must(t, cmd.Start())
+	testkit.Must(t, cmd.Start())
 	defer cmd.Process.Kill()
 	var drawn transcript
 	go drawn.read(control)
@@ -136,7 +137,7 @@ func TestTerminalIsDrawnObeysKeysAndIsRestored(t *testing.T) {
 	}
 	drawn.await(t, 0, leaveScreen)
 	after, err := unix.IoctlGetTermios(int(user.Fd()), unix.TCGETS)
-	exampletest.Must(t, err)
+	testkit.Must(t, err)
 	if *after != *before {
 		t.Errorf("the terminal is left as %+v, and was %+v", after, before)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 var installLine = regexp.MustCompile(`(?m)^//\tgo run \S+ -install ?(.*)$`)
@@ -24,7 +25,7 @@ var tableLine = regexp.MustCompile(`(?m)^add table inet (\S+)$`)
 func CheckRules(t *testing.T, args ...string) {
 	t.Helper()
 	source, err := os.ReadFile("main.go")
-	Must(t, err)
+	testkit.Must(t, err)
 	for _, line := range commands(Shown(t)) {
 		if !strings.Contains(string(source), "//\t"+line+"\n") {
 			t.Errorf("the comment of main.go lacks the rule: %s", line)
@@ -50,11 +51,11 @@ func CheckInstall(t *testing.T, args ...string) {
 	taken := check(t, nft.String(), "nft", "-c", "-f", "-")
 	check(t, restore.String(), "iptables-restore", "--test")
 	source, err := os.ReadFile("main.go")
-	Must(t, err)
+	testkit.Must(t, err)
 	if line := installLine.FindSubmatch(source); line != nil && len(args) == 0 {
 		// A shell takes the words apart as a user's does.
 		words, err := exec.Command("sh", "-c", `printf '%s\n' `+string(line[1])).Output()
-		Must(t, err)
+		testkit.Must(t, err)
 		args = strings.FieldsFunc(string(words), func(r rune) bool { return r == '\n' })
 	}
 	checkInstall(t, tableLine.FindStringSubmatch(nft.String())[1], taken, args)
@@ -88,7 +89,7 @@ func check(t *testing.T, text string, args ...string) (taken bool) {
 	cmd.Stdin = strings.NewReader(text)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
-	Must(t, Net(t).Do(cmd.Start))
+	testkit.Must(t, Net(t).Do(cmd.Start))
 	err := cmd.Wait()
 	// A kernel may lack the queue statement. That nft asked it is what counts.
 	if err != nil && !strings.Contains(out.String(), "Could not process rule: No such file or directory") {
@@ -115,7 +116,7 @@ func checkInstall(t *testing.T, table string, taken bool, args []string) {
 		t.Errorf("-install ends with: %s", p.Log())
 	}
 	p.Kill()
-	for end := time.Now().Add(Patience); tables(t, n) != ""; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(testkit.Patience); tables(t, n) != ""; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("the example has ended, its table has not: %s", tables(t, n))
 		}
@@ -131,7 +132,7 @@ func tables(t *testing.T, n *lab.Net) string {
 	cmd := exec.Command("nft", "list", "tables")
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
-	Must(t, n.Do(cmd.Start))
+	testkit.Must(t, n.Do(cmd.Start))
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("nft list tables: %v: %s", err, out.String())
 	}

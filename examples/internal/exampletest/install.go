@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // Shown returns what the example's -rules prints.
@@ -34,14 +35,14 @@ func Install(t *testing.T, n *lab.Net, args ...string) (rules []*lab.Rule) {
 	chains := map[string]*lab.Chain{}
 	for _, m := range chainLine.FindAllStringSubmatch(text, -1) {
 		c, err := n.Chain(lab.Inet, hooks[m[2]], priorities[m[3]])
-		Must(t, err)
+		testkit.Must(t, err)
 		chains[m[1]] = c
 	}
 	for _, m := range ruleLine.FindAllStringSubmatch(text, -1) {
 		terms, err := parse(m[2])
-		Must(t, err)
+		testkit.Must(t, err)
 		r, err := chains[m[1]].Add(terms...)
-		Must(t, err)
+		testkit.Must(t, err)
 		rules = append(rules, r)
 	}
 	if len(rules) == 0 {

@@ -25,14 +25,11 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
-// Patience is how long a test waits for what must come; Silence how long for what
-// must not.
-const (
-	Patience = 20 * time.Second
-	Silence  = 200 * time.Millisecond
-)
+// Silence is how long a test waits for what must not come.
+const Silence = 200 * time.Millisecond
 
 // envExample is set in a process that is to be the example.
 const envExample = "NFPACKET_EXAMPLE"
@@ -52,17 +49,9 @@ func Net(t *testing.T) *lab.Net {
 	t.Helper()
 	lab.Require(t)
 	n, err := lab.NewNet()
-	Must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { n.Close() })
 	return n
-}
-
-// Must ends the test if there is an error.
-func Must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // A Process is a running example.
@@ -103,10 +92,10 @@ func run(t *testing.T, n *lab.Net, cmd *exec.Cmd) (p *Process, ready bool) {
 	t.Helper()
 	p = &Process{Cmd: cmd, t: t, lines: make(chan string, 10000)}
 	out, err := p.Cmd.StdoutPipe()
-	Must(t, err)
+	testkit.Must(t, err)
 	errs, err := p.Cmd.StderrPipe()
-	Must(t, err)
-	Must(t, n.Do(p.Cmd.Start))
+	testkit.Must(t, err)
+	testkit.Must(t, n.Do(p.Cmd.Start))
 	t.Cleanup(p.Stop)
 	p.pipes.Go(func() {
 		defer close(p.lines)
@@ -118,7 +107,7 @@ func run(t *testing.T, n *lab.Net, cmd *exec.Cmd) (p *Process, ready bool) {
 	p.pipes.Go(func() { p.readLog(errs, said) })
 	select {
 	case ready = <-said:
-	case <-time.After(Patience):
+	case <-time.After(testkit.Patience):
 		t.Fatalf("the example is not ready: %s", p.Log())
 	}
 	return p, ready
@@ -163,7 +152,7 @@ func (p *Process) Next() string {
 			p.t.Fatalf("the example ended: %s", p.Log())
 		}
 		return line
-	case <-time.After(Patience):
+	case <-time.After(testkit.Patience):
 		p.t.Fatalf("no line of output came; the log: %s", p.Log())
 		return ""
 	}
@@ -181,7 +170,7 @@ func (p *Process) Stop() {
 	p.t.Helper()
 	p.ended.Do(func() {
 		p.Cmd.Process.Signal(syscall.SIGTERM)
-		late := time.AfterFunc(Patience, func() { p.Cmd.Process.Kill() })
+		late := time.AfterFunc(testkit.Patience, func() { p.Cmd.Process.Kill() })
 		defer late.Stop()
 		p.pipes.Wait()
 		if err := p.Cmd.Wait(); err != nil {
@@ -203,7 +192,7 @@ func (p *Process) Kill() {
 func (p *Process) Wait() (err error) {
 	p.t.Helper()
 	p.ended.Do(func() {
-		late := time.AfterFunc(Patience, func() {
+		late := time.AfterFunc(testkit.Patience, func() {
 			p.t.Errorf("the example does not end")
 			p.Cmd.Process.Kill()
 		})

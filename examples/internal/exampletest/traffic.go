@@ -12,16 +12,17 @@ import (
 	"time"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
 )
 
 // UDP returns a socket that listens at address and one that is connected to it.
 func UDP(t *testing.T, n *lab.Net, address string) (to net.PacketConn, from net.Conn) {
 	t.Helper()
 	to, err := n.ListenPacket("udp", address)
-	Must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { to.Close() })
 	from, err = n.Dial("udp", address)
-	Must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { from.Close() })
 	return to, from
 }
@@ -39,14 +40,14 @@ func Send(t *testing.T, from net.Conn, datagrams ...string) {
 	t.Helper()
 	for _, d := range datagrams {
 		_, err := from.Write([]byte(d))
-		Must(t, err)
+		testkit.Must(t, err)
 	}
 }
 
 // Receive returns the next n datagrams, which must come.
 func Receive(t *testing.T, to net.PacketConn, n int) (datagrams []string) {
 	t.Helper()
-	to.SetReadDeadline(time.Now().Add(Patience))
+	to.SetReadDeadline(time.Now().Add(testkit.Patience))
 	b := make([]byte, 1<<16)
 	for range n {
 		l, _, err := to.ReadFrom(b)
@@ -72,7 +73,7 @@ func ReceiveNothing(t *testing.T, to net.PacketConn) {
 func Echo(t *testing.T, n *lab.Net, address string) {
 	t.Helper()
 	l, err := n.Listen("tcp", address)
-	Must(t, err)
+	testkit.Must(t, err)
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
