@@ -73,7 +73,11 @@ func (r *Reader) TryReceive(b *Batch) error {
 		case r.stopping.Load():
 			return r.receiveLast(&b.buf)
 		}
-		return r.tryReceive(b.buf)
+		if err := r.tryReceive(b.buf); err != nil || len(b.buf.packets) > 0 {
+			return err
+		}
+		r.takeLeft(&b.buf) // a loop may just have left it, and poll does not see it any more
+		return nil
 	})
 }
 

@@ -135,9 +135,10 @@ func (c *Conn) recall() error {
 // ignores and echoes.
 const wakePort = 1
 
-// wake is Wake if datagrams are kept that the kernel does not know of any more.
+// wake makes the descriptor readable again after look has read what made it so: if
+// datagrams are kept that the kernel does not know of any more, or after a Wake.
 func (c *Conn) wake() error {
-	if c.Buffered() == 0 {
+	if c.Buffered() == 0 && !c.woken.Load() {
 		return nil
 	}
 	return c.askForWake()

@@ -167,6 +167,10 @@ func TestEventLoopSeesWhatIsInTheProgram(t *testing.T) {
 			testkit.Must(t, l.Reader.Configure(nflog.Config{Groups: []uint16{5}, Threshold: 10, FlushTimeout: time.Hour}))
 			endtoend.NextLogged(t, l.Reader, 3)
 		},
+		"Configure after a loop that was left": func() {
+			endtoend.NextLogged(t, l.Reader, 3)
+			testkit.Must(t, l.Reader.Configure(nflog.Config{Groups: []uint16{5}, Threshold: 10, FlushTimeout: time.Hour}))
+		},
 	} {
 		endtoend.SendNumbers(t, l.From, 0, 10)
 		leave()
