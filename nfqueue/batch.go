@@ -25,7 +25,7 @@ type Batch struct {
 	problems problems // what is yet to be reported to OnError
 
 	used    atomic.Bool // by Receive, TryReceive or Send
-	counted bool        // among the queue's receivers
+	counted bool        // among the queue's receivers: a Receive loop has it
 	busy    bool        // among its busy batches
 
 	mu      sync.Mutex // guards what follows, against the timer and tickets
@@ -35,6 +35,7 @@ type Batch struct {
 	open    bool       // some packets may have no verdict yet
 	next    int        // the first of those whose handler has not returned
 	early   []bool     // packets whose ticket was answered before that
+	answers answers    // of such tickets, to be sent in their packets' places
 	out     []byte     // verdicts to be sent
 	run     run        // with Config.RangeVerdicts: verdicts that are yet to be added to out
 	sendErr error      // of a flush
@@ -76,6 +77,7 @@ func (b *Batch) begun() {
 	if !b.busy {
 		b.busy = true
 		b.q.busy.Add(1)
+		b.q.unlisted.Add(1)
 	}
 }
 
@@ -108,6 +110,9 @@ func (b *Batch) clear() {
 
 // begin makes the batch ready for verdicts.
 func (b *Batch) begin() {
+	if b.busy {
+		defer b.q.unlisted.Add(-1)
+	}
 	n := len(b.Packets)
 	if n == 0 {
 		return
@@ -128,6 +133,7 @@ func (b *Batch) begin() {
 	}
 	b.early = slices.Grow(b.early[:0], n)[:n]
 	clear(b.early)
+	b.answers.clear()
 	b.open, b.next, b.timer.late = true, 0, false
 	b.run = run{mine: n}
 	b.q.waiting.add(b)
@@ -144,6 +150,7 @@ func (b *Batch) decide(v *Verdict) {
 	t := &b.tickets[i]
 	b.next++
 	if b.early[i] { // its ticket was faster
+		b.placeAnswer(i)
 		return
 	}
 	var refused error
@@ -205,14 +212,14 @@ func (b *Batch) claim(id uint32) (heldPacket, bool) {
 }
 
 // countUndecided returns how many packets have no verdict, from their handler or by
-// their ticket.
+// their ticket, or one that waits for Send.
 func (b *Batch) countUndecided() (n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for range b.undecided() {
 		n++
 	}
-	return n
+	return n + len(b.answers.list)
 }
 
 // index returns which packet has the ID, or -1.
@@ -234,15 +241,16 @@ func (b *Batch) end() error {
 	return err
 }
 
-// sendRest sends what is left and returns the first error of all that was sent.
+// sendRest sends what is left and returns the first error of all that was sent. Packets
+// without a verdict, which there are when Shutdown ends Run, stay listed for Shutdown,
+// which gives them the fallback and counts them.
 func (b *Batch) sendRest() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.disarm()
 	b.flush()
-	if b.open {
-		b.open = false
-		b.q.waiting.remove(b)
+	if b.open && b.next == len(b.tickets) {
+		b.close()
 	}
 	b.problems = append(b.problems, b.tooLong...)
 	b.tooLong = b.tooLong[:0]
@@ -250,6 +258,13 @@ func (b *Batch) sendRest() error {
 	err := b.sendErr
 	b.sendErr = nil
 	return err
+}
+
+// close takes b off the list: none of its packets waits for a verdict. The lock is
+// held.
+func (b *Batch) close() {
+	b.open = false
+	b.q.waiting.remove(b)
 }
 
 // abandon gives Fallback to the packets without a verdict, if there are any:

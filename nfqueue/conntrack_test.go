@@ -194,15 +194,19 @@ func TestConntrackChangeByID(t *testing.T) {
 				w.Deliver(c.message)
 				b := q.NewBatch()
 				receive(t, q, b, 1)
-				if hold {
-					b.Verdicts[0] = nfqueue.Hold()
+				send := func() {
 					if err := q.Send(b); err != nil {
 						t.Fatal(err)
 					}
 				}
+				if hold {
+					b.Verdicts[0] = nfqueue.Hold()
+					send()
+				}
 				if err := q.SetVerdict(1, nfqueue.Accept().WithConntrackMark(1, 0xffffffff)); errors.Is(err, nfqueue.ErrUntracked) != c.refused {
 					t.Errorf("got %v", err)
 				}
+				send()
 				w.wantSent(t, map[bool]string{true: "1 stop", false: "1 accept"}[c.refused])
 			})
 		}

@@ -26,7 +26,9 @@ import (
 // A packet is in one of the two places, and is taken off once: who takes it off
 // answers it, and all others get ErrDecided. If that verdict cannot be sent the packet
 // is listed again, as held. The order of verdicts is that in which they were given:
-// what handlers have returned is sent (flush) before a verdict from outside.
+// what handlers have returned is sent (flush) before a verdict from outside. In the
+// batch of a Receive loop a verdict from outside keeps the packet's place and is sent
+// with the batch (early.go).
 //
 // Held packets have two limits, their number and their bytes. Deadlines are in a heap
 // with one timer a queue; a packet that was answered leaves its deadline behind.
@@ -187,20 +189,21 @@ func (w *waiting) remove(b *Batch) {
 	}
 }
 
-// claim takes a packet off the list. It returns ErrDecided if it is not there.
-func (w *waiting) claim(id uint32) (heldPacket, error) {
+// claim takes a packet off the list, and returns the batch in which it was, nil if it
+// was held. It returns ErrDecided if it is not there.
+func (w *waiting) claim(id uint32) (heldPacket, *Batch, error) {
 	p, b, err := w.claimHeld(id)
 	if b == nil {
-		return p, err
+		return p, nil, err
 	}
 	if p, ok := b.claim(id); ok {
-		return p, nil
+		return p, b, nil
 	}
 	// Its handler has returned in the meantime, perhaps with Hold.
 	if p, b, err = w.claimHeld(id); b == nil {
-		return p, err
+		return p, nil, err
 	}
-	return p, ErrDecided
+	return p, nil, ErrDecided
 }
 
 // claimHeld takes a packet off the list if it is held, and else returns the
@@ -246,7 +249,7 @@ func (w *waiting) close() {
 	defer w.mu.Unlock()
 	w.closed = true
 	clear(w.held)
-	w.bytes, w.expiry = 0, nil
+	w.bytes, w.expiry, w.batches = 0, nil, nil
 	if w.timer != nil {
 		w.timer.Stop()
 	}

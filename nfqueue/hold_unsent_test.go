@@ -136,16 +136,20 @@ func TestVerdictBeforeTheHandlersThatIsNotSentLeavesThePacketHeld(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			q, f := failing(t, nfqueue.Config{})
 			f.deliver(t, 1, 1)
-			b := q.NewBatch()
-			receive(t, q, b, 1)
+			entered, proceed := make(chan struct{}), make(chan struct{})
+			stop := start(t, q, func(*nfqueue.Packet) nfqueue.Verdict {
+				close(entered)
+				<-proceed
+				return nfqueue.Stop()
+			})
+			testkit.Next(t, entered)
 			f.fail.Store(true)
 			if err := decide(q); !errors.Is(err, errSend) {
 				t.Errorf("got %v", err)
 			}
 			f.fail.Store(false)
-			if err := q.Send(b); err != nil {
-				t.Fatal(err)
-			}
+			close(proceed)
+			stop()
 			if s := q.Stats(); s.Held != 1 || s.HeldBytes != len(udpPacket("x")) {
 				t.Errorf("stats %+v", s)
 			}

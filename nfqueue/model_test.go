@@ -46,6 +46,7 @@ type interleaving struct {
 	clock   int
 	given   map[uint32]giving // in order: not those that expire
 	held    []nfqueue.Ticket
+	unsent  map[uint32]int  // when the verdict on a packet of a loop's batch was given by ticket; 0 is not yet
 	refused map[uint32]bool // by the kernel
 	trouble bool            // a send failed: some packets get the fallback
 }
@@ -78,6 +79,42 @@ func (x *interleaving) gave(id uint32, g giving) {
 	x.given[id] = g
 }
 
+// gaveByTicket notes that a verdict was given by ticket: in a batch of a loop that is
+// Send's to give.
+func (x *interleaving) gaveByTicket(id uint32, began int) {
+	ended := x.tick()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if _, unsent := x.unsent[id]; unsent {
+		x.unsent[id] = began
+		return
+	}
+	x.given[id] = giving{began: began, ended: ended}
+}
+
+// receives notes the packets of a loop's batch.
+func (x *interleaving) receives(packets []nfqueue.Packet) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i := range packets {
+		x.unsent[packets[i].ID] = 0
+	}
+}
+
+// sends notes that Send was called for them, and gave what tickets had answered.
+func (x *interleaving) sends(packets []nfqueue.Packet, n int) {
+	ended := x.tick()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i := range packets {
+		id := packets[i].ID
+		if began := x.unsent[id]; began > 0 {
+			x.given[id] = giving{began, ended, n}
+		}
+		delete(x.unsent, id)
+	}
+}
+
 // hold keeps a ticket for whoever decides on it.
 func (x *interleaving) hold(t nfqueue.Ticket) {
 	x.mu.Lock()
@@ -99,7 +136,7 @@ func (x *interleaving) release() bool {
 	began := x.tick()
 	switch err := ticket.SetVerdict(verdictOf(ticket.ID())); {
 	case err == nil:
-		x.gave(ticket.ID(), giving{began: began, ended: x.tick()})
+		x.gaveByTicket(ticket.ID(), began)
 	case errors.Is(err, errSend):
 		x.hold(ticket) // it waits still
 	case !errors.Is(err, nfqueue.ErrDecided) && !errors.Is(err, net.ErrClosed):
@@ -169,6 +206,7 @@ func (x *interleaving) runs(n int) {
 func (x *interleaving) loop(n int) {
 	for b := x.q.NewBatch(); ; {
 		err := x.q.Receive(b)
+		x.receives(b.Packets)
 		began := x.tick()
 		var ids []uint32
 		for i := range b.Packets {
@@ -181,6 +219,7 @@ func (x *interleaving) loop(n int) {
 			began = x.tick() // of Send, which gives them
 			err = x.q.Send(b)
 		}
+		x.sends(b.Packets, n)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -265,7 +304,7 @@ func overtook(at map[uint32]int, a, b uint32) bool {
 // interleave plays one interleaving.
 func interleave(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 0))
-	x := &interleaving{t: t, seed: seed, rng: rng, given: map[uint32]giving{}, refused: map[uint32]bool{}}
+	x := &interleaving{t: t, seed: seed, rng: rng, given: map[uint32]giving{}, refused: map[uint32]bool{}, unsent: map[uint32]int{}}
 	x.cfg = nfqueue.Config{
 		Fallback: fallback, Batch: []int{0, 1, 4, 16}[rng.IntN(4)], RangeVerdicts: rng.IntN(2) == 0,
 		FlushAfter: []time.Duration{0, 1, time.Hour}[rng.IntN(3)],

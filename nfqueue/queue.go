@@ -39,6 +39,9 @@ type Queue struct {
 	// the first. The Conn guards it, which hands out one message at a time.
 	counted bool
 	bypass  bypass
+	taken   uint64 // packets received; guarded as counted is
+
+	decided atomic.Uint64 // of these, so many were decided by SetVerdictAll, some before they were received
 
 	ranges    *ranges       // nil without Config.RangeVerdicts
 	stopping  chan struct{} // full while a Shutdown is under way
@@ -47,6 +50,7 @@ type Queue struct {
 	receivers atomic.Int32  // Runs, and batches between Receive and Send
 	calls     atomic.Uint32 // how often somebody began, or ended, to receive with a batch
 	busy      atomic.Int32  // batches that messages were taken into, and that are not through
+	unlisted  atomic.Int32  // of these, the ones whose packets waiting does not list yet
 }
 
 // limits returns how much may be held.

@@ -23,9 +23,12 @@ func (q *Queue) SetVerdictAll(v Verdict) error {
 	if !v.fitsAny() {
 		return fmt.Errorf("nfqueue %d: all packets: verdict %v cannot be applied to multiple packets", q.number, v)
 	}
-	if _, err := q.decideAll(&v, allPatience); err != nil {
+	if _, err := q.decideAll(&v, leastRounds, allPatience); err != nil {
 		return q.wrap(fmt.Errorf("all packets: %w", err))
 	}
+	// Some are yet to be received. They are not to count as those to which Shutdown gives
+	// the fallback, as they do if this fails.
+	_ = q.conn.Mark(func() { q.decided.Store(q.taken) })
 	return nil
 }
 
@@ -38,9 +41,9 @@ const leastRounds = 5
 
 var errKeepComing = errors.New("packets keep coming: take the rule away first")
 
-// decideAll gives v to all packets that wait, until there are none or, from the
-// second time on, patience is over. It returns how many of them had been received.
-func (q *Queue) decideAll(v *Verdict, patience time.Duration) (n int, err error) {
+// decideAll gives v to all packets that wait, until there are none or, after some
+// rounds, patience is over. It returns how many of them had been received.
+func (q *Queue) decideAll(v *Verdict, rounds int, patience time.Duration) (n int, err error) {
 	q.answering.Lock()
 	defer q.answering.Unlock()
 	r := reach{w: &q.waiting, all: true}
@@ -49,7 +52,7 @@ func (q *Queue) decideAll(v *Verdict, patience time.Duration) (n int, err error)
 		if round == 1 {
 			start = time.Now() // that of many packets takes its time
 		}
-		if round >= leastRounds && time.Since(start) > patience {
+		if round >= rounds && time.Since(start) > patience {
 			return n, errKeepComing
 		}
 		claimed, err := q.waiting.claimUpTo(&r)

@@ -152,6 +152,7 @@ func (b *Batch) claimUpTo(claimed []heldPacket, r *reach) []heldPacket {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.open {
+		b.placeAnswers()
 		b.flush()
 	}
 	for i := range b.undecided() {

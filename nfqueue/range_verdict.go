@@ -70,13 +70,6 @@ func (r *ranges) port(v *Verdict) uint32 {
 	return ackedPort
 }
 
-// sent notes that the kernel has got v: it has taken it, or is to say so.
-func (r *ranges) sent(v *Verdict) {
-	if r.port(v) == 0 {
-		r.answered(1)
-	}
-}
-
 // A run is a row of packets of one batch with the same verdict.
 type run struct {
 	v           plain

@@ -133,6 +133,7 @@ func (b *Batch) room() *Packet {
 // add adds the packet in the place that room returned.
 func (b *Batch) add(p *Packet) {
 	b.Packets = b.Packets[:len(b.Packets)+1]
+	b.q.taken++
 	b.q.ranges.received()
 	b.lose(p.ID)
 }

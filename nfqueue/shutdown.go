@@ -152,7 +152,8 @@ func (q *Queue) endWith(why error) error {
 	if err := q.conn.End(); err != nil {
 		return q.wrap(cmp.Or(why, err))
 	}
-	n, err := q.decideAll(&q.cfg().Fallback, 0)
+	q.awaitListed()
+	n, err := q.decideAll(&q.cfg().Fallback, 1, 0)
 	if errors.Is(err, errKeepComing) {
 		err = nil
 	}
@@ -167,21 +168,30 @@ func (q *Queue) endWith(why error) error {
 	return q.wrap(errors.Join(why, err, q.Close()))
 }
 
+// awaitListed waits until what was received before End is listed, and so counted when
+// it gets the fallback. No handler and no OnError is called in between.
+func (q *Queue) awaitListed() {
+	for pause := 10 * time.Microsecond; q.unlisted.Load() > 0; pause = min(2*pause, maxPoll) {
+		time.Sleep(pause)
+	}
+}
+
 // discard takes what is kept, which came before the kernel's last answer, and returns
-// how many packets that were. What the kernel says of earlier verdicts is counted and
+// how many packets that were, without those that SetVerdictAll decided. What the kernel says of earlier verdicts is counted and
 // reported. Packets that came while decideAll answered others may have no verdict: the
 // kernel answers when it is through with those.
 func (q *Queue) discard() (packets int, err error) {
 	b := q.NewBatch()
+	first := q.taken
 	for {
 		b.clear()
 		if q.conn.Rest(b.raw) != nil || b.news.seen == 0 {
 			break
 		}
-		packets += len(b.Packets)
 		q.settle(b)
 		b.forget()
 	}
+	packets = int(q.taken - max(first, q.decided.Load()))
 	if packets > 0 {
 		last := Ticket{id: q.waiting.newest.Load(), queue: q.number}
 		err = q.conn.Send(q.cfg().Fallback.appendUpTo(nil, &last, 0))
@@ -193,8 +203,7 @@ func (q *Queue) discard() (packets int, err error) {
 func (b *Batch) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.open = false
-	b.q.waiting.remove(b)
+	b.close()
 	b.q.ranges.answered(len(b.tickets))
 	b.done()
 }

@@ -63,6 +63,63 @@ func TestShutdownWithNobodyReceivingGivesTheFallback(t *testing.T) {
 	}
 }
 
+// Run leaves its batch when Shutdown ends it, at whatever moment that is.
+func TestShutdownCutShortCountsWhatRunLeavesBehind(t *testing.T) {
+	const packets = 64
+	for round := range 200 {
+		q, k := open(t, nfqueue.Config{Fallback: fallback, Batch: packets / 2})
+		for range packets {
+			k.Enqueue(packet("x"))
+		}
+		begun := make(chan struct{}, packets)
+		ended := running(t, q, func(*nfqueue.Packet) nfqueue.Verdict {
+			begun <- struct{}{}
+			for start := time.Now(); time.Since(start) < time.Duration(round)*100*time.Nanosecond; {
+			}
+			return nfqueue.Accept()
+		})
+		testkit.Next(t, begun)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if err := q.Shutdown(ctx); !errors.Is(err, context.Canceled) && err != nil {
+			t.Fatal(err)
+		}
+		ended()
+		noneWait(t, k)
+		fallbacks := uint64(0)
+		for id := uint32(1); id <= packets; id++ {
+			if k.Verdict(id).Equal(fallback) {
+				fallbacks++
+			}
+		}
+		if s := q.Stats(); s.Fallbacks != fallbacks {
+			t.Fatalf("Stats.Fallbacks is %d, and %d packets got the fallback", s.Fallbacks, fallbacks)
+		}
+	}
+}
+
+// What SetVerdictAll decided before it was received does not get the fallback too.
+func TestShutdownDoesNotCountWhatSetVerdictAllDecided(t *testing.T) {
+	q, k := open(t, nfqueue.Config{Fallback: fallback})
+	enqueue := func(n int) {
+		for range n {
+			k.Enqueue(packet("x"))
+		}
+	}
+	enqueue(5)
+	if err := q.SetVerdictAll(nfqueue.Accept()); err != nil {
+		t.Fatal(err)
+	}
+	enqueue(3)
+	shutdown(t, q)
+	for id := uint32(1); id <= 8; id++ {
+		wantVerdict(t, k, id, map[bool]nfqueue.Verdict{true: nfqueue.Accept(), false: fallback}[id <= 5])
+	}
+	if s := q.Stats(); s.Fallbacks != 3 || s.Accepted+s.Dropped+s.Stopped != 3 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 func TestShutdownTwiceAtOnce(t *testing.T) {
 	q, k := open(t, nfqueue.Config{Fallback: fallback, Batch: 4})
 	for range 100 {

@@ -97,8 +97,9 @@ func (t Ticket) ID() uint32 { return t.id }
 
 // SetVerdict gives the packet the verdict v. It may be called from any goroutine until
 // the queue is closed, also before the handler returns, whose verdict is then ignored.
-// The verdict is sent after the verdicts that handlers returned before. For this order,
-// verdicts in Batch.Verdicts count as given when Send is called.
+// The verdict is sent after the verdicts that handlers returned before. If the packet is
+// in a Batch for which Send was not called, Send sends v in the packet's place instead of
+// the element of Batch.Verdicts, and returns the error of sending it.
 //
 // SetVerdict returns ErrDecided if the packet has a verdict, and net.ErrClosed if the
 // queue is closed. If v is refused (see Verdict.WithPayload), the packet gets
@@ -152,11 +153,10 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 func (q *Queue) answer(t Ticket, v Verdict) (omitted, err error) {
 	q.answering.RLock()
 	defer q.answering.RUnlock()
-	p, err := q.waiting.claim(t.id)
+	p, batch, err := q.waiting.claim(t.id)
 	if err != nil {
 		return nil, err
 	}
-	q.waiting.flush()
 	t.flags |= p.flags // by ID nothing was known of it
 	t.length = uint32(p.size)
 	msg := q.buffers.Get().(*[]byte)
@@ -164,20 +164,34 @@ func (q *Queue) answer(t Ticket, v Verdict) (omitted, err error) {
 	omitted = q.omit(&t, &v)
 	b, refused := q.appendVerdict((*msg)[:0], &t, &v)
 	*msg = b
-	var l load
-	l.add(&t)
-	var tooLong problems
-	if err := q.send(b, &l, &tooLong); err != nil {
-		q.waiting.restore(p)
-		return nil, err
-	}
-	if len(tooLong) > 0 {
-		return nil, tooLong[0].err
+	acked := refused == nil && q.ranges.port(&v) != 0
+	if !batch.putAnswer(t.id, b, acked) {
+		if err := q.sendAnswer(b, &t, p); err != nil {
+			return nil, err
+		}
+		if !acked {
+			q.ranges.answered(1)
+		}
 	}
 	if refused != nil {
-		q.ranges.answered(1)
 		return nil, fmt.Errorf(fallbackBecause, refused)
 	}
-	q.ranges.sent(&v)
 	return omitted, nil
+}
+
+// sendAnswer sends the verdict on t's packet, after what handlers have returned. If that
+// fails the packet waits on, as p says.
+func (q *Queue) sendAnswer(msg []byte, t *Ticket, p heldPacket) error {
+	q.waiting.flush()
+	var l load
+	l.add(t)
+	var tooLong problems
+	switch err := q.send(msg, &l, &tooLong); {
+	case err != nil:
+		q.waiting.restore(p)
+		return err
+	case len(tooLong) > 0:
+		return tooLong[0].err
+	}
+	return nil
 }

@@ -42,7 +42,7 @@ func TestUndecidedAreThoseWithoutAVerdict(t *testing.T) {
 	if err := b.Packets[1].Ticket().SetVerdict(nfqueue.Accept()); err != nil {
 		t.Fatal(err)
 	}
-	want(3, 0)
+	want(4, 0) // until Send
 	b.Verdicts[0] = nfqueue.Hold()
 	if err := q.Send(b); err != nil {
 		t.Fatal(err)

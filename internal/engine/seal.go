@@ -32,7 +32,18 @@ func (c *Conn) Seal() error {
 		return err
 	}
 	// The kernel's answer comes behind all that it sent before.
-	err := c.request(Message{Type: typeNoop, PortID: wakePort}, &request{seals: true})
+	return c.askInOrder(&request{seals: true})
+}
+
+// Mark calls then where the messages end that takes get of what the kernel has sent so
+// far; see RequestInOrder.
+func (c *Conn) Mark(then func()) error {
+	return c.askInOrder(&request{then: then})
+}
+
+// askInOrder asks for an answer that says nothing, for its place among the messages.
+func (c *Conn) askInOrder(r *request) error {
+	err := c.request(Message{Type: typeNoop, PortID: wakePort}, r)
 	if refused := (*Error)(nil); errors.As(err, &refused) {
 		return nil // without CAP_NET_ADMIN it answers that, and that is an answer
 	}

@@ -33,9 +33,14 @@ func pollLoop(q *nfqueue.Queue, h nfqueue.Handler) error {
 // Shutdown ends all the same, and every packet that was received has the verdict that
 // it is counted with.
 func TestShutdownDuringAFlood(t *testing.T) {
-	for name, run := range map[string]func(*nfqueue.Queue, nfqueue.Handler) error{
-		"Run":        func(q *nfqueue.Queue, h nfqueue.Handler) error { return q.Run(context.Background(), h) },
-		"TryReceive": pollLoop,
+	run := func(q *nfqueue.Queue, h nfqueue.Handler) error { return q.Run(context.Background(), h) }
+	for name, c := range map[string]struct {
+		run func(*nfqueue.Queue, nfqueue.Handler) error
+		cut bool // before all have a verdict of the handler
+	}{
+		"Run":            {run, false},
+		"Run, cut short": {run, true},
+		"TryReceive":     {pollLoop, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{Fallback: nfqueue.Accept()})
@@ -45,14 +50,20 @@ func TestShutdownDuringAFlood(t *testing.T) {
 			testkit.Must(t, err)
 			stop := endtoend.Flood(t, l.From)
 			ended := testkit.Background(func() error {
-				return run(l.Queue, func(*nfqueue.Packet) nfqueue.Verdict {
+				return c.run(l.Queue, func(*nfqueue.Packet) nfqueue.Verdict {
 					for start := time.Now(); time.Since(start) < 30*time.Microsecond; { // a sleep would be longer
 					}
 					return nfqueue.Accept()
 				})
 			})
 			testkit.Await(t, "some packets are decided", func() bool { return l.Queue.Stats().Accepted > 2000 })
-			testkit.Must(t, endtoend.Shutdown(l.Queue))
+			if c.cut {
+				ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+				defer cancel()
+				testkit.WantError(t, name, l.Queue.Shutdown(ctx), context.DeadlineExceeded)
+			} else {
+				testkit.Must(t, endtoend.Shutdown(l.Queue))
+			}
 			testkit.WantError(t, name, testkit.Next(t, ended), net.ErrClosed)
 			stop()
 			s := l.Queue.Stats()

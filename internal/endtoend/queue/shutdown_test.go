@@ -221,6 +221,24 @@ func TestPacketsArriveInTheOrderOfTheirVerdicts(t *testing.T) {
 	endtoend.WantReceived(t, l.To, "1", "2", "3", "4")
 }
 
+// A Receive loop gives its verdicts in Send, also one by ticket before that.
+func TestPacketsOfAReceiveLoopArriveInTheOrderOfTheirVerdicts(t *testing.T) {
+	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{})
+	endtoend.Send(t, l.From, "1", "2", "3", "4")
+	b := l.Queue.NewBatch()
+	testkit.Must(t, l.Queue.Receive(b))
+	if len(b.Packets) != 4 {
+		t.Fatalf("received %d packets", len(b.Packets))
+	}
+	for i := range b.Verdicts {
+		b.Verdicts[i] = nfqueue.Accept()
+	}
+	b.Verdicts[1] = nfqueue.Hold()
+	testkit.Must(t, b.Packets[1].Ticket().SetVerdict(nfqueue.Accept()))
+	testkit.Must(t, l.Queue.Send(b))
+	endtoend.WantReceived(t, l.To, "1", "2", "3", "4")
+}
+
 // Ten packets wait when any base chain of the namespace is deleted, and five come
 // after that: the ten are reported, although all are answered together.
 func TestPacketsGoneAmongOthersAreCounted(t *testing.T) {

@@ -1,0 +1,76 @@
+package nfqueue
+
+// This file is about tickets that are answered before the batch of their packet is
+// sent. With Run, what handlers have returned is sent first and then the answer. The
+// verdicts of a Receive loop are in Batch.Verdicts, which only the loop may read, and
+// so the answer waits for them:
+//
+//	Batch.Verdicts   Accept   (Hold)   Accept
+//	                            ^
+//	ticket.SetVerdict ----------+
+//	Send             1        2        3       in this order
+
+// answers are verdicts of tickets that wait for Send.
+type answers struct {
+	list []answer
+	msgs []byte
+}
+
+// An answer is one of them.
+type answer struct {
+	place      int // of the packet in the batch
+	start, end int // of the message in msgs
+	acked      bool
+}
+
+// clear forgets them.
+func (a *answers) clear() { a.list, a.msgs = a.list[:0], a.msgs[:0] }
+
+// putAnswer takes the verdict on a packet that was claimed from b, to send it in the
+// packet's place. It returns false if the verdict is to be sent at once: b is Run's, or
+// Send has come to the packet.
+func (b *Batch) putAnswer(id uint32, msg []byte, acked bool) bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.open || !b.counted {
+		return false
+	}
+	i := b.index(id)
+	if i < b.next {
+		return false
+	}
+	a := &b.answers
+	start := len(a.msgs)
+	a.msgs = append(a.msgs, msg...)
+	a.list = append(a.list, answer{i, start, len(a.msgs), acked})
+	return true
+}
+
+// placeAnswer adds the verdict that waits for the packet in a place to those that are
+// sent, if there is one. The lock is held.
+func (b *Batch) placeAnswer(place int) {
+	for i, a := range b.answers.list {
+		if a.place != place {
+			continue
+		}
+		b.endRun()
+		b.out = append(b.out, b.answers.msgs[a.start:a.end]...)
+		if !a.acked { // claim took it for answered by somebody else
+			b.run.mine++
+			b.run.queued++
+		}
+		b.answers.list = append(b.answers.list[:i], b.answers.list[i+1:]...)
+		return
+	}
+}
+
+// placeAnswers is placeAnswer for all of them, before a verdict on whatever waits in the
+// kernel. The lock is held.
+func (b *Batch) placeAnswers() {
+	for len(b.answers.list) > 0 {
+		b.placeAnswer(b.answers.list[0].place)
+	}
+}
