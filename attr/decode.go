@@ -152,7 +152,7 @@ func (d *Decoder) Nested() Decoder {
 func (d *Decoder) stop() bool {
 	for _, c := range d.rest {
 		if c != 0 {
-			d.fail(fmt.Errorf("%w: %d bytes after type %d are no attribute", ErrMalformed, len(d.rest), d.typ))
+			d.fail(fmt.Errorf("%w: %d bytes after type %d are not an attribute", ErrMalformed, len(d.rest), d.typ))
 			break
 		}
 	}

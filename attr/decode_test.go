@@ -78,8 +78,8 @@ func TestDecoderRefusesBadLengths(t *testing.T) {
 		{"length below header", header(3, 9), "type 9 has length 3 with 4 bytes left"},
 		{"length beyond end", header(9, 9), "type 9 has length 9 with 4 bytes left"},
 		{"longest length", header(0xffff, 9), "type 9 has length 65535 with 4 bytes left"},
-		{"half a header", []byte{1, 0, 0}, "3 bytes after type 7 are no attribute"},
-		{"one byte", []byte{1}, "1 bytes after type 7 are no attribute"},
+		{"half a header", []byte{1, 0, 0}, "3 bytes after type 7 are not an attribute"},
+		{"one byte", []byte{1}, "1 bytes after type 7 are not an attribute"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -93,7 +93,7 @@ func (e *Expectation) Check() error {
 	case !src.IsValid() || !dst.IsValid():
 		return errors.New("field Tuple has no Src or no Dst")
 	case !e.Mask.IsValid():
-		return errors.New("field Mask is missing; 255.255.255.255:0 stands for any port of Tuple.Src")
+		return errors.New("field Mask is missing; 255.255.255.255:0 matches any port of Tuple.Src")
 	case src.Is4() != dst.Is4() || src.Is4() != e.Mask.Addr().Is4() || e.NAT.To.IsValid() && src.Is4() != e.NAT.To.Addr().Is4():
 		return errors.New("some addresses are IPv4 and others IPv6")
 	case e.Tuple.Protocol == 0 || isICMP(e.Tuple.Protocol):

@@ -67,7 +67,7 @@ func (r *Reader) sameGroups(groups []uint16) error {
 		same = same && r.index[n] != nil
 	}
 	if !same {
-		return fmt.Errorf("Config.Groups is %d, not what is open: open those instead", groups)
+		return fmt.Errorf("Config.Groups is %d, but open groups cannot change: open another Reader", groups)
 	}
 	return nil
 }

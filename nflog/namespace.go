@@ -30,7 +30,7 @@ import (
 func (r *Reader) SetNamespaceLogger(f nfnl.Family) error {
 	r = r.orClosed()
 	if r.index[0] == nil {
-		return r.wrap(errors.New("what the kernel logs comes to group 0, which Config.Groups does not have"))
+		return r.wrap(errors.New("the kernel logs to group 0, which is not in Config.Groups: add it"))
 	}
 	return r.setLogger(f, commandBindFamily)
 }

@@ -227,13 +227,13 @@ func (c Config) check() error {
 	case c.BusyPoll < 0 || c.BusyPoll > maxBusyPoll:
 		return fmt.Errorf("nfqueue: Config.BusyPoll is %v, not between 0 and %v", c.BusyPoll, maxBusyPoll)
 	case c.Fallback.action == ActionHold:
-		return fmt.Errorf("nfqueue: Config.Fallback is Hold, which leaves the packet without an answer")
+		return fmt.Errorf("nfqueue: Config.Fallback is Hold, which leaves the packet without a verdict")
 	case c.Fallback.action == ActionRepeat && !c.Fallback.has(changeMark):
 		return fmt.Errorf("nfqueue: Config.Fallback is repeat without a mark, which would repeat the packet without end")
 	case c.Fallback.action == ActionRequeue && c.Fallback.queue == c.Queue:
 		return fmt.Errorf("nfqueue: Config.Fallback is %v, the queue itself, which would requeue the packet without end", c.Fallback)
 	case c.Fallback.change&^(changeMark|changePriority) != 0:
-		return fmt.Errorf("nfqueue: Config.Fallback is %v, which does not fit every packet", c.Fallback)
+		return fmt.Errorf("nfqueue: Config.Fallback is %v: it can have a mark and a priority, but no other change", c.Fallback)
 	}
 	if err := engine.Config(c.Socket).Check(); err != nil {
 		return fmt.Errorf("nfqueue: Config.Socket.%w", err)

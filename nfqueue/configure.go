@@ -34,7 +34,7 @@ func (q *Queue) Configure(cfg Config) error {
 		return err
 	}
 	if cfg.Queue != q.number {
-		return fmt.Errorf("nfqueue %d: Config.Queue is %d: open that queue instead", q.number, cfg.Queue)
+		return fmt.Errorf("nfqueue %d: Config.Queue is %d, but the number of an open queue cannot change: open another", q.number, cfg.Queue)
 	}
 	q.configuring.Lock()
 	defer q.configuring.Unlock()

@@ -140,6 +140,6 @@ var (
 	// These are mistakes of the caller, which a program cannot handle.
 	errForeignBatch = errors.New("the Batch was not made by NewBatch of this queue")
 	errBatchInUse   = errors.New("another goroutine uses the Batch: each needs one of its own")
-	errNoContext    = errors.New("nfqueue: a context is needed, not nil")
-	errNoHandler    = errors.New("nfqueue: Run needs a Handler, not nil")
+	errNoContext    = errors.New("nfqueue: the context is nil")
+	errNoHandler    = errors.New("nfqueue: the Handler is nil")
 )

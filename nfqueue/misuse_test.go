@@ -21,7 +21,7 @@ func TestNilContextsAreErrors(t *testing.T) {
 		"Shutdown":        q.Shutdown(none),
 		"of several":      qs.Shutdown(none),
 	} {
-		if err == nil || !strings.Contains(err.Error(), "not nil") {
+		if err == nil || !strings.Contains(err.Error(), "is nil") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -63,7 +63,7 @@ func (t *Ticket) refusePayload(v *Verdict) error {
 	case t.otherVersion(v):
 		return fmt.Errorf("%w: it is of another IP version than the packet that it replaces", ErrRewriteForbidden)
 	case t.flags&ticketGSO != 0 && isUDP(payload) && !takesUDP():
-		return fmt.Errorf("%w: a kernel before 6.12 cannot cut UDP that was rewritten", ErrGSO)
+		return fmt.Errorf("%w: a kernel before 6.12 cannot segment rewritten UDP", ErrGSO)
 	case raw:
 		if err := t.refuseStump(payload); err != nil {
 			return err
@@ -95,7 +95,7 @@ func (t *Ticket) refuseStump(payload []byte) error {
 		least = ipheader.IPv6Len
 	}
 	if len(payload) < least {
-		return fmt.Errorf("%w: it has %d bytes, and its IP header would have %d", ErrPayload, len(payload), least)
+		return fmt.Errorf("%w: it has %d bytes, less than its IP header, which has %d", ErrPayload, len(payload), least)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (t *Ticket) refuseLength(payload []byte) error {
 	if !ok || h.Protocol != ipheader.TCP || len(payload) == int(t.length) {
 		return nil
 	}
-	return fmt.Errorf("%w: NAT changes the connection, and the verdict changes it and the length of its packet", ErrNoHelper)
+	return fmt.Errorf("%w: NAT applies to the connection, and the verdict changes both it and the length of a packet; do that in two verdicts", ErrNoHelper)
 }
 
 // refuseLink returns why v cannot change the packet's link layer. The kernel
@@ -135,7 +135,7 @@ func (t *Ticket) refuseLink(v *Verdict) error {
 	case v.has(changeVLAN) && v.vlan.Protocol == 0:
 		return fmt.Errorf("%w: the VLAN tag has no protocol", ErrPayload)
 	case v.has(changeLinkHeader) && (len(v.linkHeader) == 0 || len(v.linkHeader) != int(t.linkLen)):
-		return fmt.Errorf("%w: a link header of %d bytes for one of %d", ErrPayload, len(v.linkHeader), t.linkLen)
+		return fmt.Errorf("%w: the link header has %d bytes, but that of the packet has %d", ErrPayload, len(v.linkHeader), t.linkLen)
 	}
 	return nil
 }

@@ -42,20 +42,20 @@ func (t *Ticket) refuseGSO(b []byte, h *ipheader.Header) error {
 	data := uint32(h.End - at)
 	switch {
 	case t.flags&ticketTunnel != 0 || t.transport != ipheader.TCP && t.transport != ipheader.UDP:
-		return fmt.Errorf("%w: it carries a tunnel", ErrGSO)
+		return fmt.Errorf("%w: it contains an encapsulated packet", ErrGSO)
 	case !ok || h.Protocol != t.transport:
-		return fmt.Errorf("%w: it is of another protocol", ErrGSO)
+		return fmt.Errorf("%w: the payload has another protocol than the packet", ErrGSO)
 	case t.transport == ipheader.TCP && data < t.data && !t.endsHere():
 		// tcp_gso_segment refuses what fits into one segment. How long that is
 		// only the kernel knows; two have more than one.
-		return fmt.Errorf("%w: it has %d bytes of TCP data less, which may fit into one segment", ErrGSO, t.data-data)
+		return fmt.Errorf("%w: its TCP data is %d bytes shorter, and may fit into one segment", ErrGSO, t.data-data)
 	case t.transport == ipheader.UDP && data != t.data:
-		return fmt.Errorf("%w: its UDP data has another length", ErrGSO)
+		return fmt.Errorf("%w: the length of its UDP data must not change", ErrGSO)
 	case t.transport == ipheader.UDP && (t.hook == nfnl.Prerouting || t.hook == nfnl.Input):
 		// The full checksum is looked for in each segment of a packet that ends here.
-		return fmt.Errorf("%w: at the hook %v the kernel looks for a checksum in each datagram", ErrGSO, t.hook)
+		return fmt.Errorf("%w: at the hook %v the kernel verifies the checksum of each datagram", ErrGSO, t.hook)
 	case t.flags&ticketNATAhead != 0:
-		return fmt.Errorf("%w: NAT is yet to change it, and would spoil the checksums", ErrGSO)
+		return fmt.Errorf("%w: NAT will change the packet later and make its checksums wrong", ErrGSO)
 	}
 	return nil
 }
@@ -75,11 +75,11 @@ func (t *Ticket) refuseFragment(b []byte, h *ipheader.Header) error {
 	longer := len(b) - int(t.length)
 	switch {
 	case longer != 0 && h.MoreFragments:
-		return fmt.Errorf("%w: others follow, and their place depends on its length", ErrFragment)
+		return fmt.Errorf("%w: its length must not change, because the offsets of later fragments are fixed", ErrFragment)
 	case h.FragmentOffset+len(b) > 0xffff:
-		return fmt.Errorf("%w: the datagram would end behind the longest possible", ErrFragment)
+		return fmt.Errorf("%w: the datagram would be longer than 65535 bytes", ErrFragment)
 	case summed(h) && (longer != 0 || fragmentSum(b, h) != t.data) && !withoutChecksum(b, h):
-		return fmt.Errorf("%w: the checksum in the first one covers all", ErrFragment)
+		return fmt.Errorf("%w: the checksum in the first fragment covers the data of all", ErrFragment)
 	}
 	return nil
 }

@@ -119,7 +119,7 @@ func (t Ticket) SetVerdict(v Verdict) error {
 func (q *Queue) SetVerdict(id uint32, v Verdict) error {
 	q = q.orClosed()
 	if v.has(changeOne) {
-		return q.packetError(id, fmt.Errorf("%v needs the packet's Ticket", v))
+		return q.packetError(id, fmt.Errorf("verdict %v needs the packet: use Packet.Ticket", v))
 	}
 	return q.setVerdict(Ticket{q: q, id: id, queue: q.number}, v)
 }

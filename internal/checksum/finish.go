@@ -12,12 +12,12 @@ import (
 )
 
 var (
-	// ErrNotIP says that bytes to be finished are not an IPv4 or IPv6 packet.
-	ErrNotIP = errors.New("not an IPv4 or IPv6 packet (WithRawPayload sends it as it is)")
+	// ErrNotIP is wrapped by errors for bytes that are not an IPv4 or IPv6 packet.
+	ErrNotIP = errors.New("not an IPv4 or IPv6 packet (WithRawPayload sends it unchanged)")
 
-	// ErrBadHeader says that a packet can't be finished because its headers are
-	// cut short, contradict its length, or leave open what the checksum covers.
-	ErrBadHeader = errors.New("packet headers can't be finished (WithRawPayload sends them as they are)")
+	// ErrBadHeader is wrapped by errors for a packet whose headers are truncated,
+	// contradict its length, or do not determine what the checksum covers.
+	ErrBadHeader = errors.New("lengths and checksums cannot be set, because of the packet's headers (WithRawPayload sends it unchanged)")
 )
 
 // Options say what is particular about a packet that is to be finished. The zero
@@ -59,7 +59,7 @@ func FinishWith(b []byte, o Options) error {
 		return err
 	}
 	if p.pseudo && h.dst == nil {
-		return fmt.Errorf("%w: the route in them leaves open which destination the %s checksum is for", ErrBadHeader, p.name)
+		return fmt.Errorf("%w: the packet has a source route, so the destination that the %s checksum covers is not known", ErrBadHeader, p.name)
 	}
 	h.finishIP(b)
 	if p == &udp {

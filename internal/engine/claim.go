@@ -6,7 +6,7 @@ import (
 )
 
 // errClaimed is what Claim says the second time.
-var errClaimed = errors.New("another Queue or Reader has this Conn, and takes all that comes: give each a Conn of its own")
+var errClaimed = errors.New("the Conn is in use by another Queue or Reader: give each a Conn of its own")
 
 // Claim says that the caller is who receives from c: whatever comes goes to
 // one reader, and what that does not expect is lost to the others. It returns an

@@ -69,7 +69,7 @@ func explainNetNS(err error, fd int) error {
 	case errors.Is(err, unix.EBADF), errors.Is(err, unix.EINVAL):
 		err = fmt.Errorf("Config.NetNS is %d, which is no open descriptor of a network namespace: %w", fd, err)
 	case errors.Is(err, unix.EPERM):
-		err = fmt.Errorf("the network namespace of Config.NetNS %d takes CAP_SYS_ADMIN over it and over the program's own: %w", fd, err)
+		err = fmt.Errorf("opening a socket in the network namespace of Config.NetNS %d needs CAP_SYS_ADMIN over it and over the program's own: %w", fd, err)
 	}
 	return err
 }

@@ -10,7 +10,7 @@ import (
 // explainDescriptors adds to the lack of descriptors what to do about it.
 func explainDescriptors(err error) error {
 	if errors.Is(err, syscall.EMFILE) {
-		return fmt.Errorf("all descriptors this program may have are in use, raise RLIMIT_NOFILE (ulimit -n): %w", err)
+		return fmt.Errorf("all file descriptors that this program may open are in use: raise RLIMIT_NOFILE (ulimit -n): %w", err)
 	}
 	return err
 }
@@ -24,7 +24,7 @@ func explainDenied(err error) error {
 	}
 	switch call.Err {
 	case syscall.EPERM, syscall.EACCES, syscall.ENOSYS:
-		return fmt.Errorf("%w: something denies the program this system call: a seccomp filter (of the container, or systemd's SystemCallFilter=) or a security module", err)
+		return fmt.Errorf("%w: the system call is denied by a seccomp filter (of the container, or systemd's SystemCallFilter=) or a security module", err)
 	}
 	return err
 }

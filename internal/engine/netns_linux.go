@@ -27,7 +27,7 @@ func explainProc(err error) error {
 	switch {
 	case err == nil:
 	case errors.Is(err, os.ErrPermission):
-		err = fmt.Errorf("%w: it is for the user who owns it, root as a rule (mode 0440), and for CAP_DAC_READ_SEARCH; CAP_NET_ADMIN does not help", err)
+		err = fmt.Errorf("%w: opening it is permitted to its owner, usually root (mode 0440), and with CAP_DAC_READ_SEARCH; CAP_NET_ADMIN is not sufficient", err)
 	case errors.Is(err, os.ErrNotExist):
 		if _, nothing := os.Stat("/proc/self"); nothing != nil {
 			err = fmt.Errorf("%w: /proc is not mounted", err)
@@ -164,7 +164,7 @@ func netNS(t transport) (*os.File, error) {
 		}
 	}
 	if errors.Is(err, unix.EPERM) {
-		return nil, fmt.Errorf("find the network namespace of a socket that is in another than the program: %w: it needs CAP_NET_ADMIN over that", err)
+		return nil, fmt.Errorf("find the network namespace of a socket that is not in that of the program: %w: it needs CAP_NET_ADMIN over the socket's", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("find the network namespace of a socket: %w", err)

@@ -18,9 +18,9 @@ const requestPatience = time.Second
 const requestTries = 10
 
 // errUnread is why a Request is not made, or its answer not found.
-var errUnread = errors.New("the receive buffer, and as much memory beside it, is full of what nobody receives: call Receive first")
+var errUnread = errors.New("the receive buffer and the memory for packets kept beside it are full: call Receive first")
 
-var errNoAnswer = errors.New("no acknowledgement from the kernel: the socket's receive buffer was full")
+var errNoAnswer = errors.New("no acknowledgement from the kernel: the receive buffer was full; try again, or raise ReadBuffer")
 
 // A request is a message that waits for its answer.
 type request struct {
