@@ -113,6 +113,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.engine().SetReadDea
 // SyscallConn returns a raw connection to the socket, for polling and for socket
 // options that this package does not set. Do not read from it, write to it or attach a
 // filter.
+//
+// Close makes the descriptor readable, so that poll(2) returns. epoll(7) does not report
+// a descriptor that was closed: register a copy, and close that as well.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.engine().SyscallConn() }
 
 // Links returns a table of the interfaces in the socket's network namespace. It starts

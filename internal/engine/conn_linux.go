@@ -188,7 +188,16 @@ func (s *socket) option(opt int) (n int, err error) {
 }
 
 func (s *socket) setReadDeadline(t time.Time) error { return s.SetReadDeadline(t) }
-func (s *socket) close() error                      { return s.Close() }
+
+// close implements transport. Whoever waits in poll has the socket too, as far as the
+// kernel is concerned: without an answer to read, it would wait for a packet, and the
+// queues stay bound until then.
+func (s *socket) close() error {
+	if s.kernel {
+		s.send(wakeMessage(0).Append(nil), false)
+	}
+	return s.Close()
+}
 
 // rawConn, readBuffer, setReadBuffer and drops serve the Conn methods of those names.
 

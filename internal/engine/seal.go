@@ -169,6 +169,10 @@ func (c *Conn) Wake() error {
 
 // askForWake makes the kernel answer.
 func (c *Conn) askForWake() error {
-	m := Message{Type: typeNoop, Flags: FlagRequest | FlagAck, Seq: c.nextSeq(), PortID: wakePort}
-	return c.Send(m.Append(nil))
+	return c.Send(wakeMessage(c.nextSeq()).Append(nil))
+}
+
+// wakeMessage asks for an answer that nobody waits for.
+func wakeMessage(seq uint32) Message {
+	return Message{Type: typeNoop, Flags: FlagRequest | FlagAck, Seq: seq, PortID: wakePort}
 }

@@ -3,7 +3,9 @@
 package queue
 
 import (
+	"net"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -91,5 +93,38 @@ func TestEventLoopIsToldOfWhatCameDuringShutdown(t *testing.T) {
 	testkit.Must(t, testkit.Next(t, down))
 	if s := l.Queue.Stats(); s.Fallbacks != 0 {
 		t.Errorf("%d packets got the fallback", s.Fallbacks)
+	}
+}
+
+// An event loop that waits in poll has the socket too, as far as the kernel is
+// concerned: when the queue is closed it is told, and the queue is unbound.
+func TestCloseEndsAnEventLoop(t *testing.T) {
+	for name, end := range map[string]func(q *nfqueue.Queue) error{
+		"Close":    func(q *nfqueue.Queue) error { return q.Close() },
+		"Shutdown": func(q *nfqueue.Queue) error { return endtoend.Shutdown(q) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := endtoend.NewNet(t)
+			q := endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 3})
+			raw, err := q.SyscallConn()
+			testkit.Must(t, err)
+			var fds [1]unix.PollFd
+			testkit.Must(t, raw.Control(func(fd uintptr) { fds[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} }))
+			b := q.NewBatch()
+			loop := testkit.Background(func() error {
+				for {
+					if _, err := unix.Poll(fds[:], int(2*testkit.Patience/time.Millisecond)); err != nil && err != unix.EINTR {
+						return err
+					}
+					if err := q.TryReceive(b); err != nil {
+						return err
+					}
+				}
+			})
+			time.Sleep(10 * time.Millisecond) // until it waits
+			testkit.Must(t, end(q))
+			testkit.WantError(t, "loop", testkit.Next(t, loop), net.ErrClosed)
+			endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 3})
+		})
 	}
 }
