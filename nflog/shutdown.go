@@ -18,9 +18,9 @@ import (
 //
 // If packets remain and no loop is in progress, Shutdown waits for the next call of
 // Receive or TryReceive, if the program has used these before; otherwise it returns an
-// error with the number of packets. ctx should therefore have a deadline. If ctx is
-// done first, Shutdown closes the Reader and returns an error that wraps
-// context.Cause(ctx) and has the number of packets that nobody received.
+// error whose text has the number of packets. ctx should therefore have a deadline. If
+// ctx is done first, Shutdown closes the Reader and returns an error that wraps
+// context.Cause(ctx), and whose text has the number of packets that were not received.
 // Stats.Discarded also counts packets that a loop received and did not yield.
 //
 // Without CAP_NET_ADMIN Shutdown cannot unbind the groups. It then waits for

@@ -52,7 +52,7 @@ func Dial(cfg Config) (*Conn, error) {
 // more privilege or in another network namespace, and passed through a Unix socket or
 // inherited across execve. The caller should close f. Queues and groups bound to the
 // socket stay bound until its last descriptor is closed; OpenConn of nfqueue and nflog
-// takes them over. The error describes a file that is not such a socket.
+// takes them over. FileConn returns an error if f is not such a socket.
 //
 // Receiving logged packets on the socket needs no privilege. Each verdict and each
 // Request still needs CAP_NET_ADMIN over the socket's namespace.

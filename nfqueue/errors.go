@@ -72,7 +72,7 @@ var (
 
 	// ErrCorrupt refuses to rewrite a packet that was received with a wrong checksum.
 	// A new checksum would hide the damage.
-	ErrCorrupt = errors.New("the packet's checksum was wrong before the rewrite")
+	ErrCorrupt = errors.New("the packet was received with a wrong checksum; drop it, or accept it unchanged")
 
 	// ErrPayload refuses a payload that is empty, too short for its IP header or too
 	// long, a VLAN tag without a protocol, and a link header of another length than
@@ -130,7 +130,7 @@ var (
 
 	// ErrHoldFallback refuses a HoldFor whose fallback is Hold, or has a change other
 	// than a mark and a priority.
-	ErrHoldFallback = errors.New("HoldFor: fallback must not be Hold or carry per-packet changes")
+	ErrHoldFallback = errors.New("HoldFor: the fallback must not be Hold, and can have no change but a mark and a priority")
 
 	errNoHeader = fmt.Errorf("%w: no packet header", nfnl.ErrMalformed)
 

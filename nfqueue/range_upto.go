@@ -10,7 +10,9 @@ import (
 // SetVerdictUpTo gives v to all packets without a verdict, up to and including the
 // packet with the given ID: held packets, packets that a handler has not decided on,
 // whose verdict is then ignored, and packets not yet received. v can have a mark and a
-// priority, but no other change. It is not an error if there is no such packet.
+// priority, but no other change. It is not an error if there is no such packet. If
+// SetVerdictUpTo returns an error, because v is refused, the queue is closed or sending
+// failed, packets may still wait.
 //
 // Packets not yet received are still delivered to a handler. Its verdict on them comes
 // too late (ErrPacketGone). A packet that it holds counts as held until it gets a

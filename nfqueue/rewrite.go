@@ -122,7 +122,7 @@ func (t *Ticket) refuseLength(payload []byte) error {
 	if !ok || h.Protocol != ipheader.TCP || len(payload) == int(t.length) {
 		return nil
 	}
-	return fmt.Errorf("%w: NAT applies to the connection, and the verdict changes both it and the length of a packet; do that in two verdicts", ErrNoHelper)
+	return fmt.Errorf("%w: NAT applies to the connection, and the verdict changes both it and the length of a packet; make the two changes in verdicts on different packets", ErrNoHelper)
 }
 
 // refuseLink returns why v cannot change the packet's link layer. The kernel

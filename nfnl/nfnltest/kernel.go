@@ -34,9 +34,9 @@ type Kernel struct {
 }
 
 // New returns a Conn and the Kernel to which it is connected. Both are closed when
-// the test ends. On Linux they are connected by a socket, and in a bubble of
-// testing/synctest and on other systems by memory: in a bubble the time does not
-// advance while a goroutine waits for a socket.
+// the test ends. They are connected by a socket on Linux, and by memory on other
+// systems and in a bubble of testing/synctest, in which time does not advance while a
+// goroutine waits for a socket.
 //
 // answer is called for each message of a Send, in order and before Send returns;
 // concurrent Sends call it concurrently. If it returns nil, the kernel acknowledges
