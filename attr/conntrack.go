@@ -157,14 +157,14 @@ func (c *Conntrack) set(d *Decoder) {
 	}
 }
 
-// SourceNAT reports whether NAT changes where the connection comes from, as
+// SourceNAT reports whether NAT changes the source of the connection's packets, as
 // rules with "snat" and "masquerade" do.
 func (c *Conntrack) SourceNAT() bool {
 	return c.Status&StatusSourceNAT != 0
 }
 
-// DestinationNAT reports whether NAT changes where the connection goes, as
-// rules with "dnat" and "redirect" do.
+// DestinationNAT reports whether NAT changes the destination of the connection's
+// packets, as rules with "dnat" and "redirect" do.
 func (c *Conntrack) DestinationNAT() bool {
 	return c.Status&StatusDestinationNAT != 0
 }

@@ -25,10 +25,10 @@ type KernelStats struct {
 const kernelGroups = "netfilter/nfnetlink_log"
 
 // KernelStats returns the state that the kernel keeps for the groups, in the order of
-// the list in /proc/net/netfilter/nfnetlink_log. The file is opened with the Reader,
-// so that reading it later needs no privilege. Opening it is permitted to its owner,
-// usually root, and with CAP_DAC_READ_SEARCH. If it could not be opened the error says
-// what is missing and matches os.ErrPermission; everything else works.
+// the list in /proc/net/netfilter/nfnetlink_log. The file is opened with the Reader, so
+// that reading it later needs no privilege. Opening it is permitted to its owner,
+// usually root, and with CAP_DAC_READ_SEARCH. If it could not be opened, the error
+// names what is missing and matches os.ErrPermission; all other methods work.
 func (r *Reader) KernelStats() ([]KernelStats, error) {
 	r = r.orClosed()
 	all, err := kernellist.Read(r.list, parseKernelStats)

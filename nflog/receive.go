@@ -38,8 +38,8 @@ func (n *news) lose(group uint16, packets uint32) {
 	n.lost = append(n.lost, loss{group, uint64(packets)})
 }
 
-// Receive waits for packets and fills b with them. Packets is built on it; use
-// it to own the loop:
+// Receive waits for packets and fills b with them. Packets is built on it. A program
+// with its own loop calls it:
 //
 //	b := r.NewBatch()
 //	for {

@@ -13,7 +13,8 @@ import (
 // Conntrack, ConntrackVerdicts and SecurityContext depend on build options of the
 // kernel.
 type Config struct {
-	// Queue is the number in the rule, as in "queue num 7".
+	// Queue is the number of the queue in the rule, as in "queue to 7" (nft) or
+	// "--queue-num 7" (iptables).
 	Queue uint16
 
 	// CopyRange is the maximum number of bytes of a packet to deliver, from the
@@ -46,7 +47,7 @@ type Config struct {
 	// long; see Packet.GSO. The kernel makes IP fragments later in either case.
 	//
 	// A program that rewrites UDP needs Segment if senders use UDP GSO, but some
-	// kernels lose packets with it. docs/recipes.md says when to set it,
+	// kernels lose packets with it. docs/recipes.md describes when to set it, and
 	// docs/kernels.md which kernels lose packets.
 	Segment bool
 

@@ -32,8 +32,8 @@ const kernelQueues = "netfilter/nfnetlink_queue"
 // read from /proc/net/netfilter/nfnetlink_queue. The file is opened by Open, so that
 // reading it later needs no privilege. Opening it is permitted to its owner, usually
 // root, and with CAP_DAC_READ_SEARCH; CAP_NET_ADMIN is not sufficient. If it could not
-// be opened the error says what is missing and matches os.ErrPermission, Stats.Full is
-// 0, and packets dropped because the queue is full are not reported.
+// be opened, the error names what is missing and matches os.ErrPermission, Stats.Full
+// is 0, and packets dropped because the queue is full are not reported.
 func (q *Queue) KernelStats() (KernelStats, error) {
 	q = q.orClosed()
 	all, err := kernellist.Read(q.list, parseKernelStats)

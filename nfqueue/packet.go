@@ -11,9 +11,9 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// A Packet is one queued packet. A field that the kernel did not send is zero. The
-// comment of a field says if it depends on Config, the hook, the family or a kernel
-// later than 5.10; all other fields are set for every packet.
+// A Packet is one queued packet. A field that the kernel did not send is zero. If a
+// field depends on Config, the hook, the family or a kernel later than 5.10, its
+// comment describes that; all other fields are set for every packet.
 //
 // A Packet and everything it points to are valid until the handler returns (Run)
 // or until the next Receive with the same Batch. Use Clone to retain a packet.

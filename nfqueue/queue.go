@@ -135,8 +135,8 @@ func openConn(conn *engine.Conn, cfg Config) (*Queue, error) {
 	return q, nil
 }
 
-// Receive waits for packets and fills b with them. Run is built on Receive and
-// Send; use those to own the loop:
+// Receive waits for packets and fills b with them. Run is built on Receive and Send. A
+// program with its own loop calls them:
 //
 //	b := q.NewBatch()
 //	for {
@@ -180,10 +180,10 @@ func (q *Queue) TryReceive(b *Batch) error {
 	})
 }
 
-// Send sends b.Verdicts to the kernel. Packets with the verdict Hold continue to wait,
-// for SetVerdict. A verdict on one packet that is refused is not an error of Send: it
-// is reported to Config.OnError. If Send returns an error, some packets may be left
-// without a verdict, until SetVerdictUpTo, SetVerdictAll or Close.
+// Send sends b.Verdicts to the kernel. Packets with the verdict Hold wait until
+// Ticket.SetVerdict is called. The refusal of a verdict on one packet is not an error
+// of Send: it is reported to Config.OnError. If Send returns an error, some packets may
+// be left without a verdict, until SetVerdictUpTo, SetVerdictAll or Close.
 func (q *Queue) Send(b *Batch) error {
 	q = q.orClosed()
 	return q.using(b, func() error { return q.sendAll(b) })
@@ -234,8 +234,8 @@ func (q *Queue) SyscallConn() (syscall.RawConn, error) {
 // verdicts. Close is idempotent.
 //
 // Close in a handler also discards the verdicts of its batch that have not been sent,
-// and the handler is not called again. To end Run without losing packets, cancel its
-// context.
+// and the handler is not called again. To close the queue from a handler without losing
+// packets, call Shutdown in another goroutine.
 func (q *Queue) Close() error {
 	q = q.orClosed()
 	q.closed.Store(true)

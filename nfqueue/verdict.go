@@ -181,9 +181,9 @@ func (v Verdict) WithPayload(b []byte) Verdict {
 }
 
 // WithRawPayload is like WithPayload, but sends b unchanged and does not verify or set
-// checksums. The kernel takes them as final, even if the original packet was
-// ChecksumPending. b must be at least as long as an IP header. A packet that the
-// kernel would drop whatever its checksums are is refused as by WithPayload.
+// checksums. The kernel does not compute them later, even if the original packet was
+// ChecksumPending. b must be at least as long as an IP header. A payload that the
+// kernel would drop even with correct checksums is refused, as by WithPayload.
 func (v Verdict) WithRawPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changePayload|changeRaw
 	return v
