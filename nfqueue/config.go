@@ -32,13 +32,14 @@ type Config struct {
 	//
 	// With the default Socket.ReadBuffer the receive buffer is full before the default
 	// MaxLen is reached, and Stats.Lost counts the packets. Packets that are dropped
-	// because a lower MaxLen is reached are counted only by the kernel: in Stats.Full,
-	// if /proc/net/netfilter can be read, and with FailOpen nowhere.
+	// because a lower MaxLen is reached are counted in Stats.Full, if
+	// /proc/net/netfilter can be read. With FailOpen nothing counts those that are
+	// accepted for this reason.
 	MaxLen uint32
 
 	// FailOpen makes the kernel accept, not drop, packets when the queue or the receive
-	// buffer is full. It has no effect while no program has the queue open. Give the
-	// rule the bypass flag for that.
+	// buffer is full. While no program has the queue open it has no effect, and the
+	// bypass flag of the rule decides.
 	FailOpen bool
 
 	// Segment makes the kernel segment large (GSO) packets and compute their checksums
