@@ -109,5 +109,5 @@ func TestUserWithTheCapabilityHasNoKernelStats(t *testing.T) {
 		t.Skip("this user cannot become another:", err)
 	}
 	testkit.Must(t, err)
-	wantNoStats(t, h, true, "root as a rule (mode 0440)")
+	wantNoStats(t, h, true, "usually root (mode 0440)")
 }
