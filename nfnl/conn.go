@@ -56,6 +56,10 @@ func Dial(cfg Config) (*Conn, error) {
 //
 // Receiving logged packets on the socket needs no privilege. Each verdict and each
 // Request still needs CAP_NET_ADMIN over the socket's namespace.
+//
+// FileConn makes the socket non-blocking, connects it to the kernel and sets options, for
+// all who have it. Only one program may receive from it at a time: each packet goes to
+// one of them, and the others count it as lost.
 func FileConn(f *os.File) (*Conn, error) {
 	c, err := engine.FileConn(f)
 	return (*Conn)(c), err
