@@ -33,8 +33,8 @@ type Config struct {
 	// With the default Socket.ReadBuffer the receive buffer is full before the default
 	// MaxLen is reached, and Stats.Lost counts the packets. Packets that are dropped
 	// because a lower MaxLen is reached are counted in Stats.Full, if
-	// /proc/net/netfilter can be read. With FailOpen nothing counts those that are
-	// accepted for this reason.
+	// /proc/net/netfilter can be read. With FailOpen the kernel accepts these packets,
+	// and nothing counts them.
 	MaxLen uint32
 
 	// FailOpen makes the kernel accept, not drop, packets when the queue or the receive
@@ -95,8 +95,9 @@ type Config struct {
 	Fallback Verdict
 
 	// FlushAfter is how long a verdict may wait to be sent while the handler decides on
-	// later packets of the same batch. 0 means 100 µs if the handler was slow recently.
-	// Otherwise it means up to 4 ms, so that no timer has to be set for each batch.
+	// later packets of the same batch. 0 means up to 4 ms, or 100 µs for some time
+	// after the handler was slow. A value above 0 sets a timer for each batch, which
+	// costs processor time.
 	FlushAfter time.Duration
 
 	// BusyPoll is how long to poll the socket before blocking, as SO_BUSY_POLL does.
@@ -133,9 +134,9 @@ type Config struct {
 	// Socket sets the network namespace and the size of the receive buffer. For each
 	// packet in the buffer the kernel keeps up to 64 KiB of memory, but accounts only
 	// for 832 bytes and the bytes that CopyRange delivers. To limit that memory, the
-	// default ReadBuffer depends on CopyRange: 450 KiB with MetadataOnly, 525 KiB for
-	// 128 bytes, 1.3 MiB for 1500, and 8 MiB, which holds about 20,000 small packets,
-	// from 13,213 on. See docs/memory.md in the module's root.
+	// default ReadBuffer depends on CopyRange: 450 KiB with MetadataOnly, 525 KiB for a
+	// CopyRange of 128, 1.3 MiB for 1500, and 8 MiB for 13,213 or more. 8 MiB hold
+	// about 20,000 small packets. See docs/memory.md in the module's root.
 	Socket nfnl.Config
 
 	queues int // of the OpenRange, or 0

@@ -14,8 +14,9 @@ import (
 
 // Configure changes the configuration of an open queue. It may be called at any time,
 // also in a handler, beside Run, or while nothing receives. It loses no packets.
-// Packets already queued are delivered with the previous CopyRange and fields. Batch
-// applies to Runs that start and Batches that are created later.
+// Packets already queued were prepared for the previous configuration: its CopyRange,
+// Segment, Conntrack, Owner and SecurityContext apply to them. Batch applies to Runs
+// that start and Batches that are created later.
 //
 // Queue and RangeVerdicts cannot change. The fields of Socket must be zero or as passed
 // to Open. A receive buffer of default size is resized to the default for the new

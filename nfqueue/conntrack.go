@@ -59,8 +59,8 @@ func (v Verdict) WithConntrackLabels(labels, mask attr.ConntrackLabels) Verdict 
 // WithConntrackTimeout returns v with a new timeout of the connection, in whole
 // seconds, rounded up: the connection expires if no packet arrives for this time. A
 // connection with attr.StatusFixedTimeout keeps its timeout, and other changes of the
-// connection in the same verdict are lost. For the first packet of a connection,
-// kernels before 6.1 add the time since boot.
+// connection in the same verdict are lost. On the first packet of a connection, kernels
+// before 6.1 set a timeout that is too long by the time since boot.
 func (v Verdict) WithConntrackTimeout(d time.Duration) Verdict {
 	v.conntrack.timeout, v.change = d, v.change|changeConntrackTimeout
 	return v
@@ -79,12 +79,15 @@ const changeableStatus = attr.StatusSeenReply | attr.StatusAssured | attr.Status
 //	...
 //	return nfqueue.Accept().WithConntrackTimeout(time.Hour).WithConntrackStatus(c.Status | attr.StatusFixedTimeout)
 //
-// The kernel cannot clear StatusSeenReply and StatusAssured. If the connection has one
-// that status lacks, possibly since the packet was queued, the new status is lost, and
-// so are new labels and a new mark in the same verdict. The kernel sets a new timeout
-// before the status. Therefore it sets the timeout even if the status is lost. For a
-// verdict that also clears StatusFixedTimeout it refuses the timeout, because that bit
-// is still set, and all changes of the connection are lost.
+// The kernel cannot clear StatusSeenReply and StatusAssured. If status lacks one that
+// the connection has, the new status is lost, and so are new labels and a new mark in
+// the same verdict. A status from Packet.Conntrack may lack one too, because the
+// connection may have got it after the packet was queued.
+//
+// The kernel sets a new timeout before it looks at the status. So a new timeout is set
+// even if the new status is lost. If the connection has StatusFixedTimeout, a verdict
+// with a new timeout and a status that clears this bit changes nothing of the
+// connection: the bit is still set when the kernel looks at the timeout.
 func (v Verdict) WithConntrackStatus(status attr.ConntrackStatus) Verdict {
 	v.conntrack.status, v.change = status&changeableStatus, v.change|changeConntrackStatus
 	return v

@@ -67,18 +67,19 @@
 // the packets were queued. Several concurrent Runs share the packets and do not
 // preserve their order.
 //
-// Verdicts are sent in the order in which they were given. Those on packets that were
-// received together are sent together or, if the handler is slow, once the first has
-// waited for Config.FlushAfter.
+// Verdicts are sent in the order in which they were given. The verdicts on
+// packets that were received together are sent together. If the handler is
+// slow, those that it has returned are sent after Config.FlushAfter.
 //
 // # Stopping
 //
-// When ctx is done, Run calls the handler for the packets it has already received,
-// sends their verdicts and returns context.Cause(ctx). Run never returns nil. The
-// queue stays bound, and packets wait for the next Run, until [Queue.Close]. Close
-// unblocks all calls, which return net.ErrClosed, and the kernel drops the packets
-// without a verdict. [Queue.Shutdown] closes the queue once all packets queued before
-// the call have a verdict: do not cancel the context of Run before Shutdown returns.
+// When ctx is done, Run calls the handler for the packets it has already
+// received, sends their verdicts and returns context.Cause(ctx). Run never
+// returns nil. The queue stays bound, and packets wait for the next Run, until
+// [Queue.Close]. Close unblocks all calls, which return net.ErrClosed, and the
+// kernel drops the packets without a verdict. [Queue.Shutdown] closes the queue
+// once all packets queued before the call have a verdict. Run has to continue
+// for that: do not cancel its context before Shutdown returns.
 // [Queue.SetVerdictAll] decides on all waiting packets at once.
 //
 //	if err := q.Run(ctx, handler); ctx.Err() == nil {

@@ -29,8 +29,9 @@ var (
 
 	// ErrTruncated refuses a payload for a packet that Config.CopyRange truncated,
 	// because the bytes that were not delivered would be lost. Raise CopyRange. TCP
-	// packets may be longer than any CopyRange: on the loopback device lower the MTU to
-	// 32000, and with BIG TCP lower gso_max_size of the device or set Config.Segment.
+	// packets may be longer than the maximum CopyRange. On the loopback device, lower
+	// the MTU to 32000: a packet then has at most two segments. With BIG TCP, lower
+	// gso_max_size of the device or set Config.Segment.
 	ErrTruncated = errors.New("the packet was truncated by Config.CopyRange and cannot be rewritten; raise CopyRange (on lo, lower the MTU to 32000; with BIG TCP, lower gso_max_size)")
 
 	// ErrGSO refuses a payload for a packet that the kernel will segment later
@@ -40,8 +41,9 @@ var (
 	//
 	//   - TCP: the data must not become shorter, except at the input hook. Shorter data
 	//     might fit into one segment, and the kernel drops such a packet.
-	//   - UDP, from Linux 6.12 on: the length must not change, the hook must not be
-	//     prerouting or input, and NAT must not change the packet later.
+	//   - UDP: before Linux 6.12 none. From 6.12 on, the length must not change, the
+	//     hook must not be prerouting or input, and NAT must not change the packet
+	//     later.
 	//
 	// GSO packets of a tunnel cannot be rewritten without Config.Segment. The exception
 	// is a UDP tunnel with an outer checksum, to whose packets the rules for UDP apply.

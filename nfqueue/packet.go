@@ -35,8 +35,8 @@ type Packet struct {
 	PhysInDev, PhysOutDev int
 
 	// HardwareAddr is the sender's link-layer address, where InDev is known and its
-	// link layer has addresses. At postrouting of a packet that a local tunnel sends, it
-	// is taken from the encapsulated packet.
+	// link layer has addresses. At postrouting, packets that a tunnel of this host
+	// sends have the address of the packets that they encapsulate.
 	HardwareAddr net.HardwareAddr
 
 	LinkHeader []byte    // bridge family only; without the tag that is in VLAN

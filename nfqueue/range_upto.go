@@ -14,12 +14,12 @@ import (
 // SetVerdictUpTo returns an error, because v is refused, the queue is closed or sending
 // failed, packets may still wait.
 //
-// Packets not yet received are still delivered to a handler. Its verdict on them comes
-// too late (ErrPacketGone). A packet that it holds counts as held until it gets a
-// verdict.
+// Packets not yet received are still delivered to a handler. Its verdict on them is too
+// late (ErrPacketGone). If it returns Hold, the packet counts as held until a verdict
+// of the program or HoldFor ends that.
 //
 // The kernel starts at the oldest packet and stops at the first with a later ID. IDs
-// wrap: the 2^31-1 IDs after an ID are later than it.
+// wrap around to 0. Therefore x is later than id if int32(x-id) > 0.
 func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 	q = q.orClosed()
 	if !v.fitsAny() {

@@ -23,12 +23,15 @@ import (
 //	}()
 //	err := q.Run(context.Background(), h) // net.ErrClosed after Shutdown
 //
-// If ctx is done first, packets without a verdict get Config.Fallback, and the error
-// wraps context.Cause(ctx), and its text has their number. If nothing receives for 100
-// ms, packets not yet received get Config.Fallback. Once every packet queued before the
-// call has a verdict, packets queued later that have none also get Config.Fallback.
-// Stats.Fallbacks counts all of these. The kernel drops a packet that is queued between
-// the last verdict and the close.
+// These packets get Config.Fallback, and Stats.Fallbacks counts them:
+//
+//   - all packets without a verdict, if ctx is done first. The error then wraps
+//     context.Cause(ctx), and its text has their number.
+//   - packets not yet received, if nothing receives for 100 ms.
+//   - packets queued after the call that have no verdict when Shutdown closes the
+//     queue.
+//
+// The kernel drops a packet that is queued between the last verdict and the close.
 //
 // A handler must not wait for Shutdown, which waits for the handler. Shutdown returns
 // nil if the queue is already closed, and net.ErrClosed if Close is called while it

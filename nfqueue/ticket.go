@@ -45,8 +45,9 @@ const (
 )
 
 // Ticket returns a ticket for p. Call it in the handler, which then returns Hold. With
-// Receive, set the element of Batch.Verdicts to Hold. If the packet gets another
-// verdict, that verdict applies, and Ticket.SetVerdict returns ErrDecided.
+// Receive, set the element of Batch.Verdicts to Hold. If the handler returns another
+// verdict instead, that verdict applies, and a later Ticket.SetVerdict returns
+// ErrDecided.
 func (p *Packet) Ticket() Ticket {
 	t := p.ticket
 	if t.q == nil {
@@ -97,9 +98,10 @@ func (t Ticket) ID() uint32 { return t.id }
 
 // SetVerdict gives the packet the verdict v. It may be called from any goroutine until
 // the queue is closed, also before the handler returns, whose verdict is then ignored.
-// The verdict is sent after the verdicts that handlers returned before. If the packet is
-// in a Batch for which Send was not called, Send sends v in the packet's place instead of
-// the element of Batch.Verdicts, and returns the error of sending it.
+// The verdict is sent after the verdicts that handlers returned before. If the packet
+// is in a Batch for which Send was not called, SetVerdict sends nothing. Send then
+// sends v instead of the packet's element of Batch.Verdicts, and returns an error if
+// that fails.
 //
 // SetVerdict returns ErrDecided if the packet has a verdict, and net.ErrClosed if the
 // queue is closed. If v is refused (see Verdict.WithPayload), the packet gets

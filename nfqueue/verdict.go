@@ -170,9 +170,9 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 //     header lengths, options, extension headers and fragment fields.
 //
 // If the length of TCP data changes, the program has to adjust the sequence numbers of
-// later packets, unless the kernel does (examples/tcprewrite). If the original packet
-// has n bytes after its UDP datagram, they are the last of Packet.Payload, and
-// WithPayload treats the last n bytes of b as such trailing bytes, not as UDP data.
+// later packets, unless the kernel does (examples/tcprewrite). A UDP datagram may end n
+// bytes before its IP packet does. These n bytes are the end of Packet.Payload, and
+// WithPayload does not treat the last n bytes of b as UDP data either.
 // docs/rewriting.md in the module's root lists the payloads that the kernel drops and
 // that cannot be detected, such as a packet longer than the path MTU.
 func (v Verdict) WithPayload(b []byte) Verdict {
