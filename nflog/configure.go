@@ -12,13 +12,13 @@ import (
 
 // This file tells the kernel what a Config says, at Open and later.
 
-// Configure changes the configuration of the open groups. It may be called at any
-// time, also in the body of a loop, beside a loop, or while nothing receives. Packets
-// that arrive before the kernel's answer are kept for the next receive, up to about 1.6
-// times the size of the receive buffer. The rest is lost, and counted in Stats.Lost.
-// Packets that the kernel has collected keep their copy range and fields, and the
-// previous FlushTimeout applies to them. Batch applies to loops and Batches that begin
-// later.
+// Configure changes the configuration of the open groups. It may be called at any time,
+// also in the body of a loop, beside a loop, or while nothing receives. Packets that
+// arrive before the kernel's answer are kept for the next receive, up to about 1.6
+// times the size of the receive buffer. The rest is lost, and counted in Stats.Lost. To
+// packets that the kernel has already collected, the previous CopyRange,
+// GlobalSequence, Conntrack and FlushTimeout apply. Batch applies to loops and Batches
+// that begin later.
 //
 // Groups cannot change. The fields of Socket must be zero or as passed to Open. If
 // Configure returns an error, the configuration is unchanged. Configure needs

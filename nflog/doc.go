@@ -72,8 +72,8 @@
 //
 // A group has one reader in a network namespace; a second Open fails with
 // [ErrTaken]. iptables rules that name no group log to group 0, and so does the
-// kernel for some of its own messages. A packet does not identify the rule that
-// logged it, so give each rule its own prefix.
+// kernel itself where NFLOG is its logger (Reader.SetNamespaceLogger). A packet
+// does not identify the rule that logged it, so give each rule its own prefix.
 //
 // Rules do not need the command PF_BIND, which other libraries send when they open
 // a group. This package sends it only in [Reader.SetNamespaceLogger].
@@ -88,12 +88,13 @@
 //
 // # Stopping
 //
-// When ctx is done, a loop over Packets yields the packets it has received and ends
-// with context.Cause(ctx). The groups stay bound, and packets wait in the receive
-// buffer for the next loop. [Reader.Shutdown] unbinds the groups, waits until a loop
-// has yielded the remaining packets, and closes the Reader: do not cancel the context
-// of the loop before Shutdown returns. [Reader.Close] unblocks all calls at once, which
-// return net.ErrClosed; Stats.Discarded counts the packets that were received and not
+// When ctx is done, a loop over Packets yields the packets it has received and
+// ends with context.Cause(ctx). The groups stay bound, and packets wait in the
+// receive buffer for the next loop. [Reader.Shutdown] unbinds the groups, waits
+// until a loop has yielded the remaining packets, and closes the Reader. The
+// loop has to continue for that: do not cancel its context before Shutdown
+// returns. [Reader.Close] unblocks all calls at once, which return
+// net.ErrClosed; Stats.Discarded counts the packets that were received and not
 // yielded.
 //
 // # Event loops
@@ -104,14 +105,14 @@
 //
 // # Requirements
 //
-// Open needs CAP_NET_ADMIN in the user namespace that owns the network namespace: as
-// root, in a container with --cap-add NET_ADMIN, or under unshare -Urn. Reading
+// Open needs CAP_NET_ADMIN in the user namespace that owns the network namespace:
+// as root, in a container with --cap-add NET_ADMIN, or under unshare -Urn. Reading
 // needs no privilege, so a program may drop it after Open; Configure and
-// SetNamespaceLogger then fail, and Shutdown leaves the groups bound until the
-// socket is closed. A program that never had the privilege can read from a socket
-// that another process has bound: see [nfnl.FileConn] and [AdoptConn], which also
-// continue the log of a program that was replaced. Config.Socket.NetNS selects
-// another network namespace. SECURITY.md lists the privileges that each call needs.
+// SetNamespaceLogger then fail, and Shutdown cannot unbind the groups before it
+// waits. A program without the privilege can read from a socket that another
+// process has bound, for example the program that it replaces: see [nfnl.FileConn]
+// and [AdoptConn]. Config.Socket.NetNS selects another network namespace.
+// SECURITY.md lists the privileges that each call needs.
 //
 // Linux 5.10 or later is required. docs/kernels.md lists what differs by version.
 // The package compiles on all systems except Plan 9; on systems other than Linux

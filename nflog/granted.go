@@ -14,8 +14,8 @@ type Granted struct {
 	FlushTimeout time.Duration // time after which collected packets are delivered, a multiple of 10 ms
 
 	// BufferSize is the size in bytes of the buffer in which the kernel collects
-	// packets. It is the minimum of Config.BufferSize if the size is the kernel's
-	// default.
+	// packets. If the kernel's default is in effect, it is the next size that can be
+	// set: the minimum of Config.BufferSize.
 	BufferSize uint32
 
 	Batch int // maximum number of datagrams that one system call delivers

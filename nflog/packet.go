@@ -38,8 +38,9 @@ type Packet struct {
 	PhysInDev, PhysOutDev int
 
 	// HardwareAddr is the sender's link-layer address, where InDev is known and its
-	// link layer has addresses. At postrouting of a packet that a local tunnel sends,
-	// HardwareAddr and HardwareHeader are those of the encapsulated packet.
+	// link layer has addresses. At postrouting, packets that a tunnel of this host
+	// sends have the HardwareAddr and HardwareHeader of the packets that they
+	// encapsulate.
 	HardwareAddr net.HardwareAddr
 
 	// HardwareType is the type of the input device (ARPHRD_*: 1 is Ethernet, 772

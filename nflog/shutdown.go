@@ -21,7 +21,8 @@ import (
 // error whose text has the number of packets. ctx should therefore have a deadline. If
 // ctx is done first, Shutdown closes the Reader and returns an error that wraps
 // context.Cause(ctx), and whose text has the number of packets that were not received.
-// Stats.Discarded also counts packets that a loop received and did not yield.
+// Stats.Discarded counts those, and the packets that a loop has received but not
+// yielded.
 //
 // Without CAP_NET_ADMIN Shutdown cannot unbind the groups. It then waits for
 // Config.FlushTimeout, in which the kernel delivers the packets it has collected.

@@ -8,8 +8,8 @@ import (
 )
 
 // Stats are counts since Open, for all groups. Each packet that the kernel logged is
-// counted in Packets, Malformed or Lost, or has not been received yet. Packets that are
-// lost after the last packet that was received of their group are not counted.
+// counted in Packets, Malformed or Lost, or has not been received yet. Lost packets are
+// counted when the next packet of their group is received.
 type Stats struct {
 	Packets   uint64 // received
 	Bytes     uint64 // total length of their payloads, after truncation
