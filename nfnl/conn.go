@@ -20,10 +20,10 @@ type Config struct {
 	// ReadBuffer is the requested size of the socket's receive buffer, in bytes, less
 	// than 1 GiB. 0 means the default of nfqueue and nflog, or for Dial that of the
 	// system. The kernel doubles the size, because it also accounts for its own
-	// overhead, and raises a doubled size below about 2 KiB to that. Without
-	// CAP_NET_ADMIN in the initial user namespace it limits the requested size to the
-	// sysctl net.core.rmem_max. Granted.ReadBuffer of nfqueue and nflog, and the socket
-	// option SO_RCVBUF, have the doubled size.
+	// overhead. The doubled size is at least about 2 KiB. Without CAP_NET_ADMIN in the
+	// initial user namespace it limits the requested size to the sysctl
+	// net.core.rmem_max. Granted.ReadBuffer of nfqueue and nflog, and the socket option
+	// SO_RCVBUF, have the doubled size.
 	ReadBuffer int
 
 	// If Tap is not nil, it is called with each datagram before it is sent, and with
@@ -57,9 +57,10 @@ func Dial(cfg Config) (*Conn, error) {
 // Receiving logged packets on the socket needs no privilege. Each verdict and each
 // Request still needs CAP_NET_ADMIN over the socket's namespace.
 //
-// FileConn makes the socket non-blocking, connects it to the kernel and sets options, for
-// all who have it. Only one program may receive from it at a time: each packet goes to
-// one of them, and the others count it as lost.
+// FileConn makes the socket non-blocking, connects it to the kernel and sets options.
+// This also affects other programs that have the socket. Only one program may receive
+// from it at a time: the kernel delivers each packet only once, and a program that did
+// not get it counts it as lost.
 func FileConn(f *os.File) (*Conn, error) {
 	c, err := engine.FileConn(f)
 	return (*Conn)(c), err
@@ -73,11 +74,10 @@ func (c *Conn) engine() *engine.Conn { return (*engine.Conn)(c) }
 // the function passed to NewBatch. Packets that arrive before the answer are kept for
 // the next Receive.
 //
-// The memory for kept packets is limited. While kept packets and those in the receive
-// buffer exceed 1.5 times the size of the buffer, Request does not send m but waits for
-// a call of Receive. It also waits if, after m was sent, more packets than about 1.6
-// times the size of the buffer precede the answer. Request waits for five seconds if
-// Receive was called before, otherwise for one, and then returns an error. The error
+// The memory for kept packets is limited to about 1.6 times the size of the receive
+// buffer. If there is no room for packets that precede the answer, Request waits for a
+// call of Receive, before or after it has sent m. It returns an error if Receive is not
+// called for five seconds or, if it has never been called, for one second. The error
 // does not show whether m was sent; Request can be called again.
 //
 // Request sends m again if the answer is lost, so m must be idempotent.
@@ -85,10 +85,10 @@ func (c *Conn) Request(m Message) error { return c.engine().Request(engine.Messa
 
 // Send sends msgs, one or more whole messages, in as few system calls as the socket's
 // send buffer allows. It does not wait for answers: Receive delivers those, such as
-// refusals. The kernel processes the messages, and the further path of accepted
-// packets, before Send returns. Send does not retain msgs. If err is not nil, messages
-// after the first sent bytes were not sent. Several goroutines may call Send
-// concurrently.
+// refusals. Before Send returns, the kernel has processed the messages that were sent,
+// and accepted packets have continued on their path. Send does not retain msgs. If err
+// is not nil, messages after the first sent bytes were not sent. Several goroutines may
+// call Send concurrently.
 func (c *Conn) Send(msgs []byte) (sent int, err error) {
 	err = c.engine().Send(msgs)
 	if at := (*engine.SendError)(nil); errors.As(err, &at) {
@@ -118,8 +118,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.engine().SetReadDea
 // options that this package does not set. Do not read from it, write to it or attach a
 // filter.
 //
-// Close makes the descriptor readable, so that poll(2) returns. epoll(7) does not report
-// a descriptor that was closed: register a copy, and close that as well.
+// Close makes the descriptor readable, and then closes it. poll(2) returns; epoll(7) no
+// longer reports the descriptor. For epoll, register a duplicate (dup(2)), and close
+// that as well.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.engine().SyscallConn() }
 
 // Links returns a table of the interfaces in the socket's network namespace. It starts

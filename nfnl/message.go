@@ -9,10 +9,15 @@ type Type = engine.Type
 
 // A Message is one nfnetlink message. The zero Message is not valid.
 type Message struct {
-	Type     Type
-	Flags    uint16 // NLM_F_* of linux/netlink.h; the kernel ignores messages without NLM_F_REQUEST (1)
-	Seq      uint32 // echoed by the kernel in its answer
-	PortID   uint32 // 0 in messages from the kernel; ignored in those to it, but echoed in the answer
+	Type  Type
+	Flags uint16 // NLM_F_* of linux/netlink.h; the kernel ignores messages without NLM_F_REQUEST (1)
+	Seq   uint32 // echoed by the kernel in its answer
+
+	// PortID is 0 in packets, and the netlink address of the socket in answers. The
+	// kernel ignores it in requests, and echoes it in the copy of the request's header
+	// that an answer contains (see Reply).
+	PortID uint32
+
 	Family   Family // the hook's family; 0 in requests
 	Resource uint16 // queue number or log group
 
