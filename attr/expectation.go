@@ -60,12 +60,13 @@ type Expectation struct {
 	Helper string
 
 	// Class is the index of the policy to use, from 0, if the helper has several.
-	// Kernels before 2026 ignore Class if Helper is empty, and do not check that the
-	// master's helper has such a policy.
+	// Kernels released before 2026 ignore Class if Helper is empty, and do not check
+	// that the master's helper has such a policy.
 	Class uint32
 
-	// NAT applies if the master's addresses are translated. Function then translates
-	// those of the new connection in the same way. The zero NAT is not sent.
+	// NAT is what Function needs to translate the addresses of the new connection as
+	// NAT translates those of the master. Without NAT of the master it has no effect.
+	// The zero NAT is not sent.
 	NAT ExpectationNAT
 
 	// Function is the name of the kernel's function that is called for the new
@@ -76,12 +77,13 @@ type Expectation struct {
 // An ExpectationNAT is how NAT translates an expected connection. The zero
 // ExpectationNAT means that it does not.
 type ExpectationNAT struct {
-	// Reply is set if the new connection has the direction of the master's replies: it
-	// is opened by the end that did not open the master.
+	// Reply is set if the end that accepted the master opens the new connection, in the
+	// direction of the master's replies.
 	Reply bool
 
-	// To is the address and port that the end which accepts the new connection
-	// announced. "nat-follow-master" uses the port only, and the master's address.
+	// To is the address and port that were announced for the new connection, by the end
+	// that accepts it. "nat-follow-master" uses only the port; it takes the address
+	// from the master.
 	To netip.AddrPort
 }
 
@@ -112,7 +114,8 @@ func (e *Expectation) Check() error {
 
 // AppendExpectation appends the attributes of e, for inside the nested attribute
 // NFQA_EXP of a verdict. Check must have returned nil for e: without a tuple or a mask,
-// kernels before 2026 dereference a null pointer (ctnetlink_glue_attach_expect).
+// kernels released before 2026 dereference a null pointer
+// (ctnetlink_glue_attach_expect).
 func AppendExpectation(b []byte, e *Expectation) []byte {
 	b = appendTuple(b, expectTuple, e.Tuple.Protocol, e.Tuple.Src, e.Tuple.Dst)
 	// Of the mask and of NAT the kernel reads the source, but wants all of a tuple
