@@ -104,8 +104,9 @@ func (b *buffer) takePacket(g *group, m *engine.Message, err error) {
 }
 
 // takeRun takes the packets at the beginning of msgs, the messages of a datagram
-// or the last of them, up to one of another group or one that has anything wrong:
-// take deals with those. It is one call for all that a threshold collects.
+// or the last of them. It stops at a message of another group or one that is not
+// a valid packet, which take handles. So one call takes all packets that a
+// threshold collects.
 func (b *buffer) takeRun(msgs []byte) (rest []byte, taken int) {
 	g := b.r.last
 	for {

@@ -47,10 +47,11 @@ func (r *Reader) growToLongest() error {
 // socket before for what the kernel has collected in them.
 const unbindAtOnce = 64
 
-// unbind gives those of the groups back that the Reader has bound, which makes
-// the kernel deliver what it has collected. The group bound last is first, for
-// that is where the kernel begins to look (instance_lookup). The kernel refuses
-// either all groups or none, for want of privilege, so only one of many answers.
+// unbind unbinds those of the groups that the Reader has bound, upon which the
+// kernel delivers the packets it has collected. It begins with the group bound
+// last, which the kernel finds first (instance_lookup). The kernel refuses either
+// all groups, without the privilege, or none, so it is asked to answer for one
+// only.
 func (r *Reader) unbind(groups []group) error {
 	for end := len(groups); end > 0; end -= unbindAtOnce {
 		if err := r.conn.Buffer(); err != nil {

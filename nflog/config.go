@@ -104,9 +104,9 @@ const (
 )
 
 // raisedBufferSize is BufferSize for a Threshold above manyPackets, more small
-// packets than the kernel's default has room for. The kernel makes 64 KiB of
-// it, room for 350 small packets or 38 full ones; memory that large can mostly
-// be had where the kernel must not wait for it.
+// packets than the kernel's default has room for. The kernel makes 64 KiB of it,
+// room for 350 small packets or 38 full ones; the kernel can usually allocate
+// that much without waiting.
 const (
 	raisedBufferSize = 32 << 10
 	manyPackets      = 32
@@ -115,9 +115,9 @@ const (
 // maxBufferSize is NFULNL_NLBUFSIZ_MAX.
 const maxBufferSize = 131072
 
-// minBufferSize is just above the kernel's NFULNL_NLBUFSIZ_DEFAULT, a page of
-// at most 8 KiB less the overhead of a socket buffer. The kernel ignores a
-// smaller size, and says nothing.
+// minBufferSize is just above the kernel's NFULNL_NLBUFSIZ_DEFAULT, a page of at
+// most 8 KiB less the overhead of a socket buffer. The kernel silently ignores a
+// smaller size.
 func minBufferSize() uint32 { return uint32(min(os.Getpagesize(), 8192)) }
 
 // Sizes of what a receive needs, in bytes.
@@ -129,9 +129,9 @@ const (
 	minDatagrams  = 32 // that the receive buffer is to hold
 )
 
-// packetsAtOnce are enough for a receive by default, and minBatch the fewest
-// datagrams to take them from: more save few system calls, and what comes would
-// not stay in the processor's nearest caches until it is read.
+// packetsAtOnce is how many packets a receive takes by default, from at least
+// minBatch datagrams. More would save few system calls, and the packets would not
+// stay in the processor's nearest caches until they are read.
 const (
 	packetsAtOnce = 32
 	minBatch      = 4

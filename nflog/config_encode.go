@@ -33,9 +33,9 @@ func (c Config) Unbind(group uint16) nfnl.Message {
 	return nfnl.Message(command(group, commandUnbind))
 }
 
-// change returns the message that sets up a group which the socket has already,
-// with the defaults filled in. The kernel's default buffer size cannot be named;
-// the least that can be is next to it.
+// change returns the message that configures a group which is already bound to
+// the socket, with the defaults filled in. The kernel's default buffer size
+// cannot be set; the smallest size that can be set is just above it.
 func (c Config) change(group uint16) engine.Message {
 	c.BufferSize = max(c.BufferSize, minBufferSize())
 	return engine.Message{

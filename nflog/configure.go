@@ -10,7 +10,7 @@ import (
 	"github.com/nfpacket/nfpacket/internal/format"
 )
 
-// This file tells the kernel what a Config says, at Open and later.
+// This file sends a Config to the kernel, at Open and later.
 
 // Configure changes the configuration of the open groups. It may be called at any time,
 // also in the body of a loop, beside a loop, or while nothing receives. Packets that
@@ -72,9 +72,9 @@ func (r *Reader) sameGroups(groups []uint16) error {
 	return nil
 }
 
-// configure makes the kernel take cfg, or as much of it as Config.BestEffort
-// insists on. apply is what asks the kernel; it does all or nothing, and names
-// the group that was refused.
+// configure applies cfg, with Config.BestEffort without what the kernel does not
+// support. apply sends the requests; it applies all or nothing, and its error
+// names the group that was refused.
 func (r *Reader) configure(cfg Config, apply func(Config) (*group, error)) (err error) {
 	cfg = cfg.withDefaults()
 	if err := r.conn.GrowBuffers(slotSize(cfg.BufferSize, cfg.CopyRange)); err != nil {

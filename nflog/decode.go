@@ -73,10 +73,11 @@ func (p *Packet) decode(b []byte) (has found, err error) {
 // walk reads the attributes from b[at] on, in any order and of any length. has
 // is what was found before them.
 //
-// It does without an attr.Decoder, which would take twice as long: an index into
+// It does not use an attr.Decoder, which would take twice as long: an index into
 // the list stays in a register. Attributes of 8 bytes, the 32-bit values, have a
-// branch of their own, for a processor that guesses it right need not wait for
-// one length to find the next. And it is one long function for all to stay there.
+// branch of their own: a processor that predicts it need not wait for one length
+// to find the next. It is one long function so that its variables stay in
+// registers.
 //
 //	 0           2      3         4
 //	+-----------+------+---------+

@@ -7,14 +7,15 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// decodeFast reads attributes of the usual length in the order in which the kernel
-// writes them (__build_packet_message of net/netfilter/nfnetlink_log.c), as far
-// as that goes. It returns what it has not read, for walk, which reads any.
+// decodeFast reads attributes of the usual length in the order in which the
+// kernel writes them (__build_packet_message of net/netfilter/nfnetlink_log.c),
+// up to the first that differs. It returns the rest for walk, which reads any
+// attributes.
 //
-// What one packet of a rule has, the next has too, so a processor guesses all of
-// these branches. It need not wait for a length, which is a constant here, to
-// find the next attribute. Of an attribute that is b's last, walk takes care: that
-// something follows spares each slice below the case that nothing does.
+// The packets of a rule have the same attributes, so a processor predicts all of
+// these branches. Lengths are constants here, so it need not wait for one to find
+// the next attribute. The last attribute of b is left to walk: so each slice
+// below is known not to be empty.
 func (p *Packet) decodeFast(b []byte) (has found, rest []byte) {
 	if len(b) > 8 && is(b, fastPacketHeader) {
 		p.Proto, p.Hook = nlattr.Uint16At(b, 0), nfnl.Hook(b[6])

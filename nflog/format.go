@@ -8,7 +8,7 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// This file shows packets to people.
+// This file formats packets.
 
 // String describes p in one line, for example `packet 12 of group 5, "in ": ip input,
 // in 2, tcp 192.0.2.1:40000 > 192.0.2.2:80, 60 bytes`.

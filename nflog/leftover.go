@@ -2,8 +2,9 @@ package nflog
 
 import "slices"
 
-// This file has the buffers of loops: each loop borrows one, and packets in it
-// that the loop has not yielded are the next that the Reader hands out.
+// This file has the buffers of loops: each loop borrows one. The packets in it
+// that the loop has not yielded are the first that the next loop or receive
+// returns.
 
 // takeLeft exchanges *b for the oldest buffer that a loop has left behind. It
 // returns false if there is none.

@@ -12,7 +12,7 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// This file sets what the kernel itself logs with.
+// This file sets the logger that the kernel uses without a rule.
 
 // SetNamespaceLogger replaces the logger of a protocol family by NFLOG, for the whole
 // network namespace. Rules do not need it, because they name their group. It affects

@@ -52,8 +52,8 @@ func (r *Reader) Shutdown(ctx context.Context) error {
 	return r.wrap(err)
 }
 
-// stopLogging makes what is on the socket all that there will be, as far as the
-// Reader is concerned. It reports whether it is the first to do so.
+// stopLogging ends the arrival of packets, as far as the Reader can: what is on
+// the socket then is the rest. It reports whether it is the first call.
 func (r *Reader) stopLogging(ctx context.Context) (first bool, err error) {
 	if !r.shutting.CompareAndSwap(false, true) {
 		return false, nil
@@ -140,8 +140,9 @@ func (r *Reader) handOut(ctx context.Context) error {
 	}
 }
 
-// look reports whether there is anything to receive, of which poll tells too, and
-// whether that is all: nobody has packets in hand, or is about to.
+// look reports whether there is anything to receive, which poll(2) then reports
+// too, and whether nobody has received packets without being done with them
+// (quiet).
 func (r *Reader) look() (rest, quiet bool, err error) {
 	r.fetching.Lock() // a Receive that finds nothing meanwhile would end
 	err = r.conn.Buffer()
