@@ -135,9 +135,9 @@ func (s *socket) raiseSendBuffer() error {
 	return err
 }
 
-// discard throws away what other programs sent to a new socket before it was
-// connected. From then on all is the kernel's: not to ask who sent a datagram
-// saves a twentieth of what it costs to receive.
+// discard drops the datagrams that other programs sent to a new socket before it
+// was connected. From then on only the kernel can send. Receiving without the
+// sender's address costs a twentieth less.
 func (s *socket) discard() error {
 	s.anyone = false
 	return s.control(func(fd int) error {
@@ -189,9 +189,9 @@ func (s *socket) option(opt int) (n int, err error) {
 
 func (s *socket) setReadDeadline(t time.Time) error { return s.SetReadDeadline(t) }
 
-// close implements transport. Whoever waits in poll has the socket too, as far as the
-// kernel is concerned: without an answer to read, it would wait for a packet, and the
-// queues stay bound until then.
+// close implements transport. A thread that waits in poll keeps the socket open
+// in the kernel. Without an answer to read it would wait for a packet, and the
+// queues would stay bound until then.
 func (s *socket) close() error {
 	if s.kernel {
 		s.send(wakeMessage(0).Append(nil), false)

@@ -63,9 +63,10 @@ func (c *Conn) keptBytes() int64 {
 	return int64(c.keeps)
 }
 
-// keepsAll reports whether what is kept has no bound: for Seal, which is called once
-// and before which a finite number of packets came, and when nobody is to receive
-// any more. Requests beside a Seal have a bound, for there may be any number of them.
+// keepsAll reports whether what is kept has no bound: for Seal, which is called
+// once, and before which a finite number of packets arrived, and after End, when
+// nothing is received any more. Requests beside a Seal have a bound, because
+// their number has none.
 func (c *Conn) keepsAll(r *request) bool {
 	return r != nil && r.seals || c.sealed.Load() == ended
 }

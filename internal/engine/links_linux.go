@@ -13,9 +13,10 @@ import (
 	"github.com/nfpacket/nfpacket/attr"
 )
 
-// A linkWatch has two route netlink sockets: one hears of interfaces, the other
-// asks for all of them. Names change seldom, so the first may use mdlayher/netlink's
-// own Receive; that hides whether the answer to the other was interrupted.
+// A linkWatch has two route netlink sockets: one gets notifications of
+// interfaces, the other requests lists of all. Names change seldom, so the first
+// uses the Receive of mdlayher/netlink. The other does not, because that Receive
+// hides whether a list was interrupted.
 type linkWatch struct {
 	events *netlink.Conn
 	ask    *netlink.Conn
@@ -49,9 +50,10 @@ func watchLinks(t transport) (watch, linkNews, error) {
 // that no list is whole.
 const listTries = 10
 
-// list asks for all interfaces. A list that is interrupted, because interfaces
-// were deleted meanwhile, may lack others (NLM_F_DUMP_INTR): it is asked for
-// again, and what the lists have together is whole but for what w.events hears of.
+// list requests all interfaces. A list that is interrupted, because interfaces
+// were deleted meanwhile, may lack others (NLM_F_DUMP_INTR). Then it is requested
+// again. The lists together are complete, except for changes of which w.events
+// gets notifications.
 func (w *linkWatch) list() (linkNews, error) {
 	all := linkNews{all: true}
 	for range listTries {

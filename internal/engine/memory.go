@@ -7,8 +7,8 @@ import (
 
 // This file has the memory of receive buffers. It is large, mostly untouched and
 // without pointers, so it is kept out of the Go heap: there all of it would count
-// as live, and the garbage collector would let as much garbage gather again, or
-// with a memory limit have no room left.
+// as live. The garbage collector would then let as much garbage accumulate again
+// or, with a memory limit, have no room left.
 
 // A region is memory for the buffers of a Batch. Whoever refers to it keeps it from
 // being used again; slices of it do not.
@@ -22,9 +22,9 @@ type region struct {
 // about the same size can use each other's.
 const regionSize = 64 << 10
 
-// spare are regions that nobody uses, by size. They are never unmapped: a slice that
-// was kept too long then shows zeros, or another packet, and not a fault. What was
-// in them is given back to the system.
+// spare are unused regions, by size. They are never unmapped: access to a slice
+// that was kept too long then returns zeros or another packet, and does not
+// fault. Their physical memory is returned to the system.
 var spare = struct {
 	sync.Mutex
 	free map[int][][]byte

@@ -54,9 +54,10 @@ func foreignNetNS(t transport) bool {
 	return foreign
 }
 
-// netNSOwner returns the inode of the user namespace that has the socket's network
-// namespace, 0 if that cannot be told. The kernel names no owner that is not the
-// program's own user namespace or below it (ns_get_owner): that is a foreign one.
+// netNSOwner returns the inode of the user namespace that has the socket's
+// network namespace, 0 if that is not known. The kernel does not return an owner
+// that is neither the program's own user namespace nor below it (ns_get_owner).
+// Such an owner is foreign.
 func netNSOwner(t transport) (inode uint64, foreign bool) {
 	if s, ok := t.(*socket); !ok || !s.kernel {
 		return 0, false

@@ -85,9 +85,9 @@ func (m *system) recv(fd uintptr) {
 // would look for a system call to take the processor from.
 const muchToCopy = 128 << 10
 
-// recvmmsg makes the system call. It never waits. The scheduler is told of long
-// ones only: to be told, it may have to be woken, which takes longer than to
-// receive one packet.
+// recvmmsg makes the system call. It never waits. Only long ones notify Go's
+// scheduler: that may wake a thread, which takes longer than to receive one
+// packet.
 func (m *system) recvmmsg(fd uintptr, long bool) (int, syscall.Errno) {
 	var n uintptr
 	var errno syscall.Errno
@@ -113,8 +113,8 @@ func (m *system) recvWaiting(fd uintptr) bool {
 	return m.errno != unix.EAGAIN
 }
 
-// recvPolling is recv again and again, until there is something, the receiver is
-// called back or its deadline reached, or time is up. It does not yield the
+// recvPolling repeats recv until a datagram arrives, the receiver is cancelled,
+// its deadline passes, or the time to poll is over. It does not yield the
 // processor in between: on a busy machine Linux would give it back only after
 // milliseconds.
 func (m *system) recvPolling(fd uintptr) {

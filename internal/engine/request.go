@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// requestPatience is how long a Request waits for another receiver to bring
-// its answer before it asks again. The kernel answers before send returns, so
-// what has not come by then was lost.
+// requestPatience is how long a Request waits for another receiver to deliver its
+// answer before it sends the message again. The kernel answers before send
+// returns, so an answer that has not been read by then was lost.
 const requestPatience = time.Second
 
 // requestTries bounds how often a Request is sent. An answer is only lost when
@@ -34,9 +34,10 @@ type request struct {
 	read   int        // what look has read since then, as keep counts it
 }
 
-// passed reports whether all that was on the socket when r was sent is read, so that
-// an answer which is not there was lost: the kernel charges at least half of what keep
-// counts. Where packets come as fast as they are read there is no other end.
+// passed reports whether everything that was on the socket when r was sent has
+// been read, so that an answer which was not found was lost. The kernel charges
+// at least half of what keep counts, hence the factor. If packets arrive as fast
+// as they are read, nothing else ends the search.
 func (r *request) passed() bool { return r != nil && r.ahead > 0 && r.read >= 2*r.ahead }
 
 // answered reports whether the answer is there.
@@ -187,8 +188,8 @@ func (c *Conn) awaitReceived(r *request) error {
 	return c.whileReceived(func() bool { return r.answered() || c.keptBytes() < most })
 }
 
-// readerPatience is how long a Request waits for the next receive of somebody who
-// has received before, and may be busy with what that brought.
+// readerPatience is how long a Request waits for the next receive of a program
+// that has received before, and may be busy with those packets.
 const readerPatience = 5 * time.Second
 
 // whileReceived waits until done is true. It gives up if nobody receives.
@@ -210,11 +211,11 @@ func (c *Conn) whileReceived(done func() bool) error {
 	return nil
 }
 
-// look reads what is on the socket, without waiting, until it finds the answer
-// to r, if that is not nil: answers go where they belong, and datagrams with
-// anything else in them are kept. When the answer was lost it reads all that was there
-// when r was sent, and not for ever. It returns errUnread when no more may be kept,
-// unless the Conn loses what is unread.
+// look reads what is on the socket, without waiting, until it finds the answer to
+// r, if that is not nil: answers are passed to their requests, and datagrams with
+// anything else in them are kept. If the answer was lost, look ends once it has
+// read what was there when r was sent, or after requestPatience. It returns
+// errUnread when no more may be kept, unless LoseUnread was called.
 func (c *Conn) look(r *request) error {
 	a := asides.Get().(*aside)
 	defer asides.Put(a)

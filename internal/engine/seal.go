@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// This file makes what is queued on the socket at one moment a finite number of
-// messages, for who wants to end in an orderly way.
+// This file separates the messages that are on the socket at one moment from
+// later ones, so that a Shutdown has a finite number to wait for.
 
 // What Conn.sealed may be.
 const (

@@ -84,9 +84,9 @@ func (s *socket) sendOne(call *sendCall) error {
 	return callError("sendto", call.errno)
 }
 
-// send implements transport. It goes through Control: RawConn.Write would let
-// one sender wait for another, which may be long, for re-injected packets
-// travel on inside the call.
+// send implements transport. It uses Control: RawConn.Write would make one sender
+// wait for another, possibly for long, because accepted packets continue on their
+// way inside the call.
 func (s *socket) send(msgs []byte, short bool) error {
 	call := s.sends.Get().(*sendCall)
 	defer s.sends.Put(call)
