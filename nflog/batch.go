@@ -21,8 +21,9 @@ type Batch struct {
 	buf  *buffer
 }
 
-// A buffer has the datagrams of one receive and the packets in them. It is a
-// thing of its own because what a loop leaves behind goes to another Batch.
+// A buffer has the datagrams of one receive and the packets in them. It is not part
+// of a Batch because the packets that a loop has not yielded are passed on to another
+// Batch.
 type buffer struct {
 	r       *Reader
 	raw     *engine.Batch

@@ -27,9 +27,9 @@ func (r *Reader) bindGroup(g *group, c Config) error {
 	g.own, g.next, g.counted = true, 0, true
 	err := r.conn.Request(c.bind(g.number))
 	if errors.Is(err, syscall.EBUSY) {
-		// Ours already: given to us with the connection, or bound by a Request
-		// whose answer was lost. Where its numbers have got to is not known, and its
-		// buffer may be the largest.
+		// The group is already bound to the socket: it was passed with the
+		// connection, or bound by a Request whose answer was lost. Its last sequence
+		// number is not known, and its buffer may be the largest.
 		g.own, g.counted = false, false
 		if err = r.growToLongest(); err == nil {
 			err = r.conn.Request(c.change(g.number))
@@ -38,7 +38,8 @@ func (r *Reader) bindGroup(g *group, c Config) error {
 	return err
 }
 
-// growToLongest makes room for what a group may send that another has set up.
+// growToLongest makes room for the longest datagram of a group that another program
+// has configured.
 func (r *Reader) growToLongest() error {
 	return r.conn.GrowBuffers(slotSize(maxBufferSize, maxCopyRange))
 }

@@ -147,8 +147,8 @@ func slotSize(bufferSize, copyRange uint32) int {
 	return 1 << bits.Len32(max(bufferSize, copyRange+metadataRoom)+slabOverhead-1)
 }
 
-// withDefaults returns c with no zero left where zero means something else, but
-// for the kernel's default BufferSize, which cannot be named.
+// withDefaults returns c with no zero left where zero means something else, but for
+// the kernel's default BufferSize, which cannot be set.
 func (c Config) withDefaults() Config {
 	if c.CopyRange == 0 && !c.MetadataOnly {
 		c.CopyRange = maxCopyRange

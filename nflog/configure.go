@@ -94,7 +94,7 @@ func (r *Reader) configure(cfg Config, apply func(Config) (*group, error)) (err 
 	return r.explain(refused, c, err)
 }
 
-// choices returns c, and with BestEffort what to make do with instead.
+// choices returns c and, with BestEffort, what to try if the kernel refuses it.
 func (c Config) choices() []Config {
 	if !c.BestEffort || !c.Conntrack {
 		return []Config{c}
@@ -118,7 +118,7 @@ func (r *Reader) change(c Config) (refused *group, err error) {
 	return nil, nil
 }
 
-// explain adds to the kernel's refusal of c for a group what to do about it.
+// explain adds the reason to the kernel's refusal of c for a group, and what to do.
 func (r *Reader) explain(g *group, c Config, err error) error {
 	if diagnose.IsFlag(err) {
 		err = diagnose.Flag(err, c.optional())
@@ -128,7 +128,7 @@ func (r *Reader) explain(g *group, c Config, err error) error {
 	return format.Wrap(fmt.Sprintf("group %d: ", g.number), err)
 }
 
-// optional returns the names of the fields that ask for what a kernel may lack.
+// optional returns the names of the fields for features that a kernel may lack.
 func (c Config) optional() (fields []string) {
 	if c.Conntrack {
 		fields = append(fields, "Conntrack")

@@ -56,7 +56,7 @@ func (p *Packet) clear(group uint16, family nfnl.Family) {
 	p.from, p.Group, p.Family, p.ConntrackInfo = from, group, family, attr.InfoUntracked
 }
 
-// decode is Decode of a cleared packet's attributes; it also says what could be
+// decode is Decode of a cleared packet's attributes; it also returns what could be
 // read, whatever the error.
 func (p *Packet) decode(b []byte) (has found, err error) {
 	has, rest := p.decodeFast(b)

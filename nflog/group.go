@@ -10,15 +10,15 @@ type group struct {
 	number uint16
 	own    bool // bound by this Reader
 
-	// Guarded by the Conn, which hands out one message at a time.
-	next    uint32 // the sequence number to come
+	// Guarded by the Conn, which delivers one message at a time.
+	next    uint32 // the next sequence number
 	counted bool   // next is known
 
 	packets, lost atomic.Uint64
 }
 
-// groupTable returns the groups, and where each is by its number. The error is
-// about a number that comes twice.
+// groupTable returns the groups, and a map of them by number. The error names a
+// number that is there twice.
 func groupTable(numbers []uint16) ([]group, map[uint16]*group, error) {
 	groups, index := make([]group, len(numbers)), make(map[uint16]*group, len(numbers))
 	for i, n := range numbers {
@@ -43,8 +43,8 @@ func (g *group) gap(seq uint32) uint32 {
 	return lost
 }
 
-// follows notes a packet as gap does, if it is the one to come. It returns false
-// if it is not, or if that is not known.
+// follows notes a packet as gap does, if it has the next number. It returns false if
+// it has another, or if the next number is not known.
 func (g *group) follows(seq uint32) bool {
 	if seq != g.next || !g.counted {
 		return false

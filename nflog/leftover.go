@@ -6,8 +6,8 @@ import "slices"
 // that the loop has not yielded are the first that the next loop or receive
 // returns.
 
-// takeLeft exchanges *b for the oldest buffer that a loop has left behind. It
-// returns false if there is none.
+// takeLeft exchanges *b for the oldest buffer with packets that a loop has not
+// yielded. It returns false if there is none.
 func (r *Reader) takeLeft(b **buffer) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -34,8 +34,8 @@ func (r *Reader) borrow() *buffer {
 	return b
 }
 
-// giveUp takes a loop's buffer back, with what is left in it. It reports whether
-// there was anything.
+// giveUp returns a loop's buffer to the Reader. It reports whether the buffer still
+// has packets.
 func (r *Reader) giveUp(b *buffer) (left bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -54,7 +54,7 @@ func (r *Reader) newLoop(ctx context.Context, yield func(*Packet, error) bool) *
 func (l *loop) end() {
 	l.from.Close()
 	if l.r.giveUp(l.buf) {
-		l.r.conn.Wake() // for who polls the descriptor
+		l.r.conn.Wake() // for a program that polls the descriptor
 	}
 	l.r.leave()
 }
@@ -73,8 +73,8 @@ func (l *loop) run() {
 	l.yield(nil, context.Cause(l.ctx))
 }
 
-// hand yields the packets in the buffer, up to Close: what comes after that is
-// for the caller to find out. It returns false if the body was left.
+// hand yields the packets in the buffer, until Close is called. It returns false if
+// the body was left.
 func (l *loop) hand() bool {
 	for l.buf.next < len(l.buf.packets) && !l.r.closed.Load() {
 		p := &l.buf.packets[l.buf.next]

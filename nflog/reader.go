@@ -28,23 +28,23 @@ type Reader struct {
 	bytes       atomic.Uint64
 	malformed   atomic.Uint64
 	discarded   atomic.Uint64
-	handedOver  bool // the groups belong to who gave the connection to AdoptConn
+	handedOver  bool // AdoptConn was called: another process has bound the groups
 
 	last *group // of the last packet received; guarded by the Conn, like a group's numbers
 
 	closed   atomic.Bool   // by Close
 	shutting atomic.Bool   // Shutdown was called
-	stopping atomic.Bool   // by Shutdown: what is on the socket now is all there is
+	stopping atomic.Bool   // set by Shutdown: no more packets arrive on the socket
 	batches  atomic.Bool   // Receive or TryReceive was called, and is expected again
 	users    atomic.Int32  // loops, and calls of Receive and TryReceive
 	ended    chan struct{} // closed by Close
 	quiet    chan struct{} // has an element when the last of the users has left
 
-	fetching sync.Mutex // of what is on the socket, once stopping: by one at a time
+	fetching sync.Mutex // held to receive while stopping is set
 
 	mu   sync.Mutex // guards what follows; never held while a loop's body or OnError runs
-	left []*buffer  // with packets that loops have left behind
-	idle []*buffer  // for loops to come
+	left []*buffer  // with packets that loops have not yielded
+	idle []*buffer  // for later loops
 }
 
 // cfg returns the configuration in force.
@@ -58,7 +58,7 @@ func (r *Reader) cfg() *Config {
 // noConfig is that of the zero Reader.
 var noConfig Config
 
-// closedReader stands for nil: what there is after an Open that failed.
+// closedReader stands for a nil Reader, as Open returns it with an error.
 var closedReader Reader
 
 // orClosed returns r, or what stands for it if it is nil.

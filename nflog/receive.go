@@ -8,7 +8,7 @@ import (
 	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
-// news is what a receive learned besides packets.
+// news is what a receive found besides packets.
 type news struct {
 	bytes     uint64 // of the packets
 	lost      []loss
@@ -27,7 +27,7 @@ func (n *news) clear() {
 	*n = news{lost: n.lost[:0], malformed: n.malformed[:0]}
 }
 
-// lose adds to what is missing of a group.
+// lose adds to the number of lost packets of a group.
 func (n *news) lose(group uint16, packets uint32) {
 	for i := range n.lost {
 		if n.lost[i].group == group {
@@ -76,12 +76,12 @@ func (r *Reader) TryReceive(b *Batch) error {
 		if err := r.tryReceive(b.buf); err != nil || len(b.buf.packets) > 0 {
 			return err
 		}
-		r.takeLeft(&b.buf) // a loop may just have left it, and poll does not see it any more
+		r.takeLeft(&b.buf) // a loop may just have left packets, which poll no longer reports
 		return nil
 	})
 }
 
-// using calls f, which fills b, unless somebody else does, or b is another Reader's.
+// using calls f, which fills b, unless b is in use or belongs to another Reader.
 func (r *Reader) using(b *Batch, f func() error) error {
 	switch {
 	case !b.of(r):
@@ -99,7 +99,7 @@ func (r *Reader) using(b *Batch, f func() error) error {
 // of reports whether b is one of r's.
 func (b *Batch) of(r *Reader) bool { return b != nil && b.r != nil && b.r == r }
 
-// show lets the user see what is in b, also if OnError panics.
+// show sets Packets to the packets in b, also if OnError panics.
 func (b *Batch) show() { b.Packets = b.buf.rest() }
 
 // enter adds a call of Receive or TryReceive to r.users.
@@ -110,15 +110,15 @@ func (r *Reader) enter() {
 	}
 }
 
-// leave takes one of r.users away.
+// leave removes one of r.users.
 func (r *Reader) leave() {
 	if r.users.Add(-1) == 0 && r.stopping.Load() {
 		r.wakeShutdown()
 	}
 }
 
-// receive fills *b: with what a loop has left behind if there is anything, and
-// else with what comes. The caller is one of r.users.
+// receive fills *b: with packets that a loop has not yielded if there are any, and
+// otherwise with the next that arrive. The caller is one of r.users.
 func (r *Reader) receive(from interface{ Receive(*engine.Batch) error }, b **buffer) error {
 	for !r.stopping.Load() {
 		if r.takeLeft(b) {
@@ -139,8 +139,8 @@ func (r *Reader) receive(from interface{ Receive(*engine.Batch) error }, b **buf
 	return r.receiveLast(b)
 }
 
-// receiveLast fills *b with what there is after the groups were unbound. It
-// returns net.ErrClosed if that is nothing.
+// receiveLast fills *b with the packets that are left after the groups were unbound.
+// It returns net.ErrClosed if there are none.
 func (r *Reader) receiveLast(b **buffer) error {
 	for {
 		left, err := r.fetch(b)
@@ -157,8 +157,8 @@ func (r *Reader) receiveLast(b **buffer) error {
 	}
 }
 
-// fetch is one step of receiveLast. It reports whether a loop had left what is in
-// *b then.
+// fetch is one step of receiveLast. It reports whether *b then has packets that a
+// loop has not yielded.
 func (r *Reader) fetch(b **buffer) (left bool, err error) {
 	r.fetching.Lock() // Shutdown may have packets that it is yet to keep for others
 	defer r.fetching.Unlock()

@@ -68,7 +68,7 @@ func (r *Reader) stopLogging(ctx context.Context) (first bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stopping.Store(true)
-	return true, r.conn.SetReadDeadline(time.Unix(1, 0)) // who waits returns
+	return true, r.conn.SetReadDeadline(time.Unix(1, 0)) // waiting receives return
 }
 
 // unbindAll unbinds the groups that are the Reader's own, after a Configure in progress.
@@ -91,7 +91,7 @@ func (r *Reader) waitForEnd(ctx context.Context) error {
 	}
 }
 
-// collectSlack is what the kernel may take for a timer on top of its time.
+// collectSlack is how much later than its time a timer of the kernel may fire.
 const collectSlack = 20 * time.Millisecond
 
 // waitForCollected waits until the kernel has delivered what it has collected.
@@ -116,7 +116,7 @@ func (r *Reader) wakeShutdown() {
 	}
 }
 
-// handOut waits until others have received all there is.
+// handOut waits until loops and receives have received all packets.
 func (r *Reader) handOut(ctx context.Context) error {
 	for {
 		if r.users.Load() == 0 {
@@ -153,8 +153,8 @@ func (r *Reader) look() (rest, quiet bool, err error) {
 	return rest, r.users.Load() == 0, err
 }
 
-// countRest takes what there is off the socket, and returns how many packets
-// nobody has received.
+// countRest takes the packets off the socket, and returns how many packets have not
+// been received.
 func (r *Reader) countRest() (packets int) {
 	for more := true; more; {
 		b := r.borrow()

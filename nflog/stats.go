@@ -67,7 +67,7 @@ func (s GroupStats) LogValue() slog.Value {
 	return slog.GroupValue(slog.Uint64("packets", s.Packets), slog.Uint64("lost", s.Lost))
 }
 
-// settle does what a receive has left to do once others may receive: it reports.
+// settle reports what a receive has found, after it has let others receive.
 func (r *Reader) settle(n *news) {
 	r.bytes.Add(n.bytes)
 	r.malformed.Add(uint64(len(n.malformed)))
@@ -79,7 +79,7 @@ func (r *Reader) settle(n *news) {
 	}
 }
 
-// report tells OnError.
+// report calls OnError.
 func (r *Reader) report(err error) {
 	if r.cfg().OnError != nil {
 		r.cfg().OnError(err)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A Batch holds the buffers of one Receive; NewBatch makes it. Use it again and
-// again; concurrent calls of Receive each need one of their own.
+// A Batch holds the buffers of one Receive; NewBatch makes it. It can be reused;
+// concurrent calls of Receive need a Batch each.
 type Batch struct {
 	used  atomic.Bool // by a receive
 	over  atomic.Bool // Release was called
@@ -18,7 +18,7 @@ type Batch struct {
 	slots []slot
 
 	memory *region // of the buffers
-	n      int     // datagrams that the last receive brought
+	n      int     // datagrams of the last receive
 	sys    system
 
 	waiter *Receiver     // of this receive
@@ -28,32 +28,33 @@ type Batch struct {
 // A slot is the place for one datagram.
 type slot struct {
 	buf     []byte
-	got     []byte // what came: of buf, or a copy that a Request kept
+	got     []byte // the datagram: in buf, or a copy that a Request kept
 	cut     bool   // the datagram was longer than buf
-	foreign bool   // it did not come from the kernel
-	after   func() // to be called when it was handed out
+	foreign bool   // another program sent it, not the kernel
+	after   func() // called after the datagram was delivered
 }
 
 // stagger is added to the distance of two buffers, so that their beginnings,
 // the part that is always read, do not compete for the same cache lines.
 const stagger = 5 * 64
 
-// errForeign goes to take without the message, errCut with what is left of it.
+// errForeign is passed to take without the message, errCut with the part of it that
+// was received.
 var (
 	errForeign = fmt.Errorf("%w: sent by another program, not by the kernel", ErrMalformed)
 	errCut     = fmt.Errorf("%w: the datagram was longer than the buffer", ErrMalformed)
 )
 
-// errNoContext is what Receive says to a Receiver of a nil context.
+// errNoContext is the error of Receive for a Receiver with a nil context.
 var errNoContext = errors.New("nfnl: a Receiver needs a context, not nil")
 
-// errNoBatch is what Receive says to a Batch without a take.
+// errNoBatch is the error of Receive for a Batch without a take.
 var errNoBatch = errors.New("nfnl: the Batch was not made by NewBatch, with a function to take messages")
 
-// errBatchInUse is what the second of two receives with one Batch says.
+// errBatchInUse is the error of the second of two receives with one Batch.
 var errBatchInUse = errors.New("nfnl: another goroutine receives with this Batch: each needs one of its own")
 
-// use reports whether nobody else uses the Batch, and then has it until unuse.
+// use reports whether the Batch was free. If so, it is the caller's until unuse.
 func (b *Batch) use() bool { return b.used.CompareAndSwap(false, true) }
 func (b *Batch) unuse() {
 	b.used.Store(false)
@@ -68,31 +69,32 @@ func (b *Batch) unuse() {
 // heap, and is reused when the Batch is no longer reachable: keep the Batch reachable
 // while its messages are used.
 //
-// Each message that is not a reply to a Request is passed to take, unless the function
-// of TakeRuns has it, in the order in which the kernel sent it. take is called once at
-// a time, across all batches of a Conn. m is valid until the next Receive with the same
-// Batch. If err is not nil, it wraps ErrMalformed, and m holds the part that could be
-// parsed. take must not call methods of the Conn that receive, nor Request.
+// Each message that is not a reply to a Request is passed to take, unless the
+// function of TakeRuns has taken it, in the order in which the kernel sent it. take
+// is called once at a time, across all batches of a Conn. m is valid until the next
+// Receive with the same Batch. If err is not nil, it wraps ErrMalformed, and m holds
+// the part that could be parsed. take must not call methods of the Conn that receive,
+// nor Request.
 func NewBatch(n, size int, take func(m Message, err error)) *Batch {
 	b := &Batch{take: take, slots: make([]slot, max(n, 1))}
 	b.resize(size)
 	return b
 }
 
-// TakeRuns makes f take messages before the function given to NewBatch does: with
-// one call for many of them, where a datagram has many. f gets the messages of a
-// datagram. It takes as many off their beginning as it wants, and returns what
-// follows them and their number. The first that it leaves goes the usual way, and
-// f is called again with those behind it.
+// TakeRuns makes f take messages before the function passed to NewBatch does, many of
+// a datagram in one call. f gets the messages of a datagram. It takes as many from
+// their beginning as it can, and returns the rest and the number taken. The first
+// message of the rest is passed to the function of NewBatch, and f is called again
+// with those after it.
 //
-// What f gets is as it came: f must leave what it cannot parse, and every message
-// with a Type below 16, which may be the answer to a Request. What NewBatch says
-// of take holds for f too. Call TakeRuns before the first Receive.
+// The messages are not verified before: f must leave those that it cannot parse, and
+// every message with a Type below 16, which may be the answer to a Request. The rules
+// of NewBatch for take apply to f too. Call TakeRuns before the first Receive.
 func (b *Batch) TakeRuns(f func(msgs []byte) (rest []byte, taken int)) { b.runs = f }
 
-// Release lets other Batches use b's memory, without waiting until b is garbage.
-// What b brought is no longer valid, and b can receive nothing more. A receive in
-// progress keeps the memory until it returns.
+// Release lets other Batches use b's memory, without waiting until b is garbage. The
+// messages of b are no longer valid, and b can no longer be used to receive. A
+// receive in progress keeps the memory until it returns.
 func (b *Batch) Release() {
 	b.over.Store(true)
 	if b.use() {
@@ -100,7 +102,7 @@ func (b *Batch) Release() {
 	}
 }
 
-// free is Release while nobody receives.
+// free is Release for a Batch with which no receive is in progress.
 func (b *Batch) free() {
 	if b.memory == nil {
 		return
@@ -114,7 +116,7 @@ func (b *Batch) free() {
 	b.memory.release()
 }
 
-// resize makes new buffers. What the last receive brought stays where it is.
+// resize makes new buffers. The datagrams of the last receive stay in the old ones.
 func (b *Batch) resize(size int) {
 	b.size = size
 	stride := (size+63)&^63 + stagger
@@ -127,8 +129,8 @@ func (b *Batch) resize(size int) {
 	b.sys.prepare(b.slots)
 }
 
-// reset forgets what the last receive brought. In race builds it overwrites
-// it, so that a slice kept too long shows up as garbage at once.
+// reset forgets the datagrams of the last receive. In race builds it overwrites it,
+// so that a slice kept too long shows up as garbage at once.
 func (b *Batch) reset() {
 	if raceEnabled {
 		for i := range b.slots[:b.n] {

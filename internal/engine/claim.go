@@ -5,13 +5,13 @@ import (
 	"net"
 )
 
-// errClaimed is what Claim says the second time.
+// errClaimed is the error of a second Claim.
 var errClaimed = errors.New("the Conn is in use by another Queue or Reader: give each a Conn of its own")
 
-// Claim says that the caller is who receives from c: whatever comes goes to
-// one reader, and what that does not expect is lost to the others. It returns an
-// error if somebody has c already, and net.ErrClosed if it is closed. OpenConn of
-// nfqueue and nflog calls it before it asks the kernel anything.
+// Claim makes the caller the only one that receives from c, because each message is
+// delivered to one reader, and a reader drops those that it does not expect. It
+// returns an error if c is claimed already, and net.ErrClosed if c is closed. OpenConn
+// of nfqueue and nflog calls it before it sends any request.
 func (c *Conn) Claim() error {
 	switch {
 	case c.isClosed():
@@ -22,7 +22,7 @@ func (c *Conn) Claim() error {
 	return nil
 }
 
-// Unclaim takes a Claim back, so that somebody else can have c, and LoseUnread.
+// Unclaim undoes Claim and LoseUnread, so that another can claim c.
 func (c *Conn) Unclaim() {
 	if !c.never() {
 		c.lossy.Store(false)

@@ -18,8 +18,9 @@ type Conn struct {
 	t      transport
 	portID uint32
 
-	// token is there while nobody receives: only who has taken it reads the
-	// socket, so that packets are accounted for in the order of their arrival.
+	// token holds a value while no goroutine receives. Only the goroutine that has
+	// taken it reads the socket, so that packets are counted in the order of their
+	// arrival.
 	token chan struct{}
 
 	holder atomic.Pointer[Receiver] // the receiver that waits in the kernel
@@ -29,8 +30,8 @@ type Conn struct {
 	room  atomic.Int64 // that a Batch must have for a datagram, at least
 	turns atomic.Int64 // how often the token was released
 
-	lossy    atomic.Bool  // by LoseUnread
-	receives atomic.Int64 // how often it was, by who receives
+	lossy    atomic.Bool  // set by LoseUnread
+	receives atomic.Int64 // number of receives, without those of requests
 
 	mu       sync.Mutex // guards what follows
 	deadline time.Time  // the user's, apart from those that interrupt
@@ -49,13 +50,13 @@ type Conn struct {
 	pipeBuffer int // see there; smaller in tests
 }
 
-// A transport carries datagrams to and from the kernel, or who stands in for it.
+// A transport carries datagrams to and from the kernel, or a fake one.
 type transport interface {
 	// receive fills b with at least one datagram, if wait is set, and
 	// otherwise with what is there.
 	receive(b *Batch, wait bool) error
 
-	// send sends whole messages; short says that the kernel will not take long.
+	// send sends whole messages; short reports that the kernel will not take long.
 	send(msgs []byte, short bool) error
 
 	// setReadDeadline makes receive fail with os.ErrDeadlineExceeded at t.
@@ -201,7 +202,7 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// never reports whether c was never open: it did not come from Dial, FileConn or
+// never reports whether c was never open: it was not returned by Dial, FileConn or
 // Pipe.
 func (c *Conn) never() bool { return c == nil || c.t == nil }
 
@@ -218,7 +219,7 @@ func (c *Conn) isClosed() bool {
 	}
 }
 
-// check makes whatever a closed descriptor says net.ErrClosed (Go issue 29828),
+// check replaces any error of a closed descriptor by net.ErrClosed (Go issue 29828),
 // and explains a system call that is denied.
 func (c *Conn) check(err error) error {
 	switch {

@@ -15,8 +15,8 @@ func explainDescriptors(err error) error {
 	return err
 }
 
-// explainDenied adds to a system call's refusal, which does not come from
-// netlink, what refuses it.
+// explainDenied adds to the refusal of a system call, if netlink is not its origin,
+// what may have refused it.
 func explainDenied(err error) error {
 	var call *os.SyscallError
 	if !errors.As(err, &call) {

@@ -7,7 +7,7 @@
 //	Request, Seal, Buffer ------+  reads the socket, the others wait for it
 //	                            v
 //	             transport.receive: recvmmsg into the slots of a Batch,
-//	             or datagrams that a Request has kept come first
+//	             or first the datagrams that a Request has kept
 //	                            |
 //	                            v
 //	             Batch.deliver: each datagram in the order of its arrival
@@ -16,14 +16,14 @@
 //	               take         any other message
 //	                            |
 //	                            v
-//	             the token goes back
+//	             the token is returned
 //
 //	Send, SendShort ------> transport.send: without the token and without a lock
 //
 // The files:
 //
 //	conn.go, config.go             Dial and the options of a socket
-//	receive.go, batch.go           the token, and what a receive brings
+//	receive.go, batch.go           the token, and the datagrams of a receive
 //	request.go, keep.go, seal.go   requests, and the datagrams that they keep aside
 //	message.go, types.go, uapi.go  the format of messages
 //	links.go, netns.go             interfaces and files of the socket's network namespace

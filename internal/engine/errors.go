@@ -43,8 +43,8 @@ func (e *Error) Is(target error) bool {
 	return e.Errno == errNotSupp && target == errors.ErrUnsupported
 }
 
-// A SendError says why messages could not be sent, and how many were: those behind
-// were not looked at.
+// A SendError has the reason why a message could not be sent, and the length of those
+// sent before it. Later messages were not processed.
 type SendError struct {
 	Sent int // bytes, of whole messages
 	Err  error

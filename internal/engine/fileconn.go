@@ -6,14 +6,10 @@ import (
 	"os"
 )
 
-// FileConn returns a Conn on a copy of f, a netlink socket of the netfilter
-// protocol that somebody else has opened: a program with more privilege, or in
-// another network namespace, that hands it over through a Unix socket or at
-// execve. f remains the caller's, who should close it. Queues and groups bound
-// to the socket stay so until its last copy is closed; OpenConn takes them over.
+// FileConn returns a Conn on a copy of f; see nfnl.FileConn.
 //
-// To read logs from it needs no privilege. Verdicts and requests need
-// CAP_NET_ADMIN over the socket's namespace all the same, each time.
+// Reading logs needs no privilege. Each verdict and each request needs CAP_NET_ADMIN
+// over the socket's namespace.
 func FileConn(f *os.File) (*Conn, error) {
 	if f == nil { // as os.NewFile returns it for what is no descriptor
 		return nil, fmt.Errorf("nfnl: use a nil file as a netfilter socket: %w", os.ErrInvalid)
@@ -24,8 +20,9 @@ func FileConn(f *os.File) (*Conn, error) {
 	}
 	c := newConn(t)
 	c.portID = portID
-	// The answers to requests of who had the socket before may be on it, unread. They
-	// are not to be taken for answers to ours, and those count from 1 on too.
+	// Unread answers to requests of a previous program may be on the socket. They
+	// must not be taken for answers to our requests, although its sequence numbers
+	// begin at 1 too.
 	c.seq.Store(rand.Uint32())
 	return c, nil
 }

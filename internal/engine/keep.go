@@ -41,8 +41,8 @@ func queued(t transport) int {
 	return 0
 }
 
-// mostKept returns how much is kept at most: more than awaitRoom lets be, for what
-// comes between two tries.
+// mostKept returns how much is kept at most: more than the limit of awaitRoom, for
+// packets that arrive between two tries.
 func (c *Conn) mostKept() int64 {
 	size := int64(c.keepSize())
 	return size*3/2 + size/8
@@ -79,8 +79,8 @@ func (c *Conn) awaitRoom(r *request) error {
 	})
 }
 
-// Buffered returns how many datagrams Buffer and Request have taken off the
-// socket for the next Receive, which brings these before any other.
+// Buffered returns how many datagrams Buffer and Request have taken off the socket
+// for the next Receive, which returns these before any other.
 func (c *Conn) Buffered() int {
 	if c.never() {
 		return 0

@@ -28,7 +28,7 @@ type linkName struct {
 	until time.Time // when a name that is no more ends; zero while it is in use
 }
 
-// A linkChange is what the kernel says of an interface: its name, or that it was
+// A linkChange is what the kernel reports of an interface: its name, or that it was
 // deleted.
 type linkChange struct {
 	index int
@@ -65,7 +65,7 @@ func (c *Conn) Links() (*Links, error) {
 	return follow(w, all), nil
 }
 
-// follow returns a table that begins with all and goes on with what w hears.
+// follow returns a table that begins with all and follows the notifications of w.
 func follow(w watch, all linkNews) *Links {
 	l := &Links{watch: w, ending: make(chan struct{}), done: make(chan struct{})}
 	l.apply(all)
@@ -76,7 +76,7 @@ func follow(w watch, all linkNews) *Links {
 // retryLinks is the time between attempts to read names that could not be read.
 const retryLinks = 100 * time.Millisecond
 
-// follow applies what the kernel says until Close.
+// follow applies the kernel's notifications until Close.
 func (l *Links) follow() {
 	defer close(l.done)
 	for {
@@ -127,7 +127,7 @@ func (l *Links) removeAllBut(present []linkChange, now time.Time) {
 	}
 }
 
-// remove says that an interface is no more.
+// remove notes that an interface was deleted.
 func (l *Links) remove(index int, now time.Time) {
 	n, ok := l.names[index]
 	if !ok || !n.until.IsZero() {
@@ -138,8 +138,8 @@ func (l *Links) remove(index int, now time.Time) {
 	l.gone = append(l.gone, index)
 }
 
-// forget deletes names whose time has come. Since all are kept equally long, those
-// are the first in gone.
+// forget deletes names that have been kept long enough. Since all are kept equally
+// long, those are the first in gone.
 func (l *Links) forget(now time.Time) {
 	for len(l.gone) > 0 {
 		n := l.names[l.gone[0]]

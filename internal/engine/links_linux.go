@@ -46,8 +46,8 @@ func watchLinks(t transport) (watch, linkNews, error) {
 	return w, all, nil
 }
 
-// listTries bounds how often the interfaces are listed, while so many come and go
-// that no list is whole.
+// listTries bounds how often the interfaces are listed, while so many are added and
+// deleted that no list is complete.
 const listTries = 10
 
 // list requests all interfaces. A list that is interrupted, because interfaces
@@ -159,7 +159,7 @@ func (w *linkWatch) next() (linkNews, error) {
 	return all, err
 }
 
-// empty throws away the news that are on the socket.
+// empty discards the notifications that are on the socket.
 func (w *linkWatch) empty() error {
 	raw, err := w.events.SyscallConn()
 	if err != nil {
@@ -181,7 +181,7 @@ func (w *linkWatch) end() (err error) {
 	return err
 }
 
-// add appends what a message says, if it is about an interface.
+// add appends the change that a message reports, if it is about an interface.
 //
 //	 0        1     2        4             8        12       16
 //	+--------+-----+--------+-------------+--------+--------+----------------+

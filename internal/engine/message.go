@@ -104,8 +104,8 @@ type Reply struct {
 	Offset uint32        // of the attribute that Text is about, from the start of the request
 }
 
-// Reply returns the answer that m is. It returns false if m is none, or one
-// that is too short to tell what it answers.
+// Reply returns the answer that m is. It returns false if m is none, or is too short
+// to identify the request.
 //
 //	 0       4                    20
 //	+-------+--------------------+-------------------------+-----------+
@@ -128,8 +128,8 @@ func (m Message) Reply() (Reply, bool) {
 	return r, true
 }
 
-// explain reads the attributes behind the echoed request (netlink_ack_tlv_fill
-// in net/netlink/af_netlink.c).
+// explain reads the attributes after the echoed request (netlink_ack_tlv_fill in
+// net/netlink/af_netlink.c).
 func (r *Reply) explain(body []byte, capped bool) {
 	skip := errorLen
 	if !capped {

@@ -9,13 +9,13 @@ import (
 // (netlink_native_seq_show): sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode.
 const NetlinkInode = 9
 
-// OpenProc opens a file below /proc/net as the socket's network namespace has
-// it, wherever the program itself is: "netfilter/nfnetlink_queue", for example.
-// The file may be kept and read again from its start. It needs /proc, and the right
-// to read the file: the lists below netfilter belong to root of the namespace, and
-// can otherwise be read with CAP_DAC_READ_SEARCH. If the program is in another
-// namespace it also needs CAP_NET_ADMIN over that and CAP_SYS_ADMIN over both. The
-// error says what is missing.
+// OpenProc opens a file below /proc/net as the socket's network namespace has it,
+// wherever the program itself is: "netfilter/nfnetlink_queue", for example. The file
+// may be kept and read again from its start. It needs /proc, and the right to read
+// the file: the lists below netfilter belong to root of the namespace, and can
+// otherwise be read with CAP_DAC_READ_SEARCH. If the program is in another namespace
+// it also needs CAP_NET_ADMIN over that and CAP_SYS_ADMIN over both. The error names
+// what is missing.
 func (c *Conn) OpenProc(name string) (*os.File, error) {
 	if c.never() {
 		return nil, net.ErrClosed
@@ -31,6 +31,6 @@ func (c *Conn) OpenProc(name string) (*os.File, error) {
 func (c *Conn) InUserNamespace() bool { return !c.never() && inUserNamespace(c.t) }
 
 // InForeignNetNS reports whether the socket's network namespace belongs neither to
-// the program's user namespace nor to one below it: what the program is there has no
-// say in it.
+// the program's user namespace nor to one below it: the program's privileges do not
+// apply there.
 func (c *Conn) InForeignNetNS() bool { return !c.never() && foreignNetNS(c.t) }

@@ -127,7 +127,7 @@ func inside(ns *os.File, f func() error) error {
 	return <-done
 }
 
-// visit calls f in ns. A thread that cannot come back is not given back: it
+// visit calls f in ns. A thread that cannot return to its namespace stays locked, and
 // ends with the goroutine.
 func visit(ns *os.File, f func() error) error {
 	runtime.LockOSThread()

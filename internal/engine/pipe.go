@@ -96,8 +96,8 @@ func (m *memory) hangUp() error {
 	return nil
 }
 
-// receive implements transport. Like a socket's, its deadline counts before
-// what has come.
+// receive implements transport. As on a socket, a deadline that has passed takes
+// precedence over datagrams.
 func (m *memory) receive(b *Batch, wait bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -151,7 +151,7 @@ func (m *memory) setReadDeadline(t time.Time) error {
 	return nil
 }
 
-// wake takes the lock, so that it cannot come between a receiver's look at the
+// wake takes the lock, so that it does not happen between a receiver's look at the
 // clock and its wait.
 func (m *memory) wake() {
 	m.mu.Lock()

@@ -37,8 +37,8 @@ func (p *pipe) receive(b *Batch, wait bool) error {
 // pumpPause is how long the backlog is given to use the room there is.
 const pumpPause = 20 * time.Microsecond
 
-// newPipe uses SEQPACKET sockets: they keep datagrams apart, and a closed far
-// end is told from an empty one, which DGRAM sockets do not.
+// newPipe uses SEQPACKET sockets: they keep datagrams apart and, unlike DGRAM
+// sockets, distinguish a closed far end from an empty one.
 func newPipe(handle func([]byte) error) (transport, *Peer, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

@@ -70,9 +70,9 @@ func (r *Receiver) Receive(b *Batch) error {
 	}
 }
 
-// Receive waits until the kernel has sent something, fills b with as much as
-// is there and hands it to b's take. It returns net.ErrClosed,
-// os.ErrDeadlineExceeded or what the socket says. Loss is no error: see Drops.
+// Receive waits until the kernel has sent something, fills b with the pending
+// datagrams and passes their messages to b's take. It returns net.ErrClosed,
+// os.ErrDeadlineExceeded or an error of the socket. Loss is not an error: see Drops.
 func (c *Conn) Receive(b *Batch) error {
 	if c.never() {
 		return net.ErrClosed
@@ -80,9 +80,8 @@ func (c *Conn) Receive(b *Batch) error {
 	return c.plain.Receive(b)
 }
 
-// TryReceive is Receive without waiting. If nothing is there, or another
-// goroutine is receiving and will get what comes, take is not called and the
-// error is nil.
+// TryReceive is Receive without waiting. If no message is there, or another goroutine
+// is receiving and will get it, take is not called and the error is nil.
 func (c *Conn) TryReceive(b *Batch) error {
 	if c.isClosed() {
 		return net.ErrClosed
@@ -105,7 +104,7 @@ func (c *Conn) TryReceive(b *Batch) error {
 		if n > 0 || err != nil || b.n == 0 {
 			return err
 		}
-		// There were only answers, and there may be packets behind them.
+		// There were only answers, and packets may follow them.
 	}
 }
 
@@ -129,14 +128,14 @@ func (c *Conn) acquire(ctx context.Context) error {
 	}
 }
 
-// putBack gives the token back.
+// putBack returns the token.
 func (c *Conn) putBack() {
 	c.turns.Add(1)
 	c.token <- struct{}{}
 }
 
-// receive fills b, hands it out and gives the token back. It waits if there is
-// a receiver to wait for. It returns how many messages take saw.
+// receive fills b, delivers its messages and returns the token. It waits unless r is
+// nil. It returns the number of messages passed to take.
 func (c *Conn) receive(r *Receiver, b *Batch) (int, error) {
 	defer c.putBack()
 	defer c.receives.Add(1)
@@ -167,7 +166,7 @@ func (c *Conn) fill(r *Receiver, b *Batch) error {
 	b.waiter, b.busy = r, time.Duration(c.busy.Load())
 	c.holder.Store(r)
 	var err error
-	if r.ctx.Err() == nil { // else the interruption may have come before Store
+	if r.ctx.Err() == nil { // else the interruption may have preceded Store
 		err = c.check(c.t.receive(b, true))
 	}
 	if r.release() && b.n == 0 {
@@ -176,12 +175,12 @@ func (c *Conn) fill(r *Receiver, b *Batch) error {
 	return err
 }
 
-// wanted reports whether r, which polls for packets, is to go on.
+// wanted reports whether r, which polls for packets, should continue.
 func (r *Receiver) wanted(now time.Time) bool {
 	return r.c.holder.Load() == r && !r.c.isClosed() && !r.c.isDue(now)
 }
 
-// isDue reports whether the user's deadline has come.
+// isDue reports whether the user's deadline has passed.
 func (c *Conn) isDue(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,9 +196,9 @@ func (r *Receiver) interrupt() {
 	}
 }
 
-// GrowBuffers gives every Batch that receives from now on room for datagrams of
-// up to size bytes. A Receive that waits is called back to do so: when
-// GrowBuffers returns the kernel may send longer ones.
+// GrowBuffers gives every Batch that receives from now on room for datagrams of up to
+// size bytes. A Receive that waits is interrupted for that: once GrowBuffers has
+// returned the kernel may send longer ones.
 func (c *Conn) GrowBuffers(size int) error {
 	if c.isClosed() {
 		return net.ErrClosed
@@ -207,12 +206,14 @@ func (c *Conn) GrowBuffers(size int) error {
 	for old := c.room.Load(); old < int64(size) && !c.room.CompareAndSwap(old, int64(size)); {
 		old = c.room.Load()
 	}
-	// Whoever takes the token from here on sees room; wait for who has it now.
+	// A goroutine that takes the token from here on reads the new room. Wait for the
+	// one that has it now.
 	return c.recall()
 }
 
-// Buffer takes what is on the socket to where the next Receive finds it, so that
-// there is room for more; how much that may be, Request says. If another goroutine is receiving, that does it.
+// Buffer takes the datagrams that are on the socket and keeps them for the next
+// Receive, so that there is room for more. Request has the limit. If another
+// goroutine is receiving, Buffer does nothing, because that one takes them.
 func (c *Conn) Buffer() error {
 	if c.isClosed() {
 		return net.ErrClosed
@@ -229,8 +230,8 @@ func (c *Conn) Buffer() error {
 	return c.wake()
 }
 
-// release says that r is back from the kernel, undoes its interruption and
-// reports whether there was one.
+// release is called when r has returned from the kernel. It undoes the interruption
+// of r and reports whether there was one.
 func (r *Receiver) release() bool {
 	c := r.c
 	if c.holder.CompareAndSwap(r, nil) {
@@ -243,7 +244,7 @@ func (r *Receiver) release() bool {
 	return true
 }
 
-// takeKept fills b with datagrams that a Request met, if there are any.
+// takeKept fills b with datagrams that a Request has kept, if there are any.
 func (c *Conn) takeKept(b *Batch) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

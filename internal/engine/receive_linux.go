@@ -21,7 +21,7 @@ type system struct {
 	headers []header
 	vectors []unix.Iovec
 	senders []unix.RawSockaddrNetlink
-	asked   bool // who the senders are
+	asked   bool // the senders' addresses are requested
 	n       int
 	bytes   int // in the n datagrams
 	errno   syscall.Errno
@@ -51,7 +51,7 @@ func (m *system) prepare(slots []slot) {
 	m.read, m.poll = m.recvWaiting, m.recv
 }
 
-// ask makes the kernel say who sent each datagram, or not.
+// ask makes the kernel return the sender of each datagram, or not.
 func (m *system) ask(who bool) {
 	m.asked = who
 	for i := range m.headers {
@@ -65,7 +65,7 @@ func (m *system) ask(who bool) {
 
 // recv fills the buffers with the datagrams that are there.
 func (m *system) recv(fd uintptr) {
-	long := m.n == len(m.headers) && m.bytes > muchToCopy // what comes next may be as much again
+	long := m.n == len(m.headers) && m.bytes > muchToCopy // the next may be as many again
 	if m.asked {
 		for i := range m.headers[:m.n] {
 			m.headers[i].msg.Namelen = unix.SizeofSockaddrNetlink // the kernel wrote over it
@@ -73,7 +73,7 @@ func (m *system) recv(fd uintptr) {
 	}
 	for {
 		n, errno := m.recvmmsg(fd, long)
-		// ENOBUFS is news of loss, which the packets' numbers tell better.
+		// ENOBUFS reports loss, which the packets' numbers show exactly.
 		if errno != unix.EINTR && errno != unix.ENOBUFS {
 			m.n, m.errno = n, errno
 			return
@@ -159,7 +159,7 @@ func (s *socket) receive(b *Batch, wait bool) error {
 	return nil
 }
 
-// fill notes what came in slot number i.
+// fill notes the datagram received in slot number i.
 func (m *system) fill(s *slot, i int) {
 	h := &m.headers[i]
 	m.bytes += int(h.len)

@@ -29,7 +29,7 @@ type request struct {
 	port   uint32
 	answer chan error // of capacity 1
 	then   func()     // if not nil, called once if the answer is no error; see RequestInOrder
-	seals  bool       // all that comes before the answer is kept; see Seal
+	seals  bool       // everything that precedes the answer is kept; see Seal
 	ahead  int        // what was on the socket when it was sent, as the kernel charges it; 0 is unknown, or nothing
 	read   int        // what look has read since then, as keep counts it
 }
@@ -47,14 +47,14 @@ func (r *request) answered() bool { return r != nil && len(r.answer) > 0 }
 // that are kept.
 func (c *Conn) Request(m Message) error { return c.RequestInOrder(m, nil) }
 
-// RequestInOrder is Request. If the kernel does what m asks, then is called where
-// its answer stands among the messages that takes get: after those that were sent
-// before it, and before those that came later. It must not call methods of the Conn.
+// RequestInOrder is Request. If the kernel carries out m, the function then is called
+// at the place of the answer among the messages: after take got those that the kernel
+// sent before, and before it gets later ones. It must not call methods of the Conn.
 func (c *Conn) RequestInOrder(m Message, then func()) error {
 	return c.request(m, &request{then: then})
 }
 
-// request is RequestInOrder for what r says.
+// request is RequestInOrder with the options of r.
 func (c *Conn) request(m Message, r *request) error {
 	if c.isClosed() {
 		return net.ErrClosed
@@ -77,7 +77,7 @@ func (c *Conn) request(m Message, r *request) error {
 			return err
 		}
 		if !r.passed() || time.Since(start) > requestTries*requestPatience {
-			tries++ // else the answer has found no room, and that was read in no time
+			tries++ // else there was no room for the answer, and reading took no time
 		}
 	}
 	return errNoAnswer
@@ -92,7 +92,7 @@ func (c *Conn) nextSeq() uint32 {
 	}
 }
 
-// ask makes the receivers look out for the answer to r.
+// ask lets the receivers recognise the answer to r.
 func (c *Conn) ask(r *request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -130,8 +130,8 @@ func (c *Conn) answer(m Message) bool {
 	return reply.Type == typeNoop && reply.PortID == wakePort
 }
 
-// mark calls what is to be called at r's answer, once all that is kept was handed
-// out. The lock is held.
+// mark calls r's function, once everything that is kept has been delivered. The lock
+// is held.
 func (c *Conn) mark(r *request) {
 	then := r.then
 	r.then = nil
@@ -170,8 +170,8 @@ func (c *Conn) await(r *request) (error, bool) {
 		switch {
 		case r.answered():
 		case err == nil && r.seals && r.passed():
-			return nil, true // what came before is kept, and that is all it is for
-		case err == errUnread: // the answer is behind what is still on the socket
+			return nil, true // everything that preceded is kept, which is its purpose
+		case err == errUnread: // the answer follows what is still on the socket
 			if err := c.awaitReceived(r); err != nil {
 				return err, true
 			}
@@ -181,8 +181,8 @@ func (c *Conn) await(r *request) (error, bool) {
 	}
 }
 
-// awaitReceived waits until somebody has received what leaves no room to look for
-// the answer to r, or has received the answer.
+// awaitReceived waits until kept packets were received, so that there is room to look
+// for the answer to r, or until the answer was received.
 func (c *Conn) awaitReceived(r *request) error {
 	most := c.mostKept()
 	return c.whileReceived(func() bool { return r.answered() || c.keptBytes() < most })

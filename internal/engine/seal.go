@@ -14,13 +14,12 @@ import (
 // What Conn.sealed may be.
 const (
 	open   = iota
-	sealed // a Receive brings what is kept, and does not read the socket
-	ended  // a Receive brings nothing
+	sealed // a Receive returns what is kept, and does not read the socket
+	ended  // a Receive returns nothing
 )
 
-// Seal makes what the kernel has sent so far the last that a Receive brings: when
-// Seal returns, all of it is kept for the next Receives, which then wait for Unseal
-// or Close. A TryReceive brings nothing then.
+// Seal keeps everything that the kernel has sent so far for the next Receives. After
+// these, a Receive waits for Unseal or Close, and a TryReceive returns nothing.
 func (c *Conn) Seal() error {
 	if c.isClosed() {
 		return net.ErrClosed
@@ -31,17 +30,17 @@ func (c *Conn) Seal() error {
 	if err := c.recall(); err != nil {
 		return err
 	}
-	// The kernel's answer comes behind all that it sent before.
+	// The kernel's answer follows everything that it sent before.
 	return c.askInOrder(&request{seals: true})
 }
 
-// Mark calls then where the messages end that takes get of what the kernel has sent so
-// far; see RequestInOrder.
+// Mark calls then after the last message that the kernel has sent so far was passed
+// to take; see RequestInOrder.
 func (c *Conn) Mark(then func()) error {
 	return c.askInOrder(&request{then: then})
 }
 
-// askInOrder asks for an answer that says nothing, for its place among the messages.
+// askInOrder requests an empty answer, for its place among the messages.
 func (c *Conn) askInOrder(r *request) error {
 	err := c.request(Message{Type: typeNoop, PortID: wakePort}, r)
 	if refused := (*Error)(nil); errors.As(err, &refused) {
@@ -50,8 +49,8 @@ func (c *Conn) askInOrder(r *request) error {
 	return err
 }
 
-// Unseal undoes Seal. It makes the descriptor readable: an event loop that polls it may
-// have been told of what came since Seal, and have found nothing.
+// Unseal undoes Seal. It makes the descriptor readable: an event loop may have been
+// woken by a message that arrived since Seal, and have received nothing.
 func (c *Conn) Unseal() error {
 	if c.isClosed() {
 		return net.ErrClosed
@@ -62,8 +61,8 @@ func (c *Conn) Unseal() error {
 	return c.askForWake()
 }
 
-// End makes every Receive wait for Close, and every TryReceive bring nothing. What is
-// kept comes with Rest.
+// End makes every Receive wait for Close, and every TryReceive return nothing. Rest
+// returns what is kept.
 func (c *Conn) End() error {
 	if c.isClosed() {
 		return net.ErrClosed
@@ -87,8 +86,8 @@ func (c *Conn) Rest(b *Batch) error {
 	return nil
 }
 
-// Idle reports whether nobody is receiving and nothing is kept for a Receive:
-// while the Conn is sealed, all that came before Seal was handed out.
+// Idle reports whether nobody is receiving and nothing is kept for a Receive: while
+// the Conn is sealed, everything that arrived before Seal has then been delivered.
 func (c *Conn) Idle() bool {
 	if c.isClosed() {
 		return true
@@ -124,8 +123,9 @@ func (c *Conn) rest(ctx context.Context) error {
 	}
 }
 
-// recall calls the Receive that waits in the kernel back, and waits until whoever
-// reads the socket has had its turn: from then on all see what was stored before.
+// recall interrupts the Receive that waits in the kernel, and waits until the
+// goroutine that reads the socket has returned the token. From then on all receives
+// see what the caller stored before.
 func (c *Conn) recall() error {
 	for before := c.turns.Load(); c.turns.Load() == before; {
 		if r := c.holder.Load(); r != nil && r != interrupted {
@@ -142,12 +142,12 @@ func (c *Conn) recall() error {
 	return nil
 }
 
-// wakePort is the port ID in requests whose answer says nothing, which the kernel
-// ignores and echoes.
+// wakePort is the port ID in requests for an empty answer. The kernel ignores and
+// echoes it.
 const wakePort = 1
 
-// wake makes the descriptor readable again after look has read what made it so: if
-// datagrams are kept that the kernel does not know of any more, or after a Wake.
+// wake makes the descriptor readable again after look has read the socket: if
+// datagrams are kept, of which the kernel no longer knows, or after a Wake.
 func (c *Conn) wake() error {
 	if c.Buffered() == 0 && !c.woken.Load() {
 		return nil
@@ -155,10 +155,10 @@ func (c *Conn) wake() error {
 	return c.askForWake()
 }
 
-// Wake makes a Receive that waits return without an error and with nothing, and
-// the descriptor readable until the socket is read, for an event loop that polls it:
-// the kernel is asked for an answer, which nobody waits for. nflog calls it when a
-// loop leaves packets behind.
+// Wake makes a Receive that waits return without an error and with nothing, and the
+// descriptor readable until the socket is read, for an event loop that polls it: it
+// requests an answer from the kernel, for which nobody waits. nflog calls it when a
+// loop is left with packets that it has not yielded.
 func (c *Conn) Wake() error {
 	if c.isClosed() {
 		return net.ErrClosed

@@ -38,7 +38,7 @@ func (s *sendCall) send(fd uintptr) {
 	}
 }
 
-// sendto makes the system call. The scheduler is told unless it is short, as in
+// sendto makes the system call. It notifies the scheduler unless it is short, as in
 // recvmmsg.
 func (s *sendCall) sendto(fd uintptr) (errno syscall.Errno) {
 	if s.short {

@@ -15,14 +15,13 @@ const (
 // control reports whether t is netlink's own and has no nfnetlink header.
 func (t Type) control() bool { return t < minType }
 
-// A Family is the protocol family of the hook a packet was caught at, one of
-// the kernel's NFPROTO_ numbers.
+// A Family is the protocol family of a hook, one of the kernel's NFPROTO_ numbers.
 type Family uint8
 
 // Families, as in linux/netfilter.h.
 const (
 	Unspec Family = 0  // NFPROTO_UNSPEC
-	INet   Family = 1  // NFPROTO_INET: in rules only, packets say IPv4 or IPv6
+	INet   Family = 1  // NFPROTO_INET: in rules only; packets have IPv4 or IPv6
 	IPv4   Family = 2  // NFPROTO_IPV4
 	ARP    Family = 3  // NFPROTO_ARP
 	NetDev Family = 5  // NFPROTO_NETDEV
