@@ -29,8 +29,8 @@ type Batch struct {
 	busy    bool        // among its busy batches
 
 	mu      sync.Mutex // guards what follows, against the timer and tickets
-	packets []Packet   // all of them: users may cut Packets
-	tickets []Ticket   // of the packets, as they came: handlers may edit those
+	packets []Packet   // all of them: users may reslice Packets
+	tickets []Ticket   // of the packets as they were received: handlers may edit those
 	load    load       // of the packets
 	open    bool       // some packets may have no verdict yet
 	next    int        // the first of those whose handler has not returned
@@ -71,8 +71,8 @@ func (b *Batch) count(n int32) {
 	}
 }
 
-// begun says that messages were taken into b. It is called in the order of their
-// arrival, while nobody else can receive.
+// begun notes that messages were taken into b. It is called in the order of their
+// arrival, while the receive token is held.
 func (b *Batch) begun() {
 	if !b.busy {
 		b.busy = true
@@ -81,7 +81,7 @@ func (b *Batch) begun() {
 	}
 }
 
-// done says that all of them are dealt with.
+// done notes that all of them have been handled.
 func (b *Batch) done() {
 	if b.busy {
 		b.busy = false
@@ -237,7 +237,7 @@ func (b *Batch) index(id uint32) int {
 func (b *Batch) end() error {
 	b.q.tell(&b.problems)
 	err := b.sendRest()
-	b.q.tell(&b.problems) // what was too long to be sent
+	b.q.tell(&b.problems) // verdicts that were too long to be sent
 	return err
 }
 
@@ -280,7 +280,7 @@ func (b *Batch) abandon() {
 	}
 	b.stopTimer()
 	b.mu.Unlock()
-	b.end() // what it says, Run's error or a panic has said already
+	b.end() // its error is not needed: Run returns another, or a panic propagates
 	b.count(-1)
 	b.raw.Release() // nothing that a handler was given is valid any more
 }

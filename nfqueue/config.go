@@ -155,8 +155,8 @@ const (
 // refuses is answered on the socket, so more of them could fill it.
 const maxBatch = 256
 
-// maxBusyPoll is after what time Go's scheduler takes a processor away from who
-// uses it.
+// maxBusyPoll is the time after which Go's scheduler takes the processor away from a
+// goroutine.
 const maxBusyPoll = 10 * time.Millisecond
 
 // The kernel charges the receive buffer for the message with a packet, the copied
@@ -176,11 +176,11 @@ func (c Config) readBuffer() int {
 	return int(min(mostWaiting*(leastCost+int64(c.CopyRange))/2, maxReadBuffer)) / c.shares()
 }
 
-// mostShares is between how many queues the defaults are shared out at most.
+// mostShares is the highest number of queues by which defaults are divided.
 const mostShares = 8
 
-// shares returns what part of the defaults that bound memory one queue has: a
-// stalled handler stalls all queues of an OpenRange.
+// shares returns by what the defaults that bound memory are divided for one queue,
+// because a stalled handler stalls all queues of an OpenRange.
 func (c Config) shares() int { return min(max(c.queues, 1), mostShares) }
 
 // metadataRoom is added to CopyRange for the other attributes of a packet, of

@@ -38,7 +38,7 @@ func (c Config) Bind() (nfnl.Message, error) {
 	return nfnl.Message(c.bind()), nil
 }
 
-// bind is Bind of what was checked.
+// bind is Bind of a Config that was checked.
 func (c Config) bind() engine.Message {
 	m := c.command(commandBind)
 	m.Attrs = c.withDefaults().appendParams(m.Attrs)

@@ -59,8 +59,8 @@ func (q *Queue) Configure(cfg Config) error {
 	return nil
 }
 
-// configure makes the kernel take cfg, or as much of it as Config.BestEffort
-// insists on. bind says that the queue is to be bound first.
+// configure applies cfg, with Config.BestEffort without what the kernel does not
+// support. bind reports whether the queue must be bound first.
 func (q *Queue) configure(cfg Config, bind bool) (err error) {
 	if q.fitsBuffer {
 		cfg.Socket.ReadBuffer = cfg.withDefaults().readBuffer()
@@ -86,7 +86,7 @@ func (q *Queue) configure(cfg Config, bind bool) (err error) {
 	return q.explain(c, err)
 }
 
-// choices returns c, and with BestEffort what to make do with instead.
+// choices returns c and, with BestEffort, what to try if the kernel refuses it.
 func (c Config) choices() []Config {
 	if !c.BestEffort {
 		return []Config{c}
@@ -114,8 +114,9 @@ func (q *Queue) request(c Config, bind bool) error {
 	}
 	if !bind || errors.Is(err, syscall.EBUSY) {
 		if bind {
-			// Ours already: given to us with conn, or bound by a Request whose
-			// answer was lost. Where its IDs have got to is for a packet to tell.
+			// The queue is already bound to the socket: it was passed with conn, or
+			// bound by a Request whose answer was lost. Its last ID is not known
+			// until a packet is received.
 			q.counted = false
 			q.ranges.forbid()
 		}
@@ -132,7 +133,7 @@ func (q *Queue) ask(m engine.Message, c Config) error {
 	return q.conn.RequestInOrder(m, func() { q.bypass.change(c.FailOpen) })
 }
 
-// explain adds to the kernel's refusal of c what to do about it.
+// explain adds the reason to the kernel's refusal of c, and what to do.
 func (q *Queue) explain(c Config, err error) error {
 	if diagnose.IsFlag(err) {
 		return diagnose.Flag(err, c.optional())
@@ -140,7 +141,7 @@ func (q *Queue) explain(c Config, err error) error {
 	return diagnose.Refusal(q.conn, err, engine.SubsystemQueue, q.number)
 }
 
-// optional returns the names of the fields that ask for what a kernel may lack.
+// optional returns the names of the fields for features that a kernel may lack.
 func (c Config) optional() (fields []string) {
 	for _, f := range []struct {
 		set  bool

@@ -46,8 +46,8 @@ func appendLabels(b []byte, labels, mask attr.ConntrackLabels) []byte {
 	return attr.AppendBytes(b, ctaLabelsMask, mask[:])
 }
 
-// appendTimeout adds to NFQA_CT for how long to keep the connection if no other packet
-// comes, in whole seconds, rounded up. A d below 0 is taken for 0.
+// appendTimeout adds to NFQA_CT how long to keep the connection if no other packet
+// arrives, in whole seconds, rounded up. A d below 0 counts as 0.
 func appendTimeout(b []byte, d time.Duration) []byte {
 	seconds := int64(d / time.Second)
 	if d%time.Second > 0 {

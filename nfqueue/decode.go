@@ -31,8 +31,8 @@ var lengths = nlattr.Lengths{
 	attrClassID:       4,
 }
 
-// decode sets p to the packet with the attributes; found says whether p.ID could
-// be read. What queue p is of it leaves alone.
+// decode sets p to the packet with the attributes; found reports whether p.ID could
+// be read. It does not change to which queue p belongs.
 func (p *Packet) decode(family nfnl.Family, attrs []byte) (found bool, err error) {
 	q, from, n := p.q, p.from, p.Queue
 	*p = Packet{} // a literal with values would be made elsewhere and copied
@@ -43,12 +43,13 @@ func (p *Packet) decode(family nfnl.Family, attrs []byte) (found bool, err error
 	return found, err
 }
 
-// read sets the fields that the attributes in b tell.
+// read sets the fields for which b has attributes.
 //
-// It does without an attr.Decoder, which would take twice as long: an index into
+// It does not use an attr.Decoder, which would take twice as long: an index into
 // the list stays in a register. Attributes of 8 bytes, the 32-bit values, have a
-// branch of their own, for a processor that guesses it right need not wait for
-// one length to find the next. And it is one long function for all to stay there.
+// branch of their own: a processor that predicts it need not wait for one length
+// to find the next. It is one long function so that its variables stay in
+// registers.
 //
 //	 0             4           6      7
 //	+-------------+-----------+------+

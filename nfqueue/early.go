@@ -1,9 +1,9 @@
 package nfqueue
 
-// This file is about tickets that are answered before the batch of their packet is
-// sent. With Run, what handlers have returned is sent first and then the answer. The
-// verdicts of a Receive loop are in Batch.Verdicts, which only the loop may read, and
-// so the answer waits for them:
+// This file is about tickets whose SetVerdict is called before the batch of their
+// packet is sent. With Run, the verdicts that handlers have returned are sent first,
+// and then that of the ticket. The verdicts of a Receive loop are in Batch.Verdicts,
+// which only the loop may read, and so the ticket's verdict waits for Send:
 //
 //	Batch.Verdicts   Accept   (Hold)   Accept
 //	                            ^
@@ -27,8 +27,8 @@ type answer struct {
 func (a *answers) clear() { a.list, a.msgs = a.list[:0], a.msgs[:0] }
 
 // putAnswer takes the verdict on a packet that was claimed from b, to send it in the
-// packet's place. It returns false if the verdict is to be sent at once: b is Run's, or
-// Send has come to the packet.
+// packet's place. It returns false if the verdict has to be sent at once: b is Run's,
+// or Send has already reached the packet.
 func (b *Batch) putAnswer(id uint32, msg []byte, acked bool) bool {
 	if b == nil {
 		return false
@@ -58,7 +58,7 @@ func (b *Batch) placeAnswer(place int) {
 		}
 		b.endRun()
 		b.out = append(b.out, b.answers.msgs[a.start:a.end]...)
-		if !a.acked { // claim took it for answered by somebody else
+		if !a.acked { // claim had counted it as not b's
 			b.run.mine++
 			b.run.queued++
 		}

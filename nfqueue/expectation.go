@@ -42,7 +42,7 @@ func (v *Verdict) expectsSame(w *Verdict) bool {
 	return hasA == hasB && a == b
 }
 
-// appendExpectation appends NFQA_EXP. The kernel looks at it only behind an
+// appendExpectation appends NFQA_EXP. The kernel reads it only together with an
 // NFQA_CT that it could use, which may be empty (nfqnl_ct_parse).
 func (v *Verdict) appendExpectation(b []byte) []byte {
 	start := len(b)
@@ -51,9 +51,9 @@ func (v *Verdict) appendExpectation(b []byte) []byte {
 	return attr.EndNested(b, start)
 }
 
-// refuseExpectation returns why e cannot be expected, where the kernel would
-// not say (ctnetlink_glue_attach_expect). The IP version is unknown of a packet
-// that is neither.
+// refuseExpectation returns why e cannot be used, where the kernel would not report
+// it (ctnetlink_glue_attach_expect). A packet that is neither IPv4 nor IPv6 has no IP
+// version to compare.
 func (t *Ticket) refuseExpectation(e *attr.Expectation) error {
 	if err := e.Check(); err != nil {
 		return fmt.Errorf("%w: %w", ErrExpectation, err)

@@ -161,8 +161,8 @@ type ending struct {
 	exited   bool // the handler ended its goroutine
 }
 
-// with returns what to make of e and a later ending: it counts only if the
-// handler did not return.
+// with returns e combined with a later ending, which counts only if its handler did
+// not return.
 func (e ending) with(later ending) ending {
 	if e.panicked == nil {
 		e.panicked = later.panicked
@@ -171,7 +171,7 @@ func (e ending) with(later ending) ending {
 	return e
 }
 
-// runAside is Run in a goroutine of its own, which says how it ended.
+// runAside is Run in a goroutine of its own. It sends how Run ended.
 func (q *Queue) runAside(ctx context.Context, h Handler, ended chan<- ending) {
 	e := ending{exited: true}
 	defer func() {

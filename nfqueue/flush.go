@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// This file says when the verdicts of a Batch are sent: at its end, when there
-// are many bytes of them, and when a handler takes its time. The methods that do
-// not take the lock are called with it held.
+// This file decides when the verdicts of a Batch are sent: at its end, when they
+// have many bytes, and when a handler is slow. The methods that do not take the
+// lock are called with it held.
 
 // earlyFlush is when verdicts with payloads are sent before the batch is
 // through, in bytes, so that the buffer stays small.
@@ -49,27 +49,27 @@ func (b *Batch) flushDecided() {
 	}
 }
 
-// A flushTimer bounds how long decided verdicts wait while a handler takes its
-// time. Most handlers do not, and a Go timer that is set for each batch wakes
-// other threads of the program each time: in live traffic, where a batch is two or
+// A flushTimer bounds how long verdicts wait to be sent while a handler is slow.
+// Most handlers are not, and a Go timer that is set for each batch wakes other
+// threads of the program each time: in live traffic, where a batch is two or
 // three packets, that took a tenth of the CPU time (docs/performance.md). So with
-// the default Config.FlushAfter a handler is looked at now and then, and only once
-// one was found slow is the timer set for each batch, for a while.
+// the default Config.FlushAfter a coarse timer (watch) finds slow handlers, and
+// after that the exact timer is set for each of the next slowBatches batches.
 type flushTimer struct {
-	exact   *time.Timer // goes off after flushAfter
+	exact   *time.Timer // fires after flushAfter
 	armed   bool        // exact is set
-	late    bool        // exact has gone off in this batch
-	batches int         // so many more have exact set
+	late    bool        // exact has fired in this batch
+	batches int         // how many more batches set exact
 
-	watch    *time.Timer // goes off every watchEvery, while packets come
+	watch    *time.Timer // fires every watchEvery, while packets arrive
 	watching bool        // watch is set
 	batch    uint        // counts batches
 	seen     uint        // the one that watch saw last
 }
 
 const (
-	// watchEvery is how often to look for a slow handler: decided verdicts wait
-	// for the first one twice as long at most.
+	// watchEvery is how often to look for a slow handler: when the first one
+	// becomes slow, verdicts wait at most twice as long.
 	watchEvery = 2 * time.Millisecond
 
 	// slowBatches is how many batches have the timer set after a slow one.
@@ -121,8 +121,8 @@ func (b *Batch) disarm() {
 	}
 }
 
-// ring sends what was decided while a handler takes its time. The verdicts
-// that follow in this batch arm the timer again.
+// ring sends the verdicts that wait while a handler is slow. Later verdicts of this
+// batch arm the timer again.
 func (b *Batch) ring() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,8 +130,8 @@ func (b *Batch) ring() {
 	b.flushSlow()
 }
 
-// look goes on looking while there are new batches, and is ring if there was time
-// for one.
+// look sets its timer again while there are new batches. If there was none since the
+// last look, it does what ring does.
 func (b *Batch) look() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -30,7 +30,7 @@ func (q *Queue) Config() Config {
 		return Config{}
 	}
 	c := *given
-	c.queues = 0 // for who opens another queue with it
+	c.queues = 0 // a queue opened with the result is a single one
 	return c
 }
 

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// This file, held_expiry.go and ticket.go are about the packets that somebody else
-// than their handler may answer:
+// This file, held_expiry.go and ticket.go are about the packets on which others
+// than their handler may decide:
 //
 //	         +------------------------+  Hold   +--------------------+
 //	receive  | in a batch             | HoldFor | held               |
@@ -20,18 +20,19 @@ import (
 //	            |             +-> the verdict      +-> Ticket.SetVerdict, Queue.SetVerdict
 //	            |                 of the handler   +-> the timer of HoldFor: its fallback
 //	            |                                  +-> SetVerdictUpTo, SetVerdictAll, Shutdown
-//	            +-> SetVerdict and its kin, which  +-> Close: the kernel drops it
-//	                were faster than the handler
+//	            +-> SetVerdict and its kin, before +-> Close: the kernel drops it
+//	                the handler has returned
 //
-// A packet is in one of the two places, and is taken off once: who takes it off
-// answers it, and all others get ErrDecided. If that verdict cannot be sent the packet
-// is listed again, as held. The order of verdicts is that in which they were given:
-// what handlers have returned is sent (flush) before a verdict from outside. In the
-// batch of a Receive loop a verdict from outside keeps the packet's place and is sent
-// with the batch (early.go).
+// A packet is in one of the two places, and is removed once: whoever removes it
+// sends its verdict, and all others get ErrDecided. If that verdict cannot be
+// sent the packet is listed again, as held. Verdicts are sent in the order in
+// which they were given: those that handlers have returned are sent (flush)
+// before a verdict from outside. In the batch of a Receive loop a verdict from
+// outside keeps the packet's place and is sent with the batch (early.go).
 //
-// Held packets have two limits, their number and their bytes. Deadlines are in a heap
-// with one timer a queue; a packet that was answered leaves its deadline behind.
+// Held packets have two limits, their number and their bytes. Deadlines are in a
+// heap with one timer a queue; the deadline of a packet that got another verdict
+// stays in the heap.
 
 // waiting lists these packets.
 type waiting struct {
@@ -41,7 +42,7 @@ type waiting struct {
 	held    map[uint32]heldPacket
 	bytes   int // of the held packets
 	expiry  expiry
-	timer   *time.Timer // goes off when the first packet expires
+	timer   *time.Timer // fires when the first packet expires
 	expire  func()
 	batches []*Batch
 	closed  bool
@@ -61,7 +62,7 @@ func (t *Ticket) held() heldPacket {
 	return heldPacket{size: int(t.length), id: t.id, flags: t.flags}
 }
 
-// unknownWeight is what a packet counts whose length the kernel does not tell.
+// unknownWeight is the weight of a packet whose length is not known.
 const unknownWeight = 64 << 10
 
 // weight returns how many bytes p counts.
@@ -161,8 +162,8 @@ func (w *waiting) add(b *Batch) {
 	w.batches = append(w.batches, b)
 }
 
-// flush sends what handlers have decided, so that a verdict which is given after
-// that does not overtake it.
+// flush sends the verdicts that handlers have returned, so that a verdict which is
+// given after them does not overtake them.
 func (w *waiting) flush() {
 	var room [8]*Batch // no allocation for a usual number of Runs
 	w.mu.Lock()
@@ -173,8 +174,8 @@ func (w *waiting) flush() {
 	}
 }
 
-// older reports whether a packet came before another; both are on the list, or
-// have been. The first may be held while IDs come round to it.
+// older reports whether a packet was queued before another; both are on the list, or
+// have been. The first may be held while IDs wrap around up to its own.
 func (w *waiting) older(id, than uint32) bool {
 	newest := w.newest.Load()
 	return newest-id > newest-than

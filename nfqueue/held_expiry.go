@@ -19,12 +19,12 @@ type deadline struct {
 }
 
 // expiry are the deadlines as a binary heap, the first of them in front.
-// container/heap would allocate for each. Packets that were answered leave
-// theirs behind, until it is reached or there are many of those.
+// container/heap would allocate for each. The deadline of a packet that has another
+// verdict stays, until it is reached or there are many of these.
 type expiry []deadline
 
-// minStale is how many deadlines may be left behind before it is worth looking
-// for them.
+// minStale is how many deadlines of decided packets there must be before they are
+// removed.
 const minStale = 64
 
 // push adds a deadline.
@@ -112,8 +112,8 @@ func (w *waiting) takeExpired(n int) (expired []heldPacket) {
 	return expired
 }
 
-// expire answers the packets that have expired, and reports them together. It is
-// called by the timer.
+// expire sends the verdicts on packets that have expired, and reports them together.
+// It is called by the timer.
 func (q *Queue) expire() {
 	var told problems
 	defer q.tell(&told)
@@ -164,8 +164,8 @@ func (q *Queue) expireSome() ([]heldPacket, error) {
 	return expired, nil
 }
 
-// retryAfter is for how long packets are held again whose verdict the kernel
-// did not take, and those that expire meanwhile.
+// retryAfter is for how long packets are held again whose verdict could not be sent,
+// and those that expire meanwhile.
 const retryAfter = time.Second
 
 // retry lists expired packets again.

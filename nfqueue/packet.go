@@ -91,7 +91,7 @@ type Packet struct {
 	conntrack []byte
 	q         *Queue
 	from      *engine.Batch // keeps the memory that p refers to
-	ticket    Ticket        // as the packet came, before anybody edited it
+	ticket    Ticket        // of the packet as it was received, before a handler edited it
 	corrupt   bool          // its checksum was wrong before anybody touched it
 }
 
@@ -108,8 +108,9 @@ func (p *Packet) Decode(m nfnl.Message) error {
 	return err
 }
 
-// check looks for padding and damage while p is as it came: a handler may edit it
-// in place. Most packets are vouched for by the kernel, and cost nothing.
+// check looks for padding and damage in p as it was received, because a handler may
+// edit it in place. Of most packets the kernel has verified the checksum; they cost
+// nothing.
 func (p *Packet) check() {
 	p.trim()
 	p.corrupt = p.ChecksumUnverified && !p.ChecksumPending && !p.Truncated() && !checksum.OK(p.Payload)

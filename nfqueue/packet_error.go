@@ -32,14 +32,14 @@ func (q *Queue) packetError(id uint32, err error) error {
 	return &PacketError{Queue: q.number, ID: id, Err: err}
 }
 
-// problems are what is to be reported to OnError, one of each kind: what goes wrong with
-// one packet goes wrong with the thousands behind it.
+// problems are what is to be reported to OnError, one of each kind, because an error
+// with one packet is often followed by the same with thousands.
 type problems []problem
 
 // A problem is an error, and how many of its kind there were.
 type problem struct {
 	err    error  // the first
-	kind   error  // what is at the bottom of it
+	kind   error  // the innermost error
 	n      int    // how many
 	id     uint32 // of the first packet, if the error is about one
 	packet bool
@@ -105,7 +105,7 @@ func bottom(err error) error {
 	}
 }
 
-// tell reports all problems, and forgets them: each before it is reported, for
+// tell reports all problems to OnError. It removes each before it reports it, because
 // OnError may panic. No lock may be held.
 func (q *Queue) tell(p *problems) {
 	for len(*p) > 0 {

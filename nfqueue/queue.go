@@ -26,8 +26,9 @@ type Queue struct {
 	restriction restriction // never changed
 	fitsBuffer  bool        // the receive buffer has the default size; never changed
 
-	// answering is held from the moment a packet is taken off waiting until its
-	// verdict is sent, and alone by a verdict for many, which must not come between.
+	// answering is held (shared) from the time a packet is removed from waiting until
+	// its verdict is sent. A verdict on many packets holds it exclusively, so as not
+	// to be sent between the two.
 	answering sync.RWMutex
 
 	stats   counters
@@ -35,8 +36,8 @@ type Queue struct {
 	list    kernellist.List // of the kernel, for KernelStats
 	buffers sync.Pool       // of *[]byte, for single verdicts
 
-	// counted says that waiting.newest is the ID of a packet, or that of none before
-	// the first. The Conn guards it, which hands out one message at a time.
+	// counted reports that waiting.newest is the ID of a packet, or the one before
+	// the first. The Conn guards it, because it delivers one message at a time.
 	counted bool
 	bypass  bypass
 	taken   uint64 // packets received; guarded as counted is
@@ -48,8 +49,8 @@ type Queue struct {
 	shut      atomic.Bool   // by a Shutdown that waited for all
 	closed    atomic.Bool   // by Close
 	receivers atomic.Int32  // Runs, and batches between Receive and Send
-	calls     atomic.Uint32 // how often somebody began, or ended, to receive with a batch
-	busy      atomic.Int32  // batches that messages were taken into, and that are not through
+	calls     atomic.Uint32 // how often a receive with a batch began or ended
+	busy      atomic.Int32  // batches with messages, until they have been handled
 	unlisted  atomic.Int32  // of these, the ones whose packets waiting does not list yet
 }
 
@@ -70,7 +71,7 @@ func (q *Queue) cfg() *Config {
 // noConfig is that of the zero Queue.
 var noConfig Config
 
-// closedQueue stands for nil: what there is after an Open that failed.
+// closedQueue stands for a nil Queue, as Open returns it with an error.
 var closedQueue Queue
 
 // orClosed returns q, or what stands for it if it is nil.
@@ -111,7 +112,7 @@ func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	return openConn((*engine.Conn)(conn), cfg)
 }
 
-// openConn is OpenConn on what does the work of conn.
+// openConn is OpenConn for the engine's Conn.
 func openConn(conn *engine.Conn, cfg Config) (*Queue, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -189,7 +190,7 @@ func (q *Queue) Send(b *Batch) error {
 	return q.using(b, func() error { return q.sendAll(b) })
 }
 
-// using calls f, which uses b, unless somebody else does, or b is another queue's.
+// using calls f, which uses b, unless b is in use or belongs to another queue.
 func (q *Queue) using(b *Batch, f func() error) error {
 	switch {
 	case b == nil || b.q != q:
@@ -201,7 +202,7 @@ func (q *Queue) using(b *Batch, f func() error) error {
 	return f()
 }
 
-// sendAll is Send for who uses b.
+// sendAll is Send for a caller that has b in use.
 func (q *Queue) sendAll(b *Batch) error {
 	for b.open && b.next < len(b.tickets) {
 		var v Verdict

@@ -9,14 +9,15 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// This file counts the packets that find the queue full. They have no ID, so only
-// the kernel knows of them, and only who can read its list of queues learns of them.
+// This file counts the packets that are lost because the queue is full. They have
+// no ID, so only the kernel can count them, in its list of queues, which not
+// every program can read.
 
 // fullEvery is how often the kernel's count is read, while there is reason to.
 const fullEvery = time.Second
 
-// A fullCount follows the kernel's count. Its timer is a goroutine only while it
-// reads, and rests while nothing comes.
+// A fullCount follows the kernel's count. Its timer runs a goroutine only to read the
+// count, and stops while no packets arrive.
 type fullCount struct {
 	known   bool // the kernel's count can be read; never changed
 	ticking atomic.Bool
@@ -92,7 +93,7 @@ func (q *Queue) tickFull() {
 }
 
 // moreFull returns how many packets have found the queue full since it was last
-// called, and sets the timer again while packets come, or wait.
+// called, and sets the timer again while packets arrive, or wait.
 func (q *Queue) moreFull() (more uint64) {
 	f := &q.full
 	f.mu.Lock()

@@ -32,11 +32,11 @@ func (q *Queue) SetVerdictAll(v Verdict) error {
 	return nil
 }
 
-// allPatience is for how long SetVerdictAll answers packets that keep coming.
+// allPatience is how long SetVerdictAll decides on packets that keep arriving.
 const allPatience = time.Second
 
-// leastRounds is how often it answers them at least: on a slow machine the answer to
-// a few may take longer than that.
+// leastRounds is how often it does so at least: on a slow machine a single round
+// may take longer than allPatience.
 const leastRounds = 5
 
 var errKeepComing = errors.New("packets keep coming: take the rule away first")
@@ -73,13 +73,13 @@ func (q *Queue) decideAll(v *Verdict, rounds int, patience time.Duration) (n int
 	}
 }
 
-// everyID are two IDs of which no ID is after both, whatever IDs packets have: the
-// oldest packet always gets a verdict up to one of the two (nfq_id_after). Where
-// neither finds a packet there was none.
+// everyID are two IDs such that no ID is later than both: the oldest packet
+// always gets a verdict up to one of the two (nfq_id_after). If neither verdict
+// finds a packet, none waits.
 var everyID = [...]uint32{1 << 30, 3 << 30}
 
-// allPort is the port ID in the requests of answerAll, which the kernel ignores
-// and echoes: other answers to a range verdict are not taken for theirs.
+// allPort is the port ID in the requests of answerAll, which the kernel ignores and
+// echoes: so answers to other range verdicts are not mistaken for theirs.
 const allPort = 1 << 31
 
 // answerAll gives v to all packets that wait in the kernel, and reports whether

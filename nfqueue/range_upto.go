@@ -31,8 +31,8 @@ func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 	if err := q.decideUpTo(&r, &v, false); err != nil {
 		return q.wrap(err)
 	}
-	// What was received, and held, while that was under way may have come to the
-	// queue when the kernel had looked through it.
+	// A packet that was received and held meanwhile may have been queued after the
+	// kernel had searched the queue.
 	late, ok := q.waiting.newestHeld(&r)
 	if !ok {
 		return nil
@@ -40,8 +40,9 @@ func (q *Queue) SetVerdictUpTo(id uint32, v Verdict) error {
 	return q.wrap(q.decideUpTo(&reach{w: &q.waiting, last: late}, &v, true))
 }
 
-// decideUpTo gives v to the packets that r reaches. Done again, it is not told
-// when the kernel finds none of them: they had it the first time.
+// decideUpTo gives v to the packets that r reaches. When it is called again, the
+// kernel need not find any of them, because they may have the verdict already: that
+// is not counted.
 func (q *Queue) decideUpTo(r *reach, v *Verdict, again bool) error {
 	claimed, err := q.waiting.claimUpTo(r)
 	if err != nil {
@@ -60,9 +61,10 @@ func (q *Queue) decideUpTo(r *reach, v *Verdict, again bool) error {
 	return nil
 }
 
-// A reach is how far the kernel goes with a verdict up to an ID: from the oldest
-// packet to the first that comes after the ID (nfqnl_recv_verdict_batch). Behind
-// that one there may be packets that do not, for IDs wrap.
+// A reach is the packets to which the kernel gives a verdict up to an ID: from
+// the oldest on, until the first whose ID is later (nfqnl_recv_verdict_batch).
+// Packets queued after that one do not get the verdict, even if their ID is not
+// later because IDs have wrapped.
 type reach struct {
 	w       *waiting
 	all     bool   // whatever the ID

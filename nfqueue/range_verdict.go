@@ -6,33 +6,37 @@ import (
 	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
-// The kernel's NFQNL_MSG_VERDICT_BATCH answers all that wait up to an ID:
+// The kernel's NFQNL_MSG_VERDICT_BATCH gives a verdict to all packets that wait,
+// up to an ID:
 //
 //	waiting in the kernel    1   2   3   5   6   8
 //	up to 5                  v   v   v   v
 //
-// SetVerdictUpTo (range_upto.go) and SetVerdictAll (range_all.go) are for that. This
-// file is about Config.RangeVerdicts, by which equal verdicts in a row become one such
-// message, and about whether it may be sent: whoever waits below gets the verdict too.
-// Without that option nothing of it is used.
+// SetVerdictUpTo (range_upto.go) and SetVerdictAll (range_all.go) send it for
+// their callers. This file is for Config.RangeVerdicts, which sends one such
+// message for consecutive equal verdicts. It decides whether the message may be
+// sent, because every older packet that waits gets the verdict too. Without that
+// option this file is not used.
 
-// ranges answers whether a range verdict may be sent. It reaches every older
-// packet that waits in the kernel: so each of those must be known to be answered,
-// or be meant by it. Nil, which is there without Config.RangeVerdicts, notes nothing.
+// ranges knows whether a range verdict may be sent. Every older packet that waits
+// in the kernel gets that verdict too, so each of those must be known to have a
+// verdict, or to belong to the range. A nil ranges, that of a queue without
+// Config.RangeVerdicts, notes nothing.
 type ranges struct {
 	// unanswered counts the packets that were received and whose verdict the kernel
 	// is not known to have taken: they are in a batch, held, or on their way, or
 	// their verdict could not be sent.
 	unanswered atomic.Int64
 
-	// blind says that packets may wait that nobody here knows of, for good: they are
-	// from before Open, could not be read, or the kernel refused their verdict.
+	// blind reports that packets may wait that are not known here: they are from
+	// before Open, could not be read, or the kernel refused their verdict. It is
+	// never cleared.
 	blind atomic.Bool
 }
 
-// ackedPort is the port ID in verdicts that the kernel is asked to acknowledge,
-// which it ignores and echoes: it may refuse them, and an acknowledgement alone
-// says that it has not.
+// ackedPort is the port ID in verdicts that the kernel is asked to acknowledge, which
+// it ignores and echoes: it may refuse them, and only an acknowledgement shows that
+// it has not.
 const ackedPort = 2
 
 // received notes a packet. It is called in the order of their arrival, and so
@@ -57,9 +61,9 @@ func (r *ranges) forbid() {
 	}
 }
 
-// allow reports whether a range verdict may be sent by who has n of the packets,
-// all of which up to the last of the range are answered by it or before it. Later
-// packets of others do no harm, but are not told apart.
+// allow reports whether a batch with n of the packets may send a range verdict. All
+// of these up to the last of the range have their verdict by it or before it. Later
+// packets of others do no harm, but are not distinguished.
 func (r *ranges) allow(n int) bool { return !r.blind.Load() && r.unanswered.Load() == int64(n) }
 
 // port returns the port ID for v: verdicts that fit any packet are not refused.

@@ -17,7 +17,7 @@ type news struct {
 	bypassed  uint64   // of lost
 	malformed int      // messages that could not be parsed
 	refused   int      // verdicts that the kernel refused
-	gone      int      // verdicts that came too late
+	gone      int      // verdicts that were too late
 	answer    []uint32 // IDs of packets that only Fallback can answer
 	fatal     error
 }
@@ -51,7 +51,7 @@ func (q *Queue) tryReceive(b *Batch) error {
 		if err != nil || len(b.Packets) > 0 || b.news.seen == 0 {
 			return err
 		}
-		// There were only answers, and there may be packets behind them.
+		// There were only answers, and packets may follow them.
 	}
 }
 
@@ -163,8 +163,8 @@ func (q *Queue) gap(id uint32) uint32 {
 	return lost
 }
 
-// takeReply notes what the kernel says of a verdict. Answers to requests come
-// here when nobody waits for them: the request was repeated, and had its answer.
+// takeReply notes the kernel's answer to a verdict. Answers to requests come here
+// when nobody waits for them: the request was repeated, and had its answer.
 func (b *Batch) takeReply(r engine.Reply) {
 	if r.Type != typeVerdict && r.Type != typeVerdictBatch || r.PortID == allPort {
 		return
@@ -199,8 +199,8 @@ func (b *Batch) takeReply(r engine.Reply) {
 	}
 }
 
-// settle does what a receive has left to do once others may receive: it
-// answers packets that no handler can, counts and reports.
+// settle does the rest of a receive, after it has let others receive: it gives the
+// fallback to packets for which no handler can be called, counts and reports.
 func (q *Queue) settle(b *Batch) error {
 	b.begin()
 	n := &b.news
@@ -232,20 +232,21 @@ func (q *Queue) lose(n, bypassed uint64) {
 	}
 }
 
-// bypass knows whether packets that were lost went on uninspected: what was in
-// force when they came decides, not what is when the gap is seen. The Conn
-// guards it, as it does Queue.counted.
+// bypass knows whether lost packets were accepted uninspected. The setting at the
+// time when they arrived decides, not the one at the time when the gap is found.
+// The Conn guards it, as it does Queue.counted.
 type bypass struct {
 	on       bool // for what was lost before the next packet
 	will     bool // for what is lost after it, if changing
 	changing bool
 }
 
-// change is called where the kernel's answer to Configure stands between packets.
-// What is missing there was lost before: the answer found room.
+// change is called at the place of the kernel's answer to Configure among the
+// packets. Packets missing there were lost before it, because there was room for the
+// answer.
 func (y *bypass) change(failOpen bool) { y.will, y.changing = failOpen, true }
 
-// next reports whether what was lost before this packet went on.
+// next reports whether the packets lost before this one were accepted.
 func (y *bypass) next() bool {
 	was := y.on
 	if y.changing {

@@ -10,22 +10,23 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// This file has what a verdict on one packet is refused for, because the kernel would
-// lose the packet or a part of the verdict silently:
+// This file refuses verdicts with which the kernel would silently lose the packet
+// or a part of the verdict:
 //
 //	refuse              before a message is made
 //	  refuseExpectation   (expectation.go)
 //	  refuseLink          VLAN tag and link header
-//	  refusePayload       a new packet, as far as its length and kind tell
+//	  refusePayload       a new packet, by its length and kind
 //	appendPayload       copies the new packet into the message and finishes it
 //	  refuseFinished      (rewrite_kinds.go) GSO packets and fragments
 //	  refuseRewrite       (rewrite_limits.go) what Linux 7.2 and later forbid
 //
-// What is known of the packet as it came is noted in its Ticket before a handler can
-// edit it: rewrite_original.go. docs/rewriting.md has the table of what passes.
+// The properties of the packet as it was received are noted in its Ticket before
+// a handler can edit it: rewrite_original.go. docs/rewriting.md has the table of
+// the rewrites that arrive.
 
-// refuse returns why v cannot be given to the packet, where the kernel would
-// not say.
+// refuse returns why v cannot be given to the packet, where the kernel would not
+// report it.
 func (t *Ticket) refuse(v *Verdict) error {
 	if t.flags&ticketHeadless != 0 && v.action != ActionDrop {
 		return ErrNoLinkHeader
@@ -50,9 +51,9 @@ func (t *Ticket) refuse(v *Verdict) error {
 }
 
 // refusePayload returns why v's payload cannot replace the packet. The kernel
-// would not say: it drops what it cannot use (nfqnl_mangle), and takes all
-// checksums for final. What depends on lengths in the new packet's headers is for
-// refuseFinished.
+// would not report it: it drops a payload that it cannot use (nfqnl_mangle), and
+// treats all checksums as final. Whatever depends on lengths in the new packet's
+// headers is left to refuseFinished.
 func (t *Ticket) refusePayload(v *Verdict) error {
 	payload, raw := v.payload, v.has(changeRaw)
 	switch {

@@ -9,8 +9,8 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// This file knows the kinds of packets that a rewrite gets lost of on its further
-// way, on every kernel. docs/rewriting.md is its table.
+// This file refuses rewrites that every kernel loses later on the packet's way,
+// by the kind of the packet. docs/rewriting.md is its table.
 
 // refuseFinished returns why b, whose headers are as they will be sent, would be
 // lost in place of the packet.
@@ -26,17 +26,17 @@ func (t *Ticket) refuseFinished(b []byte, v *Verdict) error {
 }
 
 // otherVersion reports whether v's payload is of the other IP version than the
-// packet: the kernel goes on to take it for what it was. A frame on a bridge is
-// what its header says, which the verdict may change.
+// packet: the kernel continues to treat it as the old version. On a bridge the
+// link header determines the version, and the verdict may change that.
 func (t *Ticket) otherVersion(v *Verdict) bool {
 	is := v.payload[0] >> 4
 	other := is == 6 && t.proto == etherIPv4 || is == 4 && t.proto == etherIPv6
 	return other && (t.family != nfnl.Bridge || !v.has(changeLinkHeader))
 }
 
-// refuseGSO returns why b cannot replace a packet that the kernel is to cut into
-// segments. It cuts what it thinks it has: the size of a segment is not in the
-// packet, and stays as it is.
+// refuseGSO returns why b cannot replace a packet that the kernel has yet to
+// segment. The size of a segment is not in the packet, and a rewrite does not
+// change it.
 func (t *Ticket) refuseGSO(b []byte, h *ipheader.Header) error {
 	at, ok := h.Data(b)
 	data := uint32(h.End - at)
@@ -63,13 +63,13 @@ func (t *Ticket) refuseGSO(b []byte, h *ipheader.Header) error {
 // endsHere reports whether the packet is for a local socket, where nothing is cut.
 func (t *Ticket) endsHere() bool { return t.hook == nfnl.Input && t.family != nfnl.Bridge }
 
-// takesUDP says whether the kernel can segment a rewritten UDP packet at all. It
-// was tried: 5.10 panics (__udp_gso_segment), 6.1 loses every datagram, 6.12 is
-// the next that there was to try.
+// takesUDP reports whether the kernel can segment a rewritten UDP packet at all.
+// Of the kernels that were tried, 5.10 panics (__udp_gso_segment), 6.1 loses
+// every datagram, and 6.12 is the next.
 var takesUDP = sync.OnceValue(func() bool { return diagnose.KernelAtLeast(6, 12) })
 
 // refuseFragment returns why b cannot replace a fragment: the checksum covers
-// bytes of other fragments, and so do offsets. It may if it contributes the same
+// bytes of other fragments, and so do offsets. It can if it contributes the same
 // to the checksum.
 func (t *Ticket) refuseFragment(b []byte, h *ipheader.Header) error {
 	longer := len(b) - int(t.length)

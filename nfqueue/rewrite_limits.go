@@ -11,9 +11,8 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// From 7.2 on Linux drops packets that were rewritten in ways it does not like
-// (nfqnl_mangle and nfqnl_validate_write in nfnetlink_queue.c), and says nothing.
-// This file knows those ways.
+// From 7.2 on Linux silently drops packets with certain rewrites (nfqnl_mangle
+// and nfqnl_validate_write in nfnetlink_queue.c). This file refuses these.
 
 // restriction is what the kernel lets a payload change.
 type restriction uint8
@@ -55,8 +54,8 @@ func (t *Ticket) refuseRewrite(b []byte) error {
 	return nil
 }
 
-// saysItsLength reports whether b starts with a header of the family that has
-// the length of b.
+// saysItsLength reports whether b starts with a header of the family whose length
+// field has the length of b.
 func saysItsLength(f nfnl.Family, b []byte) bool {
 	if f == nfnl.IPv4 {
 		return len(b) >= ipheader.IPv4Len && b[0]>>4 == 4 && int(binary.BigEndian.Uint16(b[2:])) == len(b)
@@ -64,8 +63,8 @@ func saysItsLength(f nfnl.Family, b []byte) bool {
 	return len(b) >= ipheader.IPv6Len && b[0]>>4 == 6 && int(binary.BigEndian.Uint16(b[4:])) == len(b)-ipheader.IPv6Len
 }
 
-// A shape stands for what no rewrite may change in the network header. It is
-// noShape for headers that let nothing be rewritten, as they contradict themselves.
+// A shape identifies the parts of the network header that no rewrite may change. It
+// is noShape for invalid headers, with which no rewrite is possible.
 type shape uint32
 
 const (

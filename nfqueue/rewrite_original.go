@@ -11,11 +11,12 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// This file reads from a packet, before a handler may edit it in place, what
-// decides which rewrites of it would arrive. Most packets have nothing of it.
+// This file reads from a packet, before a handler may edit it in place, the
+// properties that decide which rewrites of it would arrive. Most packets have
+// none of these.
 
-// trim takes away what lies behind the IP packet: the padding of a short frame,
-// which comes along in the bridge family. In others the kernel takes it away
+// trim removes what lies after the IP packet: the padding of a short frame, which
+// the bridge family delivers. In other families the kernel removes it
 // (ip_rcv_core, ip6_rcv_core).
 func (p *Packet) trim() {
 	if p.Family != nfnl.Bridge || p.Proto != etherIPv4 && p.Proto != etherIPv6 {
@@ -103,9 +104,9 @@ func fragmentStart(b []byte, h *ipheader.Header) int {
 	return x.End()
 }
 
-// natAhead reports whether NAT is known to change p later on its way: it goes not
-// yet as the other direction of its connection says. A connection whose NAT is
-// yet to be decided shows nothing.
+// natAhead reports whether NAT is known to change p later on its way: p does not
+// yet have the addresses that the other direction of its connection implies.
+// Nothing is known of a connection whose NAT is not decided yet.
 func natAhead(p *Packet, h *ipheader.Header) bool {
 	if len(p.conntrack) == 0 {
 		return false

@@ -10,7 +10,7 @@ import (
 //	Run
 //	  receive         receive.go         waits for a batch of packets, holding the receive token
 //	    takeRun       receive.go         decodes a packet in place
-//	    settle        receive.go         answers what no handler can, counts, reports
+//	    settle        receive.go         gives the fallback where no handler can decide, counts, reports
 //	      begin       batch.go           notes tickets, lists the packets (held.go)
 //	  handle                             calls the handler for each packet
 //	    decide        batch.go           takes its verdict
@@ -22,7 +22,7 @@ import (
 //	      flush       flush.go           as it is called before, for a slow handler
 //	        send      send.go
 //
-// docs/design.md tells it in ten sentences.
+// docs/design.md describes it in ten sentences.
 
 // A Handler returns the verdict on one packet. p and everything it points to are valid
 // until the handler returns; use Clone to retain it. While a handler blocks, the
@@ -79,7 +79,7 @@ func (b *Batch) handle(h Handler) error {
 	}
 	for i := range b.Packets {
 		if b.q.closed.Load() {
-			break // no verdict goes anywhere
+			break // no verdict is sent any more
 		}
 		v := h(&b.Packets[i])
 		b.decide(&v)

@@ -8,8 +8,8 @@ import (
 	"github.com/nfpacket/nfpacket/internal/engine"
 )
 
-// send sends verdicts on packets that are l. One that does not fit the send buffer
-// is replaced by the fallback, and added to refused; those behind it are sent.
+// send sends verdicts on packets that are l. One that does not fit the send buffer is
+// replaced by the fallback, and added to refused; those after it are sent.
 func (q *Queue) send(msgs []byte, l *load, refused *problems) error {
 	var err error
 	if held, _ := q.waiting.count(); l.short(msgs, held) {
@@ -45,12 +45,12 @@ func (q *Queue) sendOne(m *engine.Message, msg []byte, refused *problems) error 
 	return err
 }
 
-// A load is of packets whose verdicts are sent with one call. What is left of
-// their way is part of that call.
+// A load describes the packets whose verdicts are sent with one call. The rest of the
+// packets' way through the kernel is part of that call.
 type load struct {
 	packets int
 	bytes   uint64
-	gso     bool // one of them is yet to be cut
+	gso     bool // one of them has yet to be segmented
 }
 
 // add adds t's packet.
@@ -60,16 +60,16 @@ func (l *load) add(t *Ticket) {
 	l.gso = l.gso || t.flags&ticketGSO != 0
 }
 
-// Up to these the kernel is done in about the time that it takes to receive a
-// batch, which is not announced to Go's scheduler either.
+// Up to these limits the kernel takes about as long as for the receive of a batch, of
+// which Go's scheduler is not notified either.
 const (
 	shortPackets = defaultBatch
 	shortBytes   = 128 << 10 // of the packets and their verdicts
 	shortSteps   = 8 << 10   // past packets that are held, on a kernel that walks a list: some 6 ns each
 )
 
-// short reports whether the kernel is not long about it, and so whether the
-// garbage collector can wait. It may have to look for each of the packets behind
+// short reports whether the send takes the kernel so little time that the garbage
+// collector can wait for it. The kernel may have to search for each packet, past
 // those that are held.
 func (l *load) short(msgs []byte, held int) bool {
 	return !l.gso && l.packets <= shortPackets && l.bytes+uint64(len(msgs)) <= shortBytes && l.packets*held <= shortSteps
@@ -79,7 +79,7 @@ func (l *load) short(msgs []byte, held int) bool {
 // ignores it but echoes it, so that a refused fallback is not sent again.
 const fallbackPort = 1
 
-// fallBack gives Config.Fallback to packets that nothing else answers.
+// fallBack gives Config.Fallback to packets that get no other verdict.
 func (q *Queue) fallBack(ids []uint32) error {
 	if len(ids) == 0 {
 		return nil

@@ -56,8 +56,9 @@ func (q *Queue) Shutdown(ctx context.Context) error {
 // isClosed reports whether Close was called, or there never was a queue.
 func (q *Queue) isClosed() bool { return q.closed.Load() || q.conn == nil }
 
-// nobodyAfter is for how long nobody may receive before Shutdown takes it that
-// nobody will: a Receive loop does not while it is between Send and Receive.
+// nobodyAfter is how long Shutdown waits for a receive before it concludes that
+// nothing receives. A Receive loop does not receive while it is between Send and
+// Receive.
 const nobodyAfter = 100 * time.Millisecond
 
 // emptyAlone is empty, without Configure or another Shutdown beside it.
@@ -74,7 +75,7 @@ func (q *Queue) emptyAlone(ctx context.Context) error {
 	}
 }
 
-// empty waits until what was queued when it was called has a verdict.
+// empty waits until every packet queued before the call has a verdict.
 func (q *Queue) empty(ctx context.Context) error {
 	if q.isClosed() {
 		return nil
@@ -85,8 +86,8 @@ func (q *Queue) empty(ctx context.Context) error {
 	if held, _ := q.waiting.count(); held == 0 {
 		return nil
 	}
-	// Others may be held, and answered, for as long as these are: what one waits for
-	// may be a packet of this queue.
+	// While packets are held, later ones must be received too, because the decision
+	// on a held packet may depend on a later packet of this queue.
 	last := q.waiting.newest.Load()
 	q.conn.Unseal()
 	if err := q.poll(ctx, func() bool { return !q.waiting.holdsUpTo(last) }); err != nil {
@@ -95,13 +96,13 @@ func (q *Queue) empty(ctx context.Context) error {
 	return q.handOut(ctx)
 }
 
-// handOut waits until the handlers are through with all that the kernel has sent.
-// What it sends later is not received until Unseal.
+// handOut waits until the handlers have returned for all packets that the kernel has
+// sent. Packets sent later are not received until Unseal.
 func (q *Queue) handOut(ctx context.Context) error {
 	if err := q.conn.Seal(); err != nil {
 		return err
 	}
-	last, calls := time.Now(), uint32(0) // when somebody was receiving
+	last, calls := time.Now(), uint32(0) // when a receive was last in progress
 	return q.poll(ctx, func() bool {
 		if n := q.calls.Load(); q.receivers.Load() > 0 || n != calls {
 			last, calls = time.Now(), n
@@ -128,7 +129,7 @@ func (q *Queue) poll(ctx context.Context, done func() bool) error {
 	return nil
 }
 
-// holdsUpTo reports whether a packet is held that did not come after the last.
+// holdsUpTo reports whether a packet is held that is not later than the last.
 func (w *waiting) holdsUpTo(last uint32) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -141,8 +142,8 @@ func (w *waiting) holdsUpTo(last uint32) bool {
 	return false
 }
 
-// endWith gives the fallback to what still waits, and closes the queue. why is why
-// it could not wait for all.
+// endWith gives the fallback to packets that still wait, and closes the queue. why is
+// the reason for not waiting any longer, or nil.
 func (q *Queue) endWith(why error) error {
 	if q.shut.Load() {
 		return nil // by another Shutdown, which waited for all
@@ -171,18 +172,19 @@ func (q *Queue) endWith(why error) error {
 	return q.wrap(errors.Join(why, err, q.Close()))
 }
 
-// awaitListed waits until what was received before End is listed, and so counted when
-// it gets the fallback. No handler and no OnError is called in between.
+// awaitListed waits until the packets received before End are listed, and so counted
+// when they get the fallback. No handler and no OnError is called in between.
 func (q *Queue) awaitListed() {
 	for pause := 10 * time.Microsecond; q.unlisted.Load() > 0; pause = min(2*pause, maxPoll) {
 		time.Sleep(pause)
 	}
 }
 
-// discard takes what is kept, which came before the kernel's last answer, and returns
-// how many packets that were, without those that SetVerdictAll decided. What the kernel says of earlier verdicts is counted and
-// reported. Packets that came while decideAll answered others may have no verdict: the
-// kernel answers when it is through with those.
+// discard takes the datagrams that are kept, which arrived before the kernel's
+// last answer. It returns the number of their packets, without those on which
+// SetVerdictAll decided. Refusals of earlier verdicts among them are counted and
+// reported. Packets that arrived while decideAll decided on others may have no
+// verdict, so discard sends the fallback for them.
 func (q *Queue) discard() (packets int, err error) {
 	b := q.NewBatch()
 	first := q.taken

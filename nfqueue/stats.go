@@ -38,7 +38,7 @@ type Stats struct {
 	SocketDrops uint32 // datagrams dropped by the socket; includes answers to requests
 }
 
-// counters are what Stats is made of.
+// counters hold the counts for Stats.
 type counters struct {
 	packets, bytes, lost, bypassed, malformed, refused, gone, fallbacks, omitted, expired atomic.Uint64
 
@@ -134,16 +134,17 @@ func (c *counters) counting(msgs []byte, send func([]byte) error) error {
 	return err
 }
 
-// countVerdicts counts the packets that messages of our own answer, by action. A
-// range verdict has their number in place of a port ID, see appendUpTo.
+// countVerdicts counts the packets to which messages of our own give a verdict,
+// by action. A range verdict has their number in place of a port ID, see
+// appendUpTo.
 //
 //	 0        4      6       8          12        16        20          24      28
 //	+--------+------+-------+----------+---------+---------+-----------+-------+----
 //	| length | type | flags | sequence | port ID | generic | attribute | word  | ID
 //	+--------+------+-------+----------+---------+---------+-----------+-------+----
 //
-// Messages that are alike are passed over together: a processor need not wait for
-// the length of one to find the next.
+// Messages that are alike are skipped together: a processor need not wait for the
+// length of one to find the next.
 func countVerdicts(msgs []byte) (n [ActionHold]uint64) {
 	for i := 0; i+verdictLen <= len(msgs); {
 		first, start, word := i, binary.NativeEndian.Uint64(msgs[i:]), msgs[i+27]
@@ -160,7 +161,8 @@ func countVerdicts(msgs []byte) (n [ActionHold]uint64) {
 	return n
 }
 
-// verdictLen is how much of a verdict says how long it is and what: up to the ID.
+// verdictLen is the length of the part of a verdict that has its length and its
+// action, up to the ID.
 const verdictLen = 28
 
 // wordActions are the actions of the kernel's verdicts.

@@ -57,7 +57,7 @@ func (p *Packet) Ticket() Ticket {
 	return t
 }
 
-// set makes t the ticket of p as it came. It sets field by field: a copy of a
+// set makes t the ticket of p as it was received. It sets field by field: a copy of a
 // whole Ticket would wait for the stores of its parts.
 func (t *Ticket) set(p *Packet) {
 	t.q, t.id, t.length, t.queue, t.proto = p.q, p.ID, uint32(p.Len), p.Queue, p.Proto
@@ -69,7 +69,7 @@ func (t *Ticket) set(p *Packet) {
 	}
 }
 
-// ticketFlags returns what of p is known as flags.
+// ticketFlags returns the properties of p as flags.
 func (p *Packet) ticketFlags() (f ticketFlags) {
 	// With Config.MetadataOnly nothing of the packet is there to be rewritten.
 	if p.Truncated() || len(p.Payload) == 0 {
@@ -135,7 +135,7 @@ func (q *Queue) cannotTrack(p *Packet) bool {
 	return !c.ConntrackVerdicts
 }
 
-// setVerdict answers a packet, and reports what was left out of the verdict.
+// setVerdict gives a packet its verdict, and reports what was left out of it.
 func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	if v.action == ActionHold {
 		return q.packetError(t.id, errors.New("cannot answer a held packet with Hold"))
@@ -150,8 +150,8 @@ func (q *Queue) setVerdict(t Ticket, v Verdict) error {
 	return nil
 }
 
-// answer takes the packet off the list of those that wait, and answers it. omitted is
-// why a part of the verdict was left out.
+// answer removes the packet from the list of those that wait, and sends its verdict.
+// omitted is the reason why a part of the verdict was left out.
 func (q *Queue) answer(t Ticket, v Verdict) (omitted, err error) {
 	q.answering.RLock()
 	defer q.answering.RUnlock()
@@ -181,8 +181,8 @@ func (q *Queue) answer(t Ticket, v Verdict) (omitted, err error) {
 	return omitted, nil
 }
 
-// sendAnswer sends the verdict on t's packet, after what handlers have returned. If that
-// fails the packet waits on, as p says.
+// sendAnswer sends the verdict on t's packet, after those that handlers have
+// returned. If that fails the packet is listed again, as p.
 func (q *Queue) sendAnswer(msg []byte, t *Ticket, p heldPacket) error {
 	q.waiting.flush()
 	var l load

@@ -41,8 +41,8 @@ type Verdict struct {
 	vlan       attr.VLAN
 	conntrack  conntrackChange
 
-	// expectation is a copy that nobody else has: few verdicts have one, and it
-	// is larger than all else.
+	// expectation is a pointer to a private copy: few verdicts have one, and it is
+	// larger than the rest.
 	expectation *attr.Expectation
 }
 
@@ -219,7 +219,7 @@ func (v Verdict) VLAN() (tag attr.VLAN, ok bool) { return v.vlan, v.has(changeVL
 // LinkHeader returns the argument of WithLinkHeader; ok reports whether it was called.
 func (v Verdict) LinkHeader() (b []byte, ok bool) { return v.linkHeader, v.has(changeLinkHeader) }
 
-// fitsAny reports whether v can be given to packets that nobody has looked at.
+// fitsAny reports whether v can be given to any packet, whatever its properties.
 func (v *Verdict) fitsAny() bool { return v.action != ActionHold && !v.has(changeOne|changeConntrack) }
 
 // Equal reports whether v and w have the same action and the same changes. A payload of

@@ -63,8 +63,8 @@ func (v Verdict) Append(b []byte, p *Packet) ([]byte, error) {
 	return v.append(b, &t, 0)
 }
 
-// append is Append; portID comes back in the kernel's refusal, if any. Like all
-// on the way of every packet it takes pointers: Verdict and Ticket are not small.
+// append is Append; the kernel echoes portID in a refusal. Like all functions that
+// are called for every packet it takes pointers: Verdict and Ticket are not small.
 func (v *Verdict) append(b []byte, t *Ticket, portID uint32) ([]byte, error) {
 	if v.action == ActionHold {
 		return b, nil
