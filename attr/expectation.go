@@ -65,8 +65,8 @@ type Expectation struct {
 	Class uint32
 
 	// NAT is what Function needs to translate the addresses of the new connection as
-	// NAT translates those of the master. Without NAT of the master it has no effect.
-	// The zero NAT is not sent.
+	// NAT translates those of the master. Leave it zero if the master has no NAT. The
+	// zero NAT is not sent.
 	NAT ExpectationNAT
 
 	// Function is the name of the kernel's function that is called for the new
