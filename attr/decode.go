@@ -160,8 +160,8 @@ func (d *Decoder) stop() bool {
 	return false
 }
 
-// overrun ends the walk at an attribute that says it is n bytes long, which is
-// less than its header or more than there are.
+// overrun ends the walk at an attribute with the length n, which is less than a header
+// or more than the bytes that are left.
 func (d *Decoder) overrun(n int) bool {
 	d.fail(fmt.Errorf("%w: type %d has length %d with %d bytes left", ErrMalformed, d.typ, n, len(d.rest)))
 	return false

@@ -94,8 +94,8 @@ func (d *Decoder) addresses() (src, dst netip.Addr) {
 	return src, dst
 }
 
-// protocol decodes what a protocol tells connections apart by, into t but for
-// the ports: enum ctattr_l4proto.
+// protocol decodes the fields by which a protocol distinguishes connections: enum
+// ctattr_l4proto. It returns the ports, and sets the others in t.
 func (d *Decoder) protocol(t *Tuple) (srcPort, dstPort uint16) {
 	in := d.Nested()
 	for in.Next() {
