@@ -58,8 +58,8 @@ func (r *Reader) Receive(b *Batch) error {
 	return r.using(b, func() error { return r.receive(r.conn, &b.buf) })
 }
 
-// TryReceive is like Receive but does not block. b.Packets is empty if no packet is
-// available, or if another goroutine is receiving and will get it.
+// TryReceive is like Receive but does not wait for packets. b.Packets is empty if no
+// packet is available, or if another goroutine is receiving and will get it.
 //
 // In an event loop, call it when poll reports that the descriptor of SyscallConn is
 // readable, until b.Packets is empty. The descriptor is also readable while the Reader

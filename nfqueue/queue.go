@@ -38,9 +38,10 @@ type Queue struct {
 
 	// counted reports that waiting.newest is the ID of a packet, or the one before
 	// the first. The Conn guards it, because it delivers one message at a time.
-	counted bool
-	bypass  bypass
-	taken   uint64 // packets received; guarded as counted is
+	counted   bool
+	bypass    bypass
+	inherited inherited
+	taken     uint64 // packets received; guarded as counted is
 
 	decided atomic.Uint64 // of these, so many were decided by SetVerdictAll, some before they were received
 
@@ -168,8 +169,11 @@ func (q *Queue) Receive(b *Batch) error {
 	})
 }
 
-// TryReceive is like Receive but does not block. b.Packets is empty if no packet is
-// available, or if another goroutine is receiving and will get it.
+// TryReceive is like Receive but does not wait for packets. b.Packets is empty if no
+// packet is available, or if another goroutine is receiving and will get it. If that one
+// leaves the packet, because its context is done, the descriptor becomes readable again.
+// While Shutdown waits for packets already received, TryReceive returns after 1 ms and
+// without packets.
 func (q *Queue) TryReceive(b *Batch) error {
 	q = q.orClosed()
 	return q.using(b, func() error {

@@ -36,6 +36,9 @@ func (q *Queue) openFull() {
 	q.list = kernellist.Open(q.conn, kernelQueues)
 	s, err := q.KernelStats()
 	q.full.known, q.full.kernel = err == nil, s.Full
+	if !q.counted { // taken over
+		q.inherited.open(&s)
+	}
 }
 
 // readFull reads the kernel's count. It returns how many packets wait in the

@@ -28,6 +28,7 @@ func (q *Queue) SetVerdictAll(v Verdict) error {
 	}
 	// Some are yet to be received. They are not to count as those to which Shutdown gives
 	// the fallback, as they do if this fails.
+	q.inherited.n.Store(0)
 	_ = q.conn.Mark(func() { q.decided.Store(q.taken) })
 	return nil
 }

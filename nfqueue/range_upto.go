@@ -58,6 +58,7 @@ func (q *Queue) decideUpTo(r *reach, v *Verdict, again bool) error {
 		return fmt.Errorf("packets up to %d: %w", r.last, err)
 	}
 	q.ranges.answered(len(claimed))
+	q.inherited.decidedUpTo(r.last)
 	return nil
 }
 

@@ -134,6 +134,9 @@ func (b *Batch) room() *Packet {
 func (b *Batch) add(p *Packet) {
 	b.Packets = b.Packets[:len(b.Packets)+1]
 	b.q.taken++
+	if b.q.inherited.counting {
+		b.q.inherited.received(p.ID)
+	}
 	b.q.ranges.received()
 	b.lose(p.ID)
 }

@@ -30,6 +30,8 @@ import (
 //   - packets not yet received, if nothing receives for 100 ms.
 //   - packets queued after the call that have no verdict when Shutdown closes the
 //     queue.
+//   - packets that another program received from the same socket before OpenConn.
+//     Stats.Fallbacks has these where KernelStats worked when the queue was opened.
 //
 // The kernel drops a packet that is queued between the last verdict and the close.
 //
@@ -162,6 +164,7 @@ func (q *Queue) endWith(why error) error {
 		err = nil
 	}
 	left, failed := q.discard()
+	left += q.inherited.left()
 	err = errors.Join(err, failed)
 	q.stats.verdicts[q.cfg().Fallback.action].Add(uint64(left))
 	n += left

@@ -23,8 +23,11 @@ type Conn struct {
 	// arrival.
 	token chan struct{}
 
-	holder atomic.Pointer[Receiver] // the receiver that waits in the kernel
-	plain  Receiver                 // for Receive, which has no context
+	holder     atomic.Pointer[Receiver] // the receiver that waits in the kernel
+	triers     atomic.Int32             // TryReceives that wait for who has the token for a moment
+	waits      chan struct{}            // wakes one of them when there is a holder
+	turnedAway atomic.Bool              // a TryReceive found nothing because of the holder
+	plain      Receiver                 // for Receive, which has no context
 
 	busy  atomic.Int64 // for how long to poll, in nanoseconds
 	room  atomic.Int64 // that a Batch must have for a datagram, at least
@@ -83,7 +86,7 @@ func Dial(cfg Config) (*Conn, error) {
 
 // newConn returns a Conn on t.
 func newConn(t transport) *Conn {
-	c := &Conn{t: t, token: make(chan struct{}, 1), closed: make(chan struct{}), pipeBuffer: pipeBuffer}
+	c := &Conn{t: t, token: make(chan struct{}, 1), waits: make(chan struct{}, 1), closed: make(chan struct{}), pipeBuffer: pipeBuffer}
 	c.token <- struct{}{}
 	c.plain = Receiver{c: c, ctx: context.Background()}
 	return c

@@ -94,17 +94,60 @@ func (c *Conn) TryReceive(b *Batch) error {
 	}
 	defer b.unuse()
 	for {
-		select {
-		case <-c.token:
-		default:
+		if !c.tryAcquire() {
 			b.reset()
 			return nil
 		}
 		n, err := c.receive(nil, b)
-		if n > 0 || err != nil || b.n == 0 {
+		if n > 0 || err != nil {
 			return err
 		}
+		if b.n == 0 {
+			c.slowDown()
+			return nil
+		}
 		// There were only answers, and packets may follow them.
+	}
+}
+
+// tryAcquire takes the token, unless a receiver that waits in the kernel has it. Others,
+// such as a Request, have it for a moment only, and need not have seen what an event
+// loop was told of.
+func (c *Conn) tryAcquire() bool {
+	select {
+	case <-c.token:
+		return true
+	default:
+	}
+	c.triers.Add(1)
+	defer c.triers.Add(-1)
+	for !c.waitedFor() {
+		select {
+		case <-c.token:
+			return true
+		case <-c.closed:
+			return false
+		case <-c.waits:
+		}
+	}
+	c.turnedAway.Store(true)
+	if c.triers.Load() > 1 {
+		c.noteWait() // which one of them has seen
+	}
+	return !c.waitedFor() && c.tryAcquire()
+}
+
+// waitedFor reports whether a receiver waits in the kernel.
+func (c *Conn) waitedFor() bool {
+	r := c.holder.Load()
+	return r != nil && r != interrupted
+}
+
+// noteWait wakes one of those who try to get the token.
+func (c *Conn) noteWait() {
+	select {
+	case c.waits <- struct{}{}:
+	default:
 	}
 }
 
@@ -165,11 +208,21 @@ func (c *Conn) fill(r *Receiver, b *Batch) error {
 	}
 	b.waiter, b.busy = r, time.Duration(c.busy.Load())
 	c.holder.Store(r)
+	if c.triers.Load() > 0 {
+		c.noteWait()
+	}
 	var err error
 	if r.ctx.Err() == nil { // else the interruption may have preceded Store
 		err = c.check(c.t.receive(b, true))
 	}
-	if r.release() && b.n == 0 {
+	stopped := r.release()
+	if b.n == 0 && c.turnedAway.Swap(false) {
+		// Of what it leaves on the socket an event loop was told when r waited for it.
+		if refused := c.askForWake(); err == nil {
+			err = refused
+		}
+	}
+	if stopped && b.n == 0 {
 		return context.Cause(r.ctx)
 	}
 	return err

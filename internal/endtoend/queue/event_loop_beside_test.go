@@ -1,0 +1,112 @@
+//go:build linux
+
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nfpacket/nfpacket/internal/endtoend"
+	"github.com/nfpacket/nfpacket/internal/lab"
+	"github.com/nfpacket/nfpacket/internal/testkit"
+	"github.com/nfpacket/nfpacket/nfqueue"
+)
+
+// acceptAll receives without waiting until nothing is there, as a loop with EPOLLET has
+// to, and accepts that.
+func acceptAll(t *testing.T, q *nfqueue.Queue, b *nfqueue.Batch) (n int) {
+	t.Helper()
+	for {
+		testkit.Must(t, q.TryReceive(b))
+		if len(b.Packets) == 0 {
+			return n
+		}
+		n += len(b.Packets)
+		for i := range b.Verdicts {
+			b.Verdicts[i] = nfqueue.Accept()
+		}
+		testkit.Must(t, q.Send(b))
+	}
+}
+
+// What an event loop is told of once is there, whoever else reads the socket for a moment.
+func TestEdgeTriggeredLoopBesideOthers(t *testing.T) {
+	for name, beside := range map[string]func(*nfqueue.Queue) error{
+		"Configure": func(q *nfqueue.Queue) error { return q.Configure(nfqueue.Config{}) },
+		"a Run that is cancelled": func(q *nfqueue.Queue) error {
+			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Microsecond)
+			defer cancel()
+			if err := q.Run(ctx, endtoend.Accept); !errors.Is(err, context.DeadlineExceeded) {
+				return err
+			}
+			return nil
+		},
+		"Receive with a deadline": func(q *nfqueue.Queue) error {
+			b := q.NewBatch()
+			testkit.Must(t, q.SetReadDeadline(time.Now().Add(30*time.Microsecond)))
+			for {
+				if err := q.Receive(b); err != nil {
+					return q.SetReadDeadline(time.Time{})
+				}
+				for i := range b.Verdicts {
+					b.Verdicts[i] = nfqueue.Accept()
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{})
+			edge, b := edges(t, l.Queue), l.Queue.NewBatch()
+			i := 0
+			for end := time.Now().Add(time.Second); time.Now().Before(end); i++ {
+				done := testkit.Background(func() error { return beside(l.Queue) })
+				time.Sleep(time.Duration(i%40) * time.Microsecond)
+				endtoend.Send(t, l.From, fmt.Sprint(i))
+				acceptAll(t, l.Queue, b)
+				testkit.Await(t, fmt.Sprint("packet ", i), func() bool {
+					select {
+					case <-edge:
+						acceptAll(t, l.Queue, b)
+					default:
+					}
+					return l.Queue.Stats().Packets == uint64(i+1) // by whoever it was
+				})
+				testkit.Must(t, testkit.Next(t, done))
+				endtoend.WantReceived(t, l.To, fmt.Sprint(i))
+			}
+			t.Log(i, "packets")
+		})
+	}
+}
+
+// A level-triggered loop is told again and again of what it is not to receive while
+// Shutdown waits for another batch.
+func TestEventLoopDoesNotSpinWhileShutdownWaits(t *testing.T) {
+	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{})
+	fd := int32(endtoend.DupDescriptor(t, l.Queue).Fd())
+	slow, b := l.Queue.NewBatch(), l.Queue.NewBatch()
+	endtoend.Send(t, l.From, "slow")
+	testkit.Must(t, l.Queue.TryReceive(slow))
+	down := testkit.Background(func() error { return endtoend.Shutdown(l.Queue) })
+	testkit.Await(t, "Shutdown waits", func() bool { return l.Queue.Configure(nfqueue.Config{}) != nil })
+	time.Sleep(50 * time.Millisecond) // until it is sealed
+	endtoend.Send(t, l.From, "later")
+	tries := 0
+	for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); tries++ {
+		_, err := unix.Poll([]unix.PollFd{{Fd: fd, Events: unix.POLLIN}}, 10)
+		if err != unix.EINTR {
+			testkit.Must(t, err)
+		}
+		testkit.Must(t, l.Queue.TryReceive(b))
+	}
+	if tries > 400 {
+		t.Errorf("TryReceive was called %d times in 200 ms for nothing", tries)
+	}
+	testkit.Must(t, l.Queue.Send(slow))
+	testkit.Must(t, testkit.Next(t, down))
+}

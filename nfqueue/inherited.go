@@ -1,0 +1,45 @@
+package nfqueue
+
+import "sync/atomic"
+
+// This file counts the packets that wait in a queue which was taken over (OpenConn), and
+// that only the program before has received:
+//
+//	IDs       1   2   3   4   5   6        last at Open: 6
+//	received  by the program before: 1 2 3
+//	          by this one: 4 5 6, and whatever comes later
+//	waiting   6 at Open, and so 3 that nobody here will see
+//
+// Only who can read the kernel's list of queues knows of them.
+
+// inherited counts these packets.
+type inherited struct {
+	n        atomic.Int64 // below 0 is none
+	last     uint32       // ID of the last packet before Open; set by Open
+	counting bool         // earlier packets may come; the Conn guards it, as it does Queue.counted
+}
+
+// open takes it that s is the state of the queue that was taken over.
+func (h *inherited) open(s *KernelStats) {
+	h.last, h.counting = s.LastID, true
+	h.n.Store(int64(s.Waiting))
+}
+
+// received notes a packet.
+func (h *inherited) received(id uint32) {
+	if after(id, h.last) {
+		h.counting = false
+		return
+	}
+	h.n.Add(-1)
+}
+
+// decidedUpTo notes a verdict on all packets up to an ID.
+func (h *inherited) decidedUpTo(id uint32) {
+	if !after(h.last, id) {
+		h.n.Store(0)
+	}
+}
+
+// left returns how many there are.
+func (h *inherited) left() int { return int(max(0, h.n.Load())) }
