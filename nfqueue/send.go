@@ -50,14 +50,12 @@ func (q *Queue) sendOne(m *engine.Message, msg []byte, refused *problems) error 
 type load struct {
 	packets int
 	bytes   uint64
-	gso     bool // one of them has yet to be segmented
 }
 
 // add adds t's packet.
 func (l *load) add(t *Ticket) {
 	l.packets++
 	l.bytes += uint64(t.length)
-	l.gso = l.gso || t.flags&ticketGSO != 0
 }
 
 // Up to these limits the kernel takes about as long as for the receive of a batch, of
@@ -72,7 +70,7 @@ const (
 // collector can wait for it. The kernel may have to search for each packet, past
 // those that are held.
 func (l *load) short(msgs []byte, held int) bool {
-	return !l.gso && l.packets <= shortPackets && l.bytes+uint64(len(msgs)) <= shortBytes && l.packets*held <= shortSteps
+	return l.packets <= shortPackets && l.bytes+uint64(len(msgs)) <= shortBytes && l.packets*held <= shortSteps
 }
 
 // fallbackPort is the port ID in verdicts that are a fallback. The kernel
