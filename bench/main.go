@@ -27,6 +27,7 @@ type flags struct {
 	json, chart, plot string
 	profiles          string
 	quiet             bool
+	also              []string
 }
 
 func main() {
@@ -60,6 +61,10 @@ func parseFlags(set *flag.FlagSet, args []string) (f flags, err error) {
 	set.StringVar(&f.chart, "chart", "", "draw the comparison to an SVG `file`")
 	set.StringVar(&f.plot, "plot", "", "draw how cost grows to an SVG `file`")
 	set.StringVar(&f.profiles, "profiles", "", "write CPU profiles of our programs to a `directory`")
+	set.Func("also", "measure our program for queues with these `flags` too, such as '-batch 8'; may be repeated", func(flags string) error {
+		f.also = append(f.also, flags)
+		return nil
+	})
 	set.BoolVar(&f.quiet, "q", false, "do not tell what is being measured")
 	if err := set.Parse(args); err != nil {
 		return f, err
@@ -91,6 +96,7 @@ func measureAll(f flags) (failed bool, err error) {
 	r := &results{Machine: machine(), Short: f.short, Rounds: h.scale.rounds, Missing: h.missing}
 	for _, c := range contests(h.scale) {
 		if f.only.MatchString(c.name) {
+			c.entries = append(c.entries, c.variants(f.also)...)
 			o := h.hold(c)
 			r.Contests = append(r.Contests, o)
 			failed = failed || o.failed

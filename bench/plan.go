@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nfpacket/nfpacket/bench/internal/subject"
@@ -112,6 +113,20 @@ func contests(s scale) []contest {
 			{name: ours, program: "connects"},
 		}},
 	}
+}
+
+// variants returns our entry for queues again, with other flags.
+func (c *contest) variants(flags []string) (entries []entry) {
+	i := slices.IndexFunc(c.entries, func(e entry) bool { return e.name == ours && e.program == "queue" })
+	if i < 0 {
+		return nil
+	}
+	for _, f := range flags {
+		e := c.entries[i]
+		e.name, e.args = ours+" "+f, append(strings.Fields(f), e.args...)
+		entries = append(entries, e)
+	}
+	return entries
 }
 
 // live returns the entries of a contest in which packets come as they do in

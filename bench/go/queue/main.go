@@ -45,6 +45,7 @@ func config(o subject.Options) nfqueue.Config {
 		MaxLen:    o.MaxLen,
 		CopyRange: o.CopyRange,
 		BusyPoll:  o.BusyPoll,
+		Batch:     o.Batch,
 
 		RangeVerdicts: o.Ranges,
 

@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -44,6 +45,7 @@ type Options struct {
 	Threshold uint32        // of the log group
 	BufSize   uint32        // of the log group, 0: the default
 	BusyPoll  time.Duration // poll so long before waiting
+	Batch     int           // packets of one receive, 0: the default
 	Ranges    bool          // one verdict for a row of packets, where that is allowed
 	Profile   string        // file for a CPU profile
 }
@@ -63,9 +65,14 @@ func Parse() Options {
 	threshold := flag.Uint("threshold", 1, "`packets` for the kernel to collect before it delivers a log")
 	bufSize := flag.Uint("bufsiz", 0, "`bytes` for the kernel to collect; 0 is the default")
 	flag.DurationVar(&o.BusyPoll, "busypoll", 0, "how `long` to poll before waiting")
+	flag.IntVar(&o.Batch, "batch", 0, "`packets` of one receive; 0 is the default")
+	procs := flag.Int("procs", 0, "processors for Go code (GOMAXPROCS); 0 is the default")
 	flag.BoolVar(&o.Ranges, "ranges", false, "use range verdicts")
 	flag.StringVar(&o.Profile, "cpuprofile", "", "write a CPU profile to `file`")
 	flag.Parse()
+	if *procs > 0 {
+		runtime.GOMAXPROCS(*procs)
+	}
 	o.Queue, o.MaxLen = uint16(*queue), uint32(*maxLen)
 	o.CopyRange = uint32(*copyRange)
 	o.Threshold, o.BufSize = uint32(*threshold), uint32(*bufSize)
