@@ -31,7 +31,8 @@ type Batch struct {
 	mu      sync.Mutex // guards what follows, against the timer and tickets
 	packets []Packet   // all of them: users may reslice Packets
 	tickets []Ticket   // of the packets as they were received: handlers may edit those
-	load    load       // of the packets
+	bytes   uint64     // in the packets
+	load    load       // of the verdicts in out and run
 	open    bool       // some packets may have no verdict yet
 	next    int        // the first of those whose handler has not returned
 	early   []bool     // packets whose ticket was answered before that
@@ -125,11 +126,11 @@ func (b *Batch) begin() {
 		p.check()
 		p.ticket.set(p)
 	}
-	b.load = load{}
+	b.bytes = 0
 	for i := range b.Packets {
 		t := &b.tickets[i]
 		*t = b.Packets[i].ticket
-		b.load.add(t)
+		b.bytes += uint64(t.length)
 	}
 	b.early = slices.Grow(b.early[:0], n)[:n]
 	clear(b.early)
@@ -153,6 +154,7 @@ func (b *Batch) decide(v *Verdict) {
 		b.placeAnswer(i)
 		return
 	}
+	b.load.add(t)
 	var refused error
 	switch {
 	case v.action == ActionHold:
@@ -274,6 +276,7 @@ func (b *Batch) abandon() {
 	b.endRun()
 	for ; b.open && b.next < len(b.tickets) && !b.q.closed.Load(); b.next++ {
 		if !b.early[b.next] {
+			b.load.add(&b.tickets[b.next])
 			b.out = b.q.appendFallback(b.out, b.tickets[b.next].id)
 			b.run.queued++
 		}

@@ -57,6 +57,7 @@ func (b *Batch) placeAnswer(place int) {
 			continue
 		}
 		b.endRun()
+		b.load.add(&b.tickets[place])
 		b.out = append(b.out, b.answers.msgs[a.start:a.end]...)
 		if !a.acked { // claim had counted it as not b's
 			b.run.mine++

@@ -37,7 +37,7 @@ func (b *Batch) flush() {
 		b.sendErr = fmt.Errorf("verdict: %w", err)
 	}
 	b.run.mine -= b.run.queued
-	b.out, b.run.queued = b.out[:0], 0
+	b.out, b.run.queued, b.load = b.out[:0], 0, load{}
 }
 
 // flushDecided is flush for others than the batch's goroutine.

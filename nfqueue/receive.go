@@ -210,7 +210,7 @@ func (q *Queue) settle(b *Batch) error {
 	err := errors.Join(n.fatal, q.fallBack(n.answer))
 	if n := len(b.Packets); n > 0 {
 		q.stats.packets.Add(uint64(n))
-		q.stats.bytes.Add(b.load.bytes)
+		q.stats.bytes.Add(b.bytes)
 	}
 	q.stats.malformed.Add(uint64(n.malformed))
 	q.stats.refused.Add(uint64(n.refused))
