@@ -40,7 +40,7 @@ const allPatience = time.Second
 // may take longer than allPatience.
 const leastRounds = 5
 
-var errKeepComing = errors.New("packets keep coming: take the rule away first")
+var errKeepComing = errors.New("packets keep arriving: remove the rule first")
 
 // decideAll gives v to all packets that wait, until there are none or, after some
 // rounds, patience is over. It returns how many of them had been received.

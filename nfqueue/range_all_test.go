@@ -147,7 +147,7 @@ func TestVerdictOnAllSaysThatPacketsKeepComing(t *testing.T) {
 		}
 		return nil
 	})
-	if err := q.SetVerdictAll(nfqueue.Drop()); err == nil || !strings.Contains(err.Error(), "keep coming") {
+	if err := q.SetVerdictAll(nfqueue.Drop()); err == nil || !strings.Contains(err.Error(), "keep arriving") {
 		t.Errorf("got %v", err)
 	}
 	k.Refuse(nil)
