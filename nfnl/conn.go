@@ -21,7 +21,7 @@ type Config struct {
 	// than 1 GiB. 0 means the default of nfqueue and nflog, or for Dial that of the
 	// system. The kernel doubles the size, because it also accounts for its own
 	// overhead. The doubled size is at least about 2 KiB. Without CAP_NET_ADMIN in the
-	// initial user namespace it limits the requested size to the sysctl
+	// initial user namespace the kernel limits the requested size to the sysctl
 	// net.core.rmem_max. Granted.ReadBuffer of nfqueue and nflog, and the socket option
 	// SO_RCVBUF, have the doubled size.
 	ReadBuffer int

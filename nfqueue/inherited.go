@@ -2,24 +2,24 @@ package nfqueue
 
 import "sync/atomic"
 
-// This file counts the packets that wait in a queue which was taken over (OpenConn), and
-// that only the program before has received:
+// This file counts the packets that wait in a queue which was taken over (OpenConn),
+// and which only the previous program has received:
 //
 //	IDs       1   2   3   4   5   6        last at Open: 6
-//	received  by the program before: 1 2 3
-//	          by this one: 4 5 6, and whatever comes later
-//	waiting   6 at Open, and so 3 that nobody here will see
+//	received  by the previous program: 1 2 3
+//	          by this one: 4 5 6, and later ones
+//	waiting   6 at Open, so 3 that this program never receives
 //
-// Only who can read the kernel's list of queues knows of them.
+// Only a program that can read the kernel's list of queues can count them.
 
 // inherited counts these packets.
 type inherited struct {
 	n        atomic.Int64 // below 0 is none
 	last     uint32       // ID of the last packet before Open; set by Open
-	counting bool         // earlier packets may come; the Conn guards it, as it does Queue.counted
+	counting bool         // earlier packets may still be received; the Conn guards it, as it does Queue.counted
 }
 
-// open takes it that s is the state of the queue that was taken over.
+// open begins to count, from the state s of the queue that was taken over.
 func (h *inherited) open(s *KernelStats) {
 	h.last, h.counting = s.LastID, true
 	h.n.Store(int64(s.Waiting))

@@ -170,10 +170,10 @@ func (q *Queue) Receive(b *Batch) error {
 }
 
 // TryReceive is like Receive but does not wait for packets. b.Packets is empty if no
-// packet is available, or if another goroutine is receiving and will get it. If that one
-// leaves the packet, because its context is done, the descriptor becomes readable again.
-// While Shutdown waits for packets already received, TryReceive returns after 1 ms and
-// without packets.
+// packet is available, or if another goroutine is receiving and will get it. If the
+// context of that goroutine is done before it receives the packet, the descriptor
+// becomes readable again. While Shutdown waits for verdicts on packets already
+// received, TryReceive takes 1 ms and returns no packets.
 func (q *Queue) TryReceive(b *Batch) error {
 	q = q.orClosed()
 	return q.using(b, func() error {

@@ -31,7 +31,8 @@ import (
 //   - packets queued after the call that have no verdict when Shutdown closes the
 //     queue.
 //   - packets that another program received from the same socket before OpenConn.
-//     Stats.Fallbacks has these where KernelStats worked when the queue was opened.
+//     Stats.Fallbacks counts these only if KernelStats worked when the queue was
+//     opened.
 //
 // The kernel drops a packet that is queued between the last verdict and the close.
 //
