@@ -24,7 +24,7 @@ type Conn struct {
 	token chan struct{}
 
 	holder     atomic.Pointer[Receiver] // the receiver that waits in the kernel
-	triers     atomic.Int32             // TryReceives that wait for who has the token for a moment
+	triers     atomic.Int32             // TryReceives that wait for a token which is in use for a moment
 	waits      chan struct{}            // wakes one of them when there is a holder
 	turnedAway atomic.Bool              // a TryReceive found nothing because of the holder
 	plain      Receiver                 // for Receive, which has no context

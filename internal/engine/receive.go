@@ -110,9 +110,9 @@ func (c *Conn) TryReceive(b *Batch) error {
 	}
 }
 
-// tryAcquire takes the token, unless a receiver that waits in the kernel has it. Others,
-// such as a Request, have it for a moment only, and need not have seen what an event
-// loop was told of.
+// tryAcquire takes the token, unless a receiver that waits in the kernel has it. Other
+// holders, such as a Request, have it for a moment only, and may not receive the
+// message for which an event loop was woken. So tryAcquire waits for those.
 func (c *Conn) tryAcquire() bool {
 	select {
 	case <-c.token:
@@ -132,7 +132,7 @@ func (c *Conn) tryAcquire() bool {
 	}
 	c.turnedAway.Store(true)
 	if c.triers.Load() > 1 {
-		c.noteWait() // which one of them has seen
+		c.noteWait() // this call may have taken the signal that another needs
 	}
 	return !c.waitedFor() && c.tryAcquire()
 }
@@ -143,7 +143,7 @@ func (c *Conn) waitedFor() bool {
 	return r != nil && r != interrupted
 }
 
-// noteWait wakes one of those who try to get the token.
+// noteWait wakes one of the calls of tryAcquire.
 func (c *Conn) noteWait() {
 	select {
 	case c.waits <- struct{}{}:
@@ -217,7 +217,7 @@ func (c *Conn) fill(r *Receiver, b *Batch) error {
 	}
 	stopped := r.release()
 	if b.n == 0 && c.turnedAway.Swap(false) {
-		// Of what it leaves on the socket an event loop was told when r waited for it.
+		// r leaves on the socket a message for which an event loop was woken in vain.
 		if refused := c.askForWake(); err == nil {
 			err = refused
 		}

@@ -105,8 +105,8 @@ func (c *Conn) Idle() bool {
 // something for it.
 const sealPause = time.Millisecond
 
-// slowDown waits a little if the Conn is sealed, as rest does, for an event loop: the
-// socket is readable, and nothing is received from it.
+// slowDown waits a little if the Conn is sealed, as rest does. Otherwise an event loop
+// would spin, because the socket is readable and nothing is received from it.
 func (c *Conn) slowDown() {
 	if c.sealed.Load() == open {
 		return
