@@ -60,8 +60,8 @@ type Expectation struct {
 	Helper string
 
 	// Class is the index of the policy to use, from 0, if the helper has several.
-	// Kernels released before 2026 ignore Class if Helper is empty, and do not check
-	// that the master's helper has such a policy.
+	// Kernels without a correction of 2026 ignore Class if Helper is empty, and do not
+	// check that the master's helper has such a policy.
 	Class uint32
 
 	// NAT is what Function needs to translate the addresses of the new connection as
@@ -114,7 +114,7 @@ func (e *Expectation) Check() error {
 
 // AppendExpectation appends the attributes of e, for inside the nested attribute
 // NFQA_EXP of a verdict. Check must have returned nil for e: without a tuple or a mask,
-// kernels released before 2026 dereference a null pointer
+// kernels without a correction of 2026 dereference a null pointer
 // (ctnetlink_glue_attach_expect).
 func AppendExpectation(b []byte, e *Expectation) []byte {
 	b = appendTuple(b, expectTuple, e.Tuple.Protocol, e.Tuple.Src, e.Tuple.Dst)

@@ -28,7 +28,7 @@ import (
 // sent the packet is listed again, as held. Verdicts are sent in the order in
 // which they were given: those that handlers have returned are sent (flush)
 // before a verdict from outside. In the batch of a Receive loop a verdict from
-// outside keeps the packet's place and is sent with the batch (early.go).
+// outside keeps the packet's place and is sent with the batch (ticket_before_send.go).
 //
 // Held packets have two limits, their number and their bytes. Deadlines are in a
 // heap with one timer a queue; the deadline of a packet that got another verdict

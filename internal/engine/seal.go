@@ -105,18 +105,6 @@ func (c *Conn) Idle() bool {
 // something for it.
 const sealPause = time.Millisecond
 
-// slowDown waits a little if the Conn is sealed, as rest does. Otherwise an event loop
-// would spin, because the socket is readable and nothing is received from it.
-func (c *Conn) slowDown() {
-	if c.sealed.Load() == open {
-		return
-	}
-	select {
-	case <-c.closed:
-	case <-time.After(sealPause):
-	}
-}
-
 // rest waits a little if the Conn is sealed.
 func (c *Conn) rest(ctx context.Context) error {
 	if c.sealed.Load() == open {
