@@ -34,9 +34,11 @@ func (c *Conn) Receiver(ctx context.Context) *Receiver {
 
 // Close frees what the Receiver holds of its context. The Conn stays open.
 func (r *Receiver) Close() {
-	if r.stop != nil {
-		r.stop()
+	if r.stop == nil {
+		return
 	}
+	r.stop()
+	_ = r.c.wakeTurnedAway() // on a closed Conn there is nobody to wake
 }
 
 // Receive is Conn.Receive, but once the context is done it returns
@@ -145,9 +147,8 @@ func (c *Conn) fill(r *Receiver, b *Batch) error {
 		err = c.check(c.t.receive(b, true))
 	}
 	stopped := r.release()
-	if b.n == 0 && c.turnedAway.Swap(false) {
-		// r leaves on the socket a message for which an event loop was woken in vain.
-		if refused := c.askForWake(); err == nil {
+	if b.n == 0 {
+		if refused := c.wakeTurnedAway(); err == nil {
 			err = refused
 		}
 	}

@@ -76,6 +76,15 @@ func (c *Conn) noteWait() {
 	}
 }
 
+// wakeTurnedAway makes the descriptor readable again if an event loop was notified of
+// what a receiver waited for: that one has stopped, and may have left it on the socket.
+func (c *Conn) wakeTurnedAway() error {
+	if !c.turnedAway.Swap(false) {
+		return nil
+	}
+	return c.askForWake()
+}
+
 // slowDown waits a little if the Conn is sealed, as rest does. Otherwise an event loop
 // would spin, because the socket is readable and nothing is received from it.
 func (c *Conn) slowDown() {

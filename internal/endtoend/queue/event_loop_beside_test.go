@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -34,54 +35,65 @@ func acceptAll(t *testing.T, q *nfqueue.Queue, b *nfqueue.Batch) (n int) {
 	}
 }
 
-// What an event loop is told of once is there, whoever else reads the socket for a moment.
+// What an event loop is notified of once is there, whoever else reads the socket for a
+// moment.
 func TestEdgeTriggeredLoopBesideOthers(t *testing.T) {
 	for name, beside := range map[string]func(*nfqueue.Queue) error{
-		"Configure": func(q *nfqueue.Queue) error { return q.Configure(nfqueue.Config{}) },
+		"Configure": func(q *nfqueue.Queue) error { return q.Configure(nfqueue.Config{Batch: 1}) },
 		"a Run that is cancelled": func(q *nfqueue.Queue) error {
 			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Microsecond)
 			defer cancel()
-			if err := q.Run(ctx, endtoend.Accept); !errors.Is(err, context.DeadlineExceeded) {
-				return err
-			}
-			return nil
+			return unless(context.DeadlineExceeded, q.Run(ctx, endtoend.Accept))
+		},
+		"a Run that ends with its first packet": func(q *nfqueue.Queue) error {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+			defer cancel()
+			done := errors.New("done")
+			ctx, stop := context.WithCancelCause(ctx)
+			err := q.Run(ctx, func(*nfqueue.Packet) nfqueue.Verdict {
+				stop(done)
+				return nfqueue.Accept()
+			})
+			return unless(done, unless(context.DeadlineExceeded, err))
 		},
 		"Receive with a deadline": func(q *nfqueue.Queue) error {
-			b := q.NewBatch()
 			testkit.Must(t, q.SetReadDeadline(time.Now().Add(30*time.Microsecond)))
-			for {
-				if err := q.Receive(b); err != nil {
-					return q.SetReadDeadline(time.Time{})
-				}
-				for i := range b.Verdicts {
-					b.Verdicts[i] = nfqueue.Accept()
-				}
-			}
+			err := endtoend.ReceiveLoop(q, nfqueue.Accept())
+			return errors.Join(unless(os.ErrDeadlineExceeded, err), q.SetReadDeadline(time.Time{}))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{})
+			l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{Batch: 1})
 			edge, b := edges(t, l.Queue), l.Queue.NewBatch()
-			i := 0
-			for end := time.Now().Add(time.Second); time.Now().Before(end); i++ {
+			rounds := 0
+			for end := time.Now().Add(time.Second); time.Now().Before(end); rounds++ {
 				done := testkit.Background(func() error { return beside(l.Queue) })
-				time.Sleep(time.Duration(i%40) * time.Microsecond)
-				endtoend.Send(t, l.From, fmt.Sprint(i))
+				time.Sleep(time.Duration(rounds%40) * time.Microsecond)
+				endtoend.Send(t, l.From, "one", "two")
 				acceptAll(t, l.Queue, b)
-				testkit.Await(t, fmt.Sprint("packet ", i), func() bool {
+				testkit.Await(t, fmt.Sprint("round ", rounds), func() bool {
 					select {
 					case <-edge:
 						acceptAll(t, l.Queue, b)
 					default:
 					}
-					return l.Queue.Stats().Packets == uint64(i+1) // by whoever it was
+					return l.Queue.Stats().Packets == uint64(2*(rounds+1)) // by whoever it was
 				})
 				testkit.Must(t, testkit.Next(t, done))
-				endtoend.WantReceived(t, l.To, fmt.Sprint(i))
+				endtoend.Receive(t, l.To)
+				endtoend.Receive(t, l.To)
 			}
-			t.Log(i, "packets")
+			t.Log(rounds, "rounds")
 		})
 	}
+}
+
+// unless returns err unless it is the one expected.
+func unless(expected, err error) error {
+	if errors.Is(err, expected) {
+		return nil
+	}
+	return err
 }
 
 // A level-triggered loop is told again and again of what it is not to receive while
