@@ -18,7 +18,7 @@ const (
 	InfoNew              ConntrackInfo = 2 // IP_CT_NEW
 	InfoEstablishedReply ConntrackInfo = 3 // IP_CT_ESTABLISHED_REPLY: in the direction opposite to the first packet
 	InfoRelatedReply     ConntrackInfo = 4 // IP_CT_RELATED_REPLY
-	InfoUntracked        ConntrackInfo = 7 // IP_CT_UNTRACKED: exempt by a "notrack" rule
+	InfoUntracked        ConntrackInfo = 7 // IP_CT_UNTRACKED: no connection, for example because of a "notrack" rule; also the value without Config.Conntrack
 )
 
 // String returns the name as nft writes it, followed by "reply" in the reply

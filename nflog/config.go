@@ -86,7 +86,7 @@ type Config struct {
 	OnError func(error)
 
 	// Socket sets the network namespace and the size of the receive buffer. The default
-	// ReadBuffer is 2 to 8 MiB, more for a larger BufferSize and CopyRange.
+	// ReadBuffer is between 2 and 8 MiB, and increases with BufferSize and CopyRange.
 	Socket nfnl.Config
 }
 

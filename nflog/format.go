@@ -18,8 +18,8 @@ func (p Packet) String() string { return p.Named(nil).String() }
 // (or received, if ReceiptTime is set), prefix, family, hook, in_index, out_index,
 // physin_index, physout_index, vlan, proto, src and dst (or ethertype, if there is no
 // IP header), len, mark, uid and gid. A value that is not known is left out, and so are
-// an empty prefix and a mark of 0. The payload is not in the group. Named adds the
-// names of interfaces.
+// an empty prefix and a mark of 0. len is the length in the IP header, or len(Payload) if
+// there is none. The payload is not in the group. Named adds the names of interfaces.
 //
 // Order packets of one group by seq, and those of several by Packet.GlobalSeq, not by
 // time and received: a packet is received up to Config.FlushTimeout after it was

@@ -17,12 +17,12 @@ import (
 // from another goroutine, and do not cancel the loop's context before it returns.
 //
 // If packets remain and no loop is in progress, Shutdown waits for the next call of
-// Receive or TryReceive, if the program has used these before; otherwise it returns an
-// error whose text has the number of packets. ctx should therefore have a deadline. If
-// ctx is done first, Shutdown closes the Reader and returns an error that wraps
-// context.Cause(ctx), and whose text has the number of packets that were not received.
-// Stats.Discarded counts those, and the packets that a loop has received but not
-// yielded.
+// Receive or TryReceive, if the program has used these before; otherwise it closes the
+// Reader and returns an error whose text has the number of packets. ctx should therefore
+// have a deadline. If ctx is done first, Shutdown closes the Reader and returns an error
+// that wraps context.Cause(ctx), and whose text has the number of packets that the
+// program did not get. Stats.Discarded counts these, whether or not a loop had received
+// them.
 //
 // Without CAP_NET_ADMIN Shutdown cannot unbind the groups. It then waits for
 // Config.FlushTimeout, in which the kernel delivers the packets it has collected.

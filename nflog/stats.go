@@ -15,7 +15,7 @@ type Stats struct {
 	Bytes     uint64 // total length of their payloads, after truncation
 	Lost      uint64 // dropped because the receive buffer was full
 	Malformed uint64 // messages that could not be parsed
-	Discarded uint64 // received, but not yielded or returned by Receive before Close
+	Discarded uint64 // not yielded or returned by Receive before Close or Shutdown ended
 
 	SocketDrops uint32 // datagrams dropped because the receive buffer was full; a datagram may have many packets
 }
@@ -62,7 +62,7 @@ func (s Stats) LogValue() slog.Value {
 	)
 }
 
-// LogValue implements slog.LogValuer with a group of packets and lost.
+// LogValue implements slog.LogValuer with a group that has the keys packets and lost.
 func (s GroupStats) LogValue() slog.Value {
 	return slog.GroupValue(slog.Uint64("packets", s.Packets), slog.Uint64("lost", s.Lost))
 }

@@ -132,6 +132,7 @@ func (c *Conn) Links() (*Links, error) {
 	return (*Links)(l), err
 }
 
-// Close closes the socket, which unbinds its queues and groups. Blocked calls return
-// net.ErrClosed. Close is idempotent.
+// Close closes the socket. Its queues and groups are unbound, unless another descriptor
+// of the socket is open (FileConn). Blocked calls return net.ErrClosed. Close is
+// idempotent.
 func (c *Conn) Close() error { return c.engine().Close() }

@@ -30,7 +30,7 @@ var (
 	// ErrTruncated refuses a payload for a packet that Config.CopyRange truncated,
 	// because the bytes that were not delivered would be lost. Raise CopyRange. TCP
 	// packets may be longer than the maximum CopyRange. On the loopback device, lower
-	// the MTU to 32000: a packet then has at most two segments. With BIG TCP, lower
+	// the MTU to 32000: a packet then has at most two segments, which fit. With BIG TCP, lower
 	// gso_max_size of the device or set Config.Segment.
 	ErrTruncated = errors.New("the packet was truncated by Config.CopyRange and cannot be rewritten; raise CopyRange (on lo, lower the MTU to 32000; with BIG TCP, lower gso_max_size)")
 
@@ -59,8 +59,9 @@ var (
 
 	// ErrFragment refuses a payload that changes the data of a fragment. The transport
 	// checksum covers all fragments, and the offsets of the other fragments cannot
-	// change. A payload that changes only the IP header is permitted. If a rule makes
-	// the kernel track connections, it reassembles datagrams before it queues them.
+	// change. A payload that changes only the IP header is permitted. If connections
+	// are tracked, the kernel reassembles datagrams before a chain after connection
+	// tracking queues them.
 	ErrFragment = errors.New("the data of a fragment cannot be rewritten; queue after connection tracking, which reassembles datagrams")
 
 	// ErrNotIP is wrapped by errors of Finish and WithPayload for bytes that are not an

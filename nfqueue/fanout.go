@@ -97,15 +97,16 @@ func (qs *Queues) all() []*Queue {
 }
 
 // Run calls h for the packets of all queues, with one goroutine for each queue: h and
-// Config.OnError are called concurrently. When Run of one queue returns, Run stops the
-// other queues and returns the error of the first to return; see Queue.Run.
+// Config.OnError are called concurrently. When the Run of one queue returns, Queues.Run
+// ends the Runs of the others, without closing their queues, and returns the error of
+// the first; see Queue.Run.
 //
 // If h or OnError panics, Run ends for all queues and then panics with a *PanicError in
 // the goroutine of its caller, which can recover. If h calls runtime.Goexit, as FailNow
 // of package testing does, Run calls it in the goroutine of its caller. In both cases
 // Run first waits for running handlers of the other queues: a handler that blocks
-// delays the panic. A handler that may block should return Hold, or recover from panics
-// itself.
+// delays the panic. To avoid the delay, return Hold instead of blocking, or recover from
+// panics in the handler.
 func (qs *Queues) Run(ctx context.Context, h Handler) error {
 	switch {
 	case qs.Len() == 0:

@@ -12,7 +12,7 @@ import (
 type PacketError struct {
 	Queue uint16
 	ID    uint32 // of the packet
-	More  int    // number of other packets with the same error that this one reports too
+	More  int    // number of other packets with the same error, which get no PacketError of their own
 	Err   error  // the reason
 }
 

@@ -108,7 +108,9 @@ func Open(cfg Config) (*Queue, error) {
 // OpenConn is like Open, but uses conn; Config.Socket is ignored. The Queue owns conn
 // and closes it, unless OpenConn returns an error. A connection can be used by one
 // Queue or one nflog.Reader; one that is in use is refused. If the queue is already
-// bound to the socket, the Queue also gets the packets that wait in it.
+// bound to the socket, the Queue also receives the packets in its receive buffer.
+// Packets that another program has received from the socket are not delivered again:
+// SetVerdictAll decides on them.
 func OpenConn(conn *nfnl.Conn, cfg Config) (*Queue, error) {
 	return openConn((*engine.Conn)(conn), cfg)
 }
@@ -156,8 +158,8 @@ func openConn(conn *engine.Conn, cfg Config) (*Queue, error) {
 // If Send was not called for the previous contents of b, Receive sends those verdicts
 // first. The error matches net.ErrClosed or os.ErrDeadlineExceeded, or is an error of
 // the socket, or reports that the kernel refuses all verdicts; without CAP_NET_ADMIN
-// the latter matches os.ErrPermission. If the kernel refuses all verdicts, b may still
-// contain packets.
+// the latter matches os.ErrPermission. If the kernel refuses all verdicts, b may
+// contain packets, which wait in the kernel until the queue is closed.
 func (q *Queue) Receive(b *Batch) error {
 	q = q.orClosed()
 	return q.using(b, func() error {
@@ -170,10 +172,11 @@ func (q *Queue) Receive(b *Batch) error {
 }
 
 // TryReceive is like Receive but does not wait for packets. b.Packets is empty if no
-// packet is available, or if another goroutine is receiving and will get it. If the
-// context of that goroutine is done before it receives the packet, the descriptor
-// becomes readable again. While Shutdown waits for verdicts on packets already
-// received, TryReceive takes 1 ms and returns no packets.
+// packet is available, or if another goroutine is receiving and will get it. In an
+// event loop, call it when the descriptor of SyscallConn is readable, until b.Packets is
+// empty. If another goroutine's Run was to receive the packet and ends first, the
+// descriptor becomes readable again. During Shutdown, once all packets queued before it
+// have been received, TryReceive waits for 1 ms and returns no packets.
 func (q *Queue) TryReceive(b *Batch) error {
 	q = q.orClosed()
 	return q.using(b, func() error {

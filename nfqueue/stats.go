@@ -12,7 +12,8 @@ import (
 )
 
 // Stats are counts since Open. Every packet that the kernel queued is counted in
-// Packets, Malformed or Lost, or is still in the receive buffer.
+// Packets, Malformed or Lost, or is still in the receive buffer. Lost packets are
+// counted when the next packet is received; until then only SocketDrops has them.
 type Stats struct {
 	Packets   uint64 // received and parsed
 	Bytes     uint64 // lengths of those packets before truncation; 0 with Config.MetadataOnly

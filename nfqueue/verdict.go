@@ -156,7 +156,8 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 // shorter or longer than the original, up to 65531 bytes. The package sends a copy of b
 // in which it sets lengths and checksums as Finish does. It does not modify b, and
 // copies it when the handler returns, or in Send or SetVerdict. So b may be
-// Packet.Payload, edited in place, or a buffer that is reused for the next packet.
+// Packet.Payload, edited in place. In a handler, b may also be a buffer that is reused
+// for the next packet. With Receive, b must not change before the verdicts are sent.
 //
 // A payload with which the kernel would drop or corrupt the packet is refused: the
 // packet gets Config.Fallback, and OnError is called with an error that wraps
@@ -166,8 +167,9 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 //   - ErrGSO or ErrTunnel if the packet can only be rewritten with Config.Segment,
 //     ErrFragment for the data of a fragment;
 //   - ErrRewriteForbidden for a packet of the other IP version, and from Linux 7.2
-//     on for everything in a user namespace or on a bridge and for changes of
-//     header lengths, options, extension headers and fragment fields.
+//     on for every payload if the network namespace belongs to a user namespace other
+//     than the initial one or the packet is bridged, and for changes of header
+//     lengths, options, extension headers and fragment fields.
 //
 // If the length of TCP data changes, the program has to adjust the sequence numbers of
 // later packets, unless the kernel does (examples/tcprewrite). A UDP datagram may end n
@@ -182,8 +184,8 @@ func (v Verdict) WithPayload(b []byte) Verdict {
 
 // WithRawPayload is like WithPayload, but sends b unchanged and does not verify or set
 // checksums. The kernel does not compute them later, even if the original packet was
-// ChecksumPending. b must be at least as long as an IP header. A payload that the
-// kernel would drop even with correct checksums is refused, as by WithPayload.
+// ChecksumPending. b must be at least as long as an IP header. Of the errors
+// of WithPayload, it has ErrPayload, ErrTruncated, ErrGSO and ErrRewriteForbidden.
 func (v Verdict) WithRawPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changePayload|changeRaw
 	return v
