@@ -29,7 +29,7 @@ type Config struct {
 	// If Tap is not nil, it is called with each datagram before it is sent, and with
 	// each received datagram before it is parsed. A datagram is one or more whole
 	// messages of NETLINK_NETFILTER. The bytes are valid until Tap returns, and must
-	// not be changed. Tap is called concurrently by the sending and receiving
+	// not be changed. Tap must not call methods that receive. It is called concurrently by the sending and receiving
 	// goroutines, and delays them. Datagrams whose send fails are included.
 	Tap func(sent bool, datagram []byte)
 }

@@ -126,7 +126,7 @@ func (b *Batch) begin() {
 		p.check()
 		p.ticket.set(p)
 	}
-	b.bytes = 0
+	b.bytes, b.load = 0, load{}
 	for i := range b.Packets {
 		t := &b.tickets[i]
 		*t = b.Packets[i].ticket
@@ -152,9 +152,9 @@ func (b *Batch) decide(v *Verdict) {
 	b.next++
 	if b.early[i] { // its ticket was faster
 		b.placeAnswer(i)
+		b.decided()
 		return
 	}
-	b.load.add(t)
 	var refused error
 	switch {
 	case v.action == ActionHold:
@@ -173,6 +173,7 @@ func (b *Batch) decide(v *Verdict) {
 // encode adds v to out, or the fallback if it is refused.
 func (b *Batch) encode(t *Ticket, v *Verdict) (refused error) {
 	b.endRun()
+	b.load.add(t)
 	if v.has(changeConntrack) {
 		b.noteConnection(t)
 		if why := b.q.omit(t, v); why != nil {

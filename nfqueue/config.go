@@ -124,19 +124,20 @@ type Config struct {
 	// (ErrExpired). An error common to several packets of a batch is reported once,
 	// with their number. If OnError is nil the errors are only counted in Stats.
 	//
-	// OnError may be called concurrently, by goroutines in Run, Receive, Send and
-	// SetVerdict, and by a timer when held packets expire. It must not block, because
-	// verdicts and later packets wait for it. A panic in OnError is treated like
-	// a panic in the handler, except in the goroutine of the timer, where it ends the
-	// program.
+	// OnError may be called concurrently, by goroutines in Run and in any method that
+	// receives or sends, and by timers: when held packets expire, and when packets were
+	// dropped because the queue is full. It must not block, because verdicts and later
+	// packets wait for it. A panic in OnError is treated like a panic in the handler,
+	// except in the goroutine of a timer, where it ends the program.
 	OnError func(error)
 
 	// Socket sets the network namespace and the size of the receive buffer. For each
 	// packet in the buffer the kernel keeps up to 64 KiB of memory, but accounts only
 	// for 832 bytes and the bytes that CopyRange delivers. To limit that memory, the
 	// default ReadBuffer depends on CopyRange: 450 KiB with MetadataOnly, 525 KiB for a
-	// CopyRange of 128, 1.3 MiB for 1500, and 8 MiB for 13,213 or more. The
-	// kernel doubles these numbers: 8 MiB hold about 20,000 small packets. See docs/memory.md in the module's root.
+	// CopyRange of 128, 1.3 MiB for 1500, and 8 MiB for 13,213 or more. The kernel
+	// doubles these numbers: 8 MiB hold about 20,000 small packets. See docs/memory.md
+	// in the module's root.
 	Socket nfnl.Config
 
 	queues int // of the OpenRange, or 0

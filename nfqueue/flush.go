@@ -25,19 +25,22 @@ func (b *Batch) decided() {
 }
 
 // flush sends the verdicts there are. The lock is held meanwhile: verdicts that
-// overtake each other would change the order of packets.
-func (b *Batch) flush() {
+// overtake each other would change the order of packets. An error is noted for end.
+func (b *Batch) flush() error {
 	b.endRun()
 	if len(b.out) == 0 {
-		return
+		return nil
 	}
-	if err := b.q.send(b.out, &b.load, &b.tooLong); err == nil {
+	err := b.q.send(b.out, &b.load, &b.tooLong)
+	if err == nil {
 		b.q.ranges.answered(b.run.queued)
-	} else if b.sendErr == nil {
-		b.sendErr = fmt.Errorf("verdict: %w", err)
+	} else {
+		err = fmt.Errorf("verdict: %w", err)
+		b.sendErr = cmp.Or(b.sendErr, err)
 	}
 	b.run.mine -= b.run.queued
 	b.out, b.run.queued, b.load = b.out[:0], 0, load{}
+	return err
 }
 
 // flushDecided is flush for others than the batch's goroutine.

@@ -112,6 +112,7 @@ func (b *Batch) hold(t *Ticket, v *Verdict) (refused error) {
 		}
 		refused = ErrTooManyHeld
 	}
+	b.load.add(t)
 	b.out = b.q.appendRefused(b.out, t.id)
 	b.run.queued++
 	return refused
@@ -159,7 +160,9 @@ func (w *waiting) restore(packets ...heldPacket) {
 func (w *waiting) add(b *Batch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.batches = append(w.batches, b)
+	if !w.closed {
+		w.batches = append(w.batches, b)
+	}
 }
 
 // flush sends the verdicts that handlers have returned, so that a verdict which is

@@ -172,7 +172,8 @@ func (q *Queue) Receive(b *Batch) error {
 }
 
 // TryReceive is like Receive but does not wait for packets. b.Packets is empty if no
-// packet is available, or if another goroutine is receiving and will get it. In an
+// packet is available, or if another goroutine is receiving and will get it. Beside
+// Configure, TryReceive waits until that has read its answer, at most a second. In an
 // event loop, call it when the descriptor of SyscallConn is readable, until b.Packets is
 // empty. If another goroutine's Run was to receive the packet and ends first, the
 // descriptor becomes readable again. During Shutdown, once all packets queued before it

@@ -11,8 +11,9 @@ import (
 
 // SetVerdictAll gives v to all packets that wait in the kernel: held packets, packets
 // that a handler has not decided on, packets not yet received, and packets that another
-// program received from the same socket. It overrides verdicts that are about to be
-// sent. v can have a mark and a priority, but no other change.
+// program received from the same socket. Verdicts that handlers have returned, or that
+// were given by ticket, are sent first. v can have a mark and a priority, but no other
+// change.
 //
 // It returns nil only when no packet waits. Remove the rule first: if packets keep
 // arriving for a second, or return because of Repeat, SetVerdictAll returns an error.
@@ -53,7 +54,7 @@ func (q *Queue) decideAll(v *Verdict, rounds int, patience time.Duration) (n int
 		if round == 1 {
 			start = time.Now() // that of many packets takes its time
 		}
-		if round >= rounds && time.Since(start) > patience {
+		if round >= rounds && time.Since(start) >= patience {
 			return n, errKeepComing
 		}
 		claimed, err := q.waiting.claimUpTo(&r)

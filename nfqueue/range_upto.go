@@ -103,7 +103,11 @@ func (w *waiting) claimUpTo(r *reach) ([]heldPacket, error) {
 	w.show(r)
 	var claimed []heldPacket
 	for _, b := range batches {
-		claimed = b.claimUpTo(claimed, r)
+		var err error
+		if claimed, err = b.claimUpTo(claimed, r); err != nil {
+			w.restore(claimed...)
+			return nil, err
+		}
 	}
 	return append(claimed, w.takeUpTo(r)...), nil
 }
@@ -149,16 +153,22 @@ func (b *Batch) show(r *reach) {
 	for i := range b.undecided() {
 		r.see(b.tickets[i].id)
 	}
+	for _, a := range b.answers.list {
+		r.see(b.tickets[a.place].id)
+	}
 }
 
-// claimUpTo takes packets from their handlers. Verdicts that were decided before
-// are sent before.
-func (b *Batch) claimUpTo(claimed []heldPacket, r *reach) []heldPacket {
+// claimUpTo takes packets from their handlers. Verdicts that were given before are sent
+// before. If that fails nothing is taken: the verdict on all that wait would reach those
+// packets too.
+func (b *Batch) claimUpTo(claimed []heldPacket, r *reach) ([]heldPacket, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.open {
-		b.placeAnswers()
-		b.flush()
+		b.placeAnswers(r)
+		if err := b.flush(); err != nil {
+			return claimed, err
+		}
 	}
 	for i := range b.undecided() {
 		if t := &b.tickets[i]; r.has(t.id) {
@@ -167,7 +177,7 @@ func (b *Batch) claimUpTo(claimed []heldPacket, r *reach) []heldPacket {
 			claimed = append(claimed, t.held())
 		}
 	}
-	return claimed
+	return claimed, nil
 }
 
 // undecided iterates over the places of the packets that have no verdict, from

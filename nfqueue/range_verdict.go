@@ -95,6 +95,7 @@ func (b *Batch) join(v *plain, place int) {
 	}
 	b.run.last = place
 	b.run.n++
+	b.load.add(&b.tickets[place])
 }
 
 // endRun adds the verdicts of the run to out: one for all of them where that is

@@ -104,6 +104,7 @@ func (b *Batch) takePacket(m *engine.Message, err error) {
 		b.add(p)
 		return
 	case found:
+		b.q.inherited.received(p.ID)
 		b.q.ranges.received()
 		b.news.answer = append(b.news.answer, p.ID)
 		b.lose(p.ID)
@@ -134,9 +135,7 @@ func (b *Batch) room() *Packet {
 func (b *Batch) add(p *Packet) {
 	b.Packets = b.Packets[:len(b.Packets)+1]
 	b.q.taken++
-	if b.q.inherited.counting {
-		b.q.inherited.received(p.ID)
-	}
+	b.q.inherited.received(p.ID)
 	b.q.ranges.received()
 	b.lose(p.ID)
 }

@@ -93,7 +93,9 @@ func (q *Queue) empty(ctx context.Context) error {
 	// While packets are held, later ones must be received too, because the decision
 	// on a held packet may depend on a later packet of this queue.
 	last := q.waiting.newest.Load()
-	q.conn.Unseal()
+	if err := q.conn.Unseal(); err != nil {
+		return err
+	}
 	if err := q.poll(ctx, func() bool { return !q.waiting.holdsUpTo(last) }); err != nil {
 		return err
 	}
@@ -155,19 +157,22 @@ func (q *Queue) endWith(why error) error {
 	if q.isClosed() {
 		return q.wrap(why)
 	}
-	q.shut.Store(why == nil)
-	q.closed.Store(true) // no handler is called any more
+	// Nothing may be received into a batch that Run leaves because closed is set.
 	if err := q.conn.End(); err != nil {
 		return q.wrap(cmp.Or(why, err))
 	}
+	q.shut.Store(why == nil)
+	q.closed.Store(true) // no handler is called any more
 	q.awaitListed()
+	waiting, _ := q.KernelStats()
 	n, err := q.decideAll(&q.cfg().Fallback, 1, 0)
 	if errors.Is(err, errKeepComing) {
 		err = nil
 	}
 	left, failed := q.discard()
-	left += q.inherited.left()
-	err = errors.Join(err, failed)
+	if err = errors.Join(err, failed); err == nil {
+		left += q.inherited.left(int(waiting.Waiting) - n - left)
+	}
 	q.stats.verdicts[q.cfg().Fallback.action].Add(uint64(left))
 	n += left
 	q.stats.fallbacks.Add(uint64(n))

@@ -27,11 +27,12 @@ func (h *inherited) open(s *KernelStats) {
 
 // received notes a packet.
 func (h *inherited) received(id uint32) {
-	if after(id, h.last) {
-		h.counting = false
+	if !h.counting {
 		return
 	}
-	h.n.Add(-1)
+	if h.counting = !after(id, h.last); h.counting {
+		h.n.Add(-1)
+	}
 }
 
 // decidedUpTo notes a verdict on all packets up to an ID.
@@ -41,5 +42,5 @@ func (h *inherited) decidedUpTo(id uint32) {
 	}
 }
 
-// left returns how many there are.
-func (h *inherited) left() int { return int(max(0, h.n.Load())) }
+// left returns how many there are, at most as many as still wait.
+func (h *inherited) left(waiting int) int { return max(0, min(int(h.n.Load()), waiting)) }

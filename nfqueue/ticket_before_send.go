@@ -1,5 +1,7 @@
 package nfqueue
 
+import "slices"
+
 // This file is about tickets whose SetVerdict is called before the batch of their
 // packet is sent. With Run, the verdicts that handlers have returned are sent first,
 // and then that of the ticket. The verdicts of a Receive loop are in Batch.Verdicts,
@@ -12,7 +14,7 @@ package nfqueue
 
 // answers are verdicts of tickets that wait for Send.
 type answers struct {
-	list []answer
+	list []answer // in the order of places
 	msgs []byte
 }
 
@@ -23,8 +25,13 @@ type answer struct {
 	acked      bool
 }
 
-// clear forgets them.
-func (a *answers) clear() { a.list, a.msgs = a.list[:0], a.msgs[:0] }
+// clear forgets them, and does not keep a large buffer.
+func (a *answers) clear() {
+	a.list, a.msgs = a.list[:0], a.msgs[:0]
+	if cap(a.msgs) > earlyFlush {
+		a.msgs = nil
+	}
+}
 
 // putAnswer takes the verdict on a packet that was claimed from b, to send it in the
 // packet's place. It returns false if the verdict has to be sent at once: b is Run's,
@@ -45,7 +52,8 @@ func (b *Batch) putAnswer(id uint32, msg []byte, acked bool) bool {
 	a := &b.answers
 	start := len(a.msgs)
 	a.msgs = append(a.msgs, msg...)
-	a.list = append(a.list, answer{i, start, len(a.msgs), acked})
+	at, _ := slices.BinarySearchFunc(a.list, i, func(a answer, place int) int { return a.place - place })
+	a.list = slices.Insert(a.list, at, answer{i, start, len(a.msgs), acked})
 	return true
 }
 
@@ -63,15 +71,17 @@ func (b *Batch) placeAnswer(place int) {
 			b.run.mine++
 			b.run.queued++
 		}
-		b.answers.list = append(b.answers.list[:i], b.answers.list[i+1:]...)
+		b.answers.list = slices.Delete(b.answers.list, i, i+1)
 		return
 	}
 }
 
-// placeAnswers is placeAnswer for all of them, before a verdict on whatever waits in the
-// kernel. The lock is held.
-func (b *Batch) placeAnswers() {
-	for len(b.answers.list) > 0 {
-		b.placeAnswer(b.answers.list[0].place)
+// placeAnswers is placeAnswer for all packets that r reaches, before the verdict on
+// those is sent. The lock is held.
+func (b *Batch) placeAnswers(r *reach) {
+	for i := range b.tickets {
+		if b.early[i] && r.has(b.tickets[i].id) {
+			b.placeAnswer(i)
+		}
 	}
 }

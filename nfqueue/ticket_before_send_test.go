@@ -70,6 +70,63 @@ func TestVerdictByTicketBeforeSendThatFails(t *testing.T) {
 	f.wantSent(t, "..2 drop")
 }
 
+// A verdict up to a packet before that leaves it in its place.
+func TestVerdictUpToAnEarlierPacketLeavesATicketsInItsPlace(t *testing.T) {
+	q, w := tap(t, nfqueue.Config{})
+	w.deliver(t, 1, 6)
+	b := q.NewBatch()
+	receive(t, q, b, 6)
+	releaseNow(t, b.Packets[5].Ticket())
+	releaseNow(t, b.Packets[4].Ticket())
+	releaseNow(t, b.Packets[0].Ticket())
+	if err := q.SetVerdictUpTo(2, nfqueue.Drop()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range b.Verdicts {
+		b.Verdicts[i] = nfqueue.Accept()
+	}
+	if err := q.Send(b); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := w.sentInAll(t, 6), "1 stop, ..2 drop, 3 accept, 4 accept, 5 stop, 6 stop"; got != want {
+		t.Errorf("sent %q, want %q", got, want)
+	}
+}
+
+// If verdicts that were given before cannot be sent, one on all that wait is not sent
+// either: it would reach their packets.
+func TestVerdictUpToAfterVerdictsThatAreNotSent(t *testing.T) {
+	for name, decide := range map[string]func(*nfqueue.Queue) error{
+		"up to": func(q *nfqueue.Queue) error { return q.SetVerdictUpTo(2, nfqueue.Accept()) },
+		"all":   func(q *nfqueue.Queue) error { return q.SetVerdictAll(nfqueue.Accept()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, k := open(t, nfqueue.Config{})
+			k.Enqueue(packet("x"))
+			k.Enqueue(packet("x"))
+			b := q.NewBatch()
+			receive(t, q, b, 2)
+			if err := b.Packets[0].Ticket().SetVerdict(nfqueue.Drop()); err != nil {
+				t.Fatal(err)
+			}
+			first := true
+			k.FailSend(func([]byte) error {
+				if first {
+					first = false
+					return errSend
+				}
+				return nil
+			})
+			if err := decide(q); !errors.Is(err, errSend) {
+				t.Errorf("got %v", err)
+			}
+			if left := k.Waiting(); len(left) != 2 {
+				t.Errorf("%v wait, want both packets", left)
+			}
+		})
+	}
+}
+
 // A verdict on all that wait comes after those that were given by ticket.
 func TestVerdictUpToDoesNotOverrideATicketBeforeSend(t *testing.T) {
 	for name, decide := range map[string]func(*nfqueue.Queue) error{

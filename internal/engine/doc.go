@@ -23,7 +23,8 @@
 // The files:
 //
 //	conn.go, config.go             Dial and the options of a socket
-//	receive.go, batch.go           the token, and the datagrams of a receive
+//	receive.go, try_receive.go     the token, and who waits for it
+//	batch.go, claim.go             the datagrams of a receive, and for whom they are
 //	request.go, keep.go, seal.go   requests, and the datagrams that they keep aside
 //	message.go, types.go, uapi.go  the format of messages
 //	links.go, netns.go             interfaces and files of the socket's network namespace

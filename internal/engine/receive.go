@@ -147,10 +147,13 @@ func (c *Conn) fill(r *Receiver, b *Batch) error {
 		err = c.check(c.t.receive(b, true))
 	}
 	stopped := r.release()
-	if b.n == 0 {
+	switch {
+	case b.n == 0:
 		if refused := c.wakeTurnedAway(); err == nil {
 			err = refused
 		}
+	case b.n == len(b.slots): // there may be more, and it may be long until the next Receive
+		_ = c.wakeTurnedAway() // or the next send fails too
 	}
 	if stopped && b.n == 0 {
 		return context.Cause(r.ctx)

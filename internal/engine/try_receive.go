@@ -21,7 +21,7 @@ func (c *Conn) TryReceive(b *Batch) error {
 	for {
 		if !c.tryAcquire() {
 			b.reset()
-			return nil
+			return c.errIfClosed()
 		}
 		n, err := c.receive(nil, b)
 		if n > 0 || err != nil {
@@ -29,10 +29,19 @@ func (c *Conn) TryReceive(b *Batch) error {
 		}
 		if b.n == 0 {
 			c.slowDown()
-			return nil
+			return c.errIfClosed()
 		}
 		// There were only answers, and packets may follow them.
 	}
+}
+
+// errIfClosed returns net.ErrClosed if the Conn is closed: who waits for its descriptor
+// must not wait again.
+func (c *Conn) errIfClosed() error {
+	if c.isClosed() {
+		return net.ErrClosed
+	}
+	return nil
 }
 
 // tryAcquire takes the token, unless a receiver that waits in the kernel has it. Other

@@ -28,15 +28,21 @@ func acceptAll(t *testing.T, q *nfqueue.Queue, b *nfqueue.Batch) (n int) {
 			return n
 		}
 		n += len(b.Packets)
-		for i := range b.Verdicts {
-			b.Verdicts[i] = nfqueue.Accept()
-		}
-		testkit.Must(t, q.Send(b))
+		acceptBatch(t, q, b)
 	}
 }
 
-// What an event loop is notified of once is there, whoever else reads the socket for a
-// moment.
+// acceptBatch accepts the packets of b.
+func acceptBatch(t *testing.T, q *nfqueue.Queue, b *nfqueue.Batch) {
+	t.Helper()
+	for i := range b.Verdicts {
+		b.Verdicts[i] = nfqueue.Accept()
+	}
+	testkit.Must(t, q.Send(b))
+}
+
+// A packet of which an event loop was notified once can be received, although others
+// read the socket at the same time.
 func TestEdgeTriggeredLoopBesideOthers(t *testing.T) {
 	for name, beside := range map[string]func(*nfqueue.Queue) error{
 		"Configure": func(q *nfqueue.Queue) error { return q.Configure(nfqueue.Config{Batch: 1}) },
@@ -96,8 +102,8 @@ func unless(expected, err error) error {
 	return err
 }
 
-// A level-triggered loop is told again and again of what it is not to receive while
-// Shutdown waits for another batch.
+// While Shutdown waits for another batch, the descriptor is readable and TryReceive
+// returns nothing: a level-triggered loop must not call it without pause.
 func TestEventLoopDoesNotSpinWhileShutdownWaits(t *testing.T) {
 	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{})
 	fd := int32(endtoend.DupDescriptor(t, l.Queue).Fd())

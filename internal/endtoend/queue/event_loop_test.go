@@ -59,13 +59,6 @@ func TestEventLoopIsToldOfWhatCameDuringShutdown(t *testing.T) {
 			testkit.Next(t, edge)
 		}
 	}
-	accept := func(b *nfqueue.Batch) {
-		t.Helper()
-		for i := range b.Verdicts {
-			b.Verdicts[i] = nfqueue.Accept()
-		}
-		testkit.Must(t, l.Queue.Send(b))
-	}
 	first, slow := l.Queue.NewBatch(), l.Queue.NewBatch()
 	endtoend.Send(t, l.From, "held")
 	next(first)
@@ -86,12 +79,12 @@ func TestEventLoopIsToldOfWhatCameDuringShutdown(t *testing.T) {
 		endtoend.Send(t, l.From, "awaited")
 		testkit.Next(t, edge)
 		if n = receive(first); n > 0 {
-			accept(first)
+			acceptBatch(t, l.Queue, first)
 		}
 	}
-	accept(slow)
+	acceptBatch(t, l.Queue, slow)
 	next(first) // and it is told
-	accept(first)
+	acceptBatch(t, l.Queue, first)
 	testkit.Must(t, ticket.SetVerdict(nfqueue.Accept()))
 	testkit.Must(t, testkit.Next(t, down))
 	if s := l.Queue.Stats(); s.Fallbacks != 0 {
