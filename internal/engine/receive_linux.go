@@ -106,6 +106,10 @@ func (m *system) recvmmsg(fd uintptr, long bool) (int, syscall.Errno) {
 
 // recvWaiting is recv; it returns false if there was nothing.
 func (m *system) recvWaiting(fd uintptr) bool {
+	if m.waiter.c.isClosed() { // what has arrived is for a thread that waits in poll; see close
+		m.n, m.errno = 0, unix.ECANCELED
+		return true
+	}
 	m.recv(fd)
 	if m.errno == unix.EAGAIN && m.busy > 0 {
 		m.recvPolling(fd)

@@ -3,6 +3,7 @@
 package queue
 
 import (
+	"context"
 	"net"
 	"testing"
 	"time"
@@ -95,13 +96,21 @@ func TestEventLoopIsToldOfWhatCameDuringShutdown(t *testing.T) {
 // An event loop that waits in poll has the socket too, as far as the kernel is
 // concerned: when the queue is closed it is told, and the queue is unbound.
 func TestCloseEndsAnEventLoop(t *testing.T) {
-	for name, end := range map[string]func(q *nfqueue.Queue) error{
-		"Close":    func(q *nfqueue.Queue) error { return q.Close() },
-		"Shutdown": func(q *nfqueue.Queue) error { return endtoend.Shutdown(q) },
+	for name, c := range map[string]struct {
+		end func(q *nfqueue.Queue) error
+		run bool // beside the loop
+	}{
+		"Close":               {(*nfqueue.Queue).Close, false},
+		"Shutdown":            {func(q *nfqueue.Queue) error { return endtoend.Shutdown(q) }, false},
+		"Close, beside a Run": {(*nfqueue.Queue).Close, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := endtoend.NewNet(t)
 			q := endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 3})
+			if c.run {
+				ended := testkit.Background(func() error { return q.Run(context.Background(), endtoend.Accept) })
+				defer func() { testkit.WantError(t, "Run", testkit.Next(t, ended), net.ErrClosed) }()
+			}
 			raw, err := q.SyscallConn()
 			testkit.Must(t, err)
 			var fds [1]unix.PollFd
@@ -118,7 +127,7 @@ func TestCloseEndsAnEventLoop(t *testing.T) {
 				}
 			})
 			time.Sleep(10 * time.Millisecond) // until it waits
-			testkit.Must(t, end(q))
+			testkit.Must(t, c.end(q))
 			testkit.WantError(t, "loop", testkit.Next(t, loop), net.ErrClosed)
 			endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 3})
 		})
