@@ -42,7 +42,7 @@ const (
 // An Expectation is sent with a verdict (nfqueue.Verdict.WithExpectation). The kernel
 // never sends one with a packet.
 type Expectation struct {
-	// Tuple is that of the first packet. Only Src, Dst and Protocol are sent; the zone
+	// Tuple has the addresses of the first packet as it arrives, before NAT. Only Src, Dst and Protocol are sent; the zone
 	// is always the master's. The protocol must be one with ports.
 	Tuple Tuple
 
@@ -59,7 +59,7 @@ type Expectation struct {
 	// or empty for none. The kernel must have this helper for the master's protocol.
 	Helper string
 
-	// Class is the index of the policy to use, from 0, if the helper has several.
+	// Class is the index, from 0, of the policy of the master's helper to use.
 	// Kernels without a correction of 2026 ignore Class if Helper is empty, and do not
 	// check that the master's helper has such a policy.
 	Class uint32

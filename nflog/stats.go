@@ -11,7 +11,7 @@ import (
 // counted in Packets, Malformed or Lost, or has not been received yet. Lost packets are
 // counted when the next packet of their group is received.
 type Stats struct {
-	Packets   uint64 // received
+	Packets   uint64 // received, including those in Discarded
 	Bytes     uint64 // total length of their payloads, after truncation
 	Lost      uint64 // dropped because the receive buffer was full
 	Malformed uint64 // messages that could not be parsed

@@ -69,10 +69,10 @@ func FileConn(f *os.File) (*Conn, error) {
 // engine returns what does the work.
 func (c *Conn) engine() *engine.Conn { return (*engine.Conn)(c) }
 
-// Request sends m and returns the kernel's answer: nil, or an *Error. It sets m's flags
-// and sequence number. It may be called while other goroutines receive, but not from
-// the function passed to NewBatch. Packets that arrive before the answer are kept for
-// the next Receive.
+// Request sends m and returns the kernel's answer: nil, or an *Error. It adds
+// NLM_F_REQUEST and NLM_F_ACK to m's flags, and sets m's sequence number. It may be
+// called while other goroutines receive, but not from the function passed to NewBatch.
+// Packets that arrive before the answer are kept for the next Receive.
 //
 // The memory for kept packets is limited to about 1.6 times the size of the receive
 // buffer. If there is no room for packets that precede the answer, Request waits for a

@@ -18,7 +18,7 @@ type Message struct {
 	// that an answer contains (see Reply).
 	PortID uint32
 
-	Family   Family // the hook's family; 0 in requests
+	Family   Family // the hook's family in packets; in requests what the subsystem expects, 0 to bind a queue or group
 	Resource uint16 // queue number or log group
 
 	// Attrs are the encoded attributes, for attr.NewDecoder. Next makes it alias the

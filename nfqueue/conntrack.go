@@ -48,9 +48,10 @@ func (v Verdict) WithConntrackMark(mark, mask uint32) Verdict {
 
 // WithConntrackLabels is like WithConntrackMark for the 128 labels of the connection.
 // The mask attr.AllLabels replaces all labels. The kernel has room for labels only in
-// connections that began while there was a rule to set labels (nft "ct label set", iptables match
-// connlabel; an nft rule that only matches labels is not sufficient). In other
-// connections the kernel ignores the labels and any mark set by the same verdict.
+// connections that began while there was a rule to set labels (nft "ct label set",
+// iptables match connlabel; an nft rule that only matches labels is not sufficient). In
+// other connections the kernel ignores the labels and any connection mark set by the
+// same verdict.
 func (v Verdict) WithConntrackLabels(labels, mask attr.ConntrackLabels) Verdict {
 	v.conntrack.labels, v.conntrack.labelsMask, v.change = labels, mask, v.change|changeConntrackLabels
 	return v
@@ -80,8 +81,8 @@ const changeableStatus = attr.StatusSeenReply | attr.StatusAssured | attr.Status
 //	return nfqueue.Accept().WithConntrackTimeout(time.Hour).WithConntrackStatus(c.Status | attr.StatusFixedTimeout)
 //
 // The kernel cannot clear StatusSeenReply and StatusAssured. If status lacks one that
-// the connection has, the new status is lost, and so are new labels and a new mark in
-// the same verdict. A status from Packet.Conntrack may lack one too, because the
+// the connection has, the new status is lost, and so are new labels and a new connection
+// mark in the same verdict. A status from Packet.Conntrack may lack one too, because the
 // connection may have got it after the packet was queued.
 //
 // The kernel sets a new timeout before it looks at the status. So a new timeout is set

@@ -60,8 +60,8 @@ var (
 	// ErrFragment refuses a payload that changes the data of a fragment. The transport
 	// checksum covers all fragments, and the offsets of the other fragments cannot
 	// change. A payload that changes only the IP header is permitted. If connections
-	// are tracked, the kernel reassembles datagrams before a chain after connection
-	// tracking queues them.
+	// are tracked, a chain after connection tracking gets reassembled datagrams instead
+	// of fragments.
 	ErrFragment = errors.New("the data of a fragment cannot be rewritten; queue after connection tracking, which reassembles datagrams")
 
 	// ErrNotIP is wrapped by errors of Finish and WithPayload for bytes that are not an

@@ -232,7 +232,9 @@ func (qs *Queues) SetVerdictAll(v Verdict) error {
 	return errors.Join(errs...)
 }
 
-// Shutdown closes all queues without losing packets, concurrently; see Queue.Shutdown.
+// Shutdown closes all queues without losing packets; see Queue.Shutdown. It waits for
+// the packets of all queues concurrently, and closes the queues after that: Queues.Run
+// has to continue until Shutdown returns.
 func (qs *Queues) Shutdown(ctx context.Context) error {
 	if ctx == nil {
 		return errNoContext

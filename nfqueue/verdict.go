@@ -162,6 +162,7 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 // A payload with which the kernel would drop or corrupt the packet is refused: the
 // packet gets Config.Fallback, and OnError is called with an error that wraps
 //
+//   - ErrPayload if b is empty or longer than 65531 bytes;
 //   - ErrTruncated if the packet was truncated, ErrCorrupt if it was received with a
 //     wrong checksum, ErrNotIP or ErrBadHeader if b is not a valid packet;
 //   - ErrGSO or ErrTunnel if the packet can only be rewritten with Config.Segment,
