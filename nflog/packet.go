@@ -83,8 +83,9 @@ type Packet struct {
 	Seq, GlobalSeq uint32
 
 	// ConntrackInfo is the packet's relation to its connection (new, established,
-	// reply), if Config.Conntrack is set, and otherwise attr.InfoUntracked. The method
-	// Conntrack returns the connection.
+	// reply). It is attr.InfoUntracked, which is not zero, if the packet has no
+	// connection or Config.Conntrack is not set. The method Conntrack returns the
+	// connection.
 	ConntrackInfo attr.ConntrackInfo
 
 	conntrack []byte

@@ -146,9 +146,10 @@ func (r *Reader) SyscallConn() (syscall.RawConn, error) {
 	return raw, r.wrap(err)
 }
 
-// Close unbinds the groups and closes the socket. Blocked calls return net.ErrClosed.
-// Packets collected by the kernel, in the receive buffer, or left by a loop over
-// Packets are lost; use Shutdown to receive them. Close is idempotent.
+// Close closes the socket. Blocked calls return net.ErrClosed. The kernel unbinds the
+// groups, unless another descriptor of the socket is open (nfnl.FileConn). Packets
+// collected by the kernel, in the receive buffer, or left by a loop over Packets are
+// lost; use Shutdown to receive them. Close is idempotent.
 //
 // Close in the body of a loop also discards the packets that were received with the
 // current one: the loop ends with net.ErrClosed. Stats.Discarded counts the discarded

@@ -26,8 +26,9 @@ import (
 //
 // Without CAP_NET_ADMIN Shutdown cannot unbind the groups. It then waits for
 // Config.FlushTimeout, in which the kernel delivers the packets it has collected.
-// After AdoptConn the groups stay bound, and Shutdown waits only for the packets in
-// the receive buffer.
+//
+// After AdoptConn, Shutdown does not unbind the groups, with or without CAP_NET_ADMIN,
+// and waits only for the packets in the receive buffer.
 //
 // Shutdown returns nil if the Reader is already closed, and net.ErrClosed if Close is
 // called while it waits. A second call waits for the first.

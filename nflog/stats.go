@@ -15,7 +15,7 @@ type Stats struct {
 	Bytes     uint64 // total length of their payloads, after truncation
 	Lost      uint64 // dropped because the receive buffer was full
 	Malformed uint64 // messages that could not be parsed
-	Discarded uint64 // not yielded or returned by Receive before Close or Shutdown ended
+	Discarded uint64 // received, but neither yielded by Packets nor returned by Receive when the Reader was closed
 
 	SocketDrops uint32 // datagrams dropped because the receive buffer was full; a datagram may have many packets
 }

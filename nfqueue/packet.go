@@ -84,8 +84,9 @@ type Packet struct {
 	SecurityContext []byte
 
 	// ConntrackInfo is the packet's relation to its connection (new, established,
-	// reply), if Config.Conntrack is set, and otherwise attr.InfoUntracked. The method
-	// Conntrack returns the connection.
+	// reply). It is attr.InfoUntracked, which is not zero, if the packet has no
+	// connection or Config.Conntrack is not set. The method Conntrack returns the
+	// connection.
 	ConntrackInfo attr.ConntrackInfo
 
 	conntrack []byte
@@ -124,7 +125,7 @@ func (p *Packet) setSkbInfo(bits uint32) {
 }
 
 // Truncated reports whether Payload is shorter than the packet because of
-// Config.CopyRange.
+// Config.CopyRange. With Config.MetadataOnly the length is not known, and it is false.
 func (p *Packet) Truncated() bool { return p.Len > len(p.Payload) }
 
 // Clone returns a copy that shares no memory with p.

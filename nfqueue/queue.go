@@ -172,11 +172,11 @@ func (q *Queue) Receive(b *Batch) error {
 }
 
 // TryReceive is like Receive but does not wait for packets. b.Packets is empty if no
-// packet is available, or if another goroutine is receiving and will get it. Beside
-// Configure, TryReceive waits until that has read its answer, at most a second. In an
+// packet is available, or if another goroutine is receiving and will get it. While
+// Configure waits for the kernel's answer, TryReceive waits too, at most a second. In an
 // event loop, call it when the descriptor of SyscallConn is readable, until b.Packets is
-// empty. If another goroutine's Run was to receive the packet and ends first, the
-// descriptor becomes readable again. During Shutdown, once all packets queued before it
+// empty. If the other goroutine ends without receiving the packet, the descriptor becomes
+// readable again. During Shutdown, once all packets queued before it
 // have been received, TryReceive waits for 1 ms and returns no packets.
 func (q *Queue) TryReceive(b *Batch) error {
 	q = q.orClosed()
@@ -238,9 +238,10 @@ func (q *Queue) SyscallConn() (syscall.RawConn, error) {
 	return raw, q.wrap(err)
 }
 
-// Close unbinds the queue and closes its socket. Blocked calls return net.ErrClosed.
-// The kernel drops the packets that have no verdict; Shutdown waits for their
-// verdicts. Close is idempotent.
+// Close closes the socket. Blocked calls return net.ErrClosed. The kernel unbinds the
+// queue and drops the packets that have no verdict; Shutdown waits for their verdicts.
+// If another descriptor of the socket is open (nfnl.FileConn), the queue stays bound and
+// the packets wait. Close is idempotent.
 //
 // Close in a handler also discards the verdicts of its batch that have not been sent,
 // and the handler is not called again. To close the queue from a handler without losing

@@ -185,6 +185,7 @@ func isUDP(b []byte) bool {
 // If Finish returns an error, the error wraps [ErrNotIP] or [ErrBadHeader], and b is
 // unchanged. Finish allocates only to report an error.
 //
-// Finish need not be called before [Verdict.WithPayload], which sets the same fields. It
-// leaves bytes after the end of a UDP datagram outside of it, as in the original packet.
+// Finish need not be called before [Verdict.WithPayload], which sets the same fields.
+// Unlike Finish, WithPayload leaves bytes after the end of a UDP datagram outside of the
+// datagram, as in the original packet.
 func Finish(b []byte) error { return checksum.Finish(b) }

@@ -169,8 +169,8 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 //     ErrFragment for the data of a fragment;
 //   - ErrRewriteForbidden for a packet of the other IP version, and from Linux 7.2
 //     on for every payload if the network namespace belongs to a user namespace other
-//     than the initial one or the packet is bridged, and for changes of header
-//     lengths, options, extension headers and fragment fields.
+//     than the initial one or the packet's family is not IPv4 or IPv6, and for changes
+//     of header lengths, options, extension headers and fragment fields.
 //
 // If the length of TCP data changes, the program has to adjust the sequence numbers of
 // later packets, unless the kernel does (examples/tcprewrite). A UDP datagram may end n
