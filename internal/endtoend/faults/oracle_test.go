@@ -83,7 +83,9 @@ func TestOracle(t *testing.T) {
 	n := endtoend.NewNet(t)
 	var reported testkit.Errors
 	o := &oracle{t: t, tickets: make(chan nfqueue.Ticket, 1000)}
-	o.queue = endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 0, OnError: reported.Add})
+	// A busy machine lets packets expire late, and more are held than usual.
+	cfg := nfqueue.Config{Queue: 0, OnError: reported.Add, MaxHeld: 1 << 16, MaxHeldBytes: 1 << 30}
+	o.queue = endtoend.OpenQueue(t, n, cfg)
 	second := endtoend.OpenQueue(t, n, nfqueue.Config{Queue: 1, OnError: reported.Add})
 	rule := endtoend.AddRule(t, n, lab.Inet, lab.Input, lab.NotMark(oracleRepeated), lab.Queue(0))
 	marked := oracleMarks(t, n)
@@ -115,7 +117,8 @@ func TestOracle(t *testing.T) {
 		})
 	}
 	for i, end := 0, time.Now().Add(*oracleTime); time.Now().Before(end) && !t.Failed(); i++ {
-		testkit.Must(t, o.queue.Configure(nfqueue.Config{Queue: 0, OnError: reported.Add, CopyRange: 65000 + uint32(i%500)}))
+		cfg.CopyRange = 65000 + uint32(i%500)
+		testkit.Must(t, o.queue.Configure(cfg))
 		time.Sleep(time.Millisecond)
 	}
 	o.done.Store(true)
