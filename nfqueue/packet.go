@@ -79,8 +79,9 @@ type Packet struct {
 	ClassID uint32
 
 	// SecurityContext is the label of the security module (SELinux, Smack) that a
-	// rule gave the packet ("meta secmark set"), if Config.SecurityContext is set
-	// and the packet belongs to a local socket, as with HasOwner.
+	// rule gave the packet ("meta secmark set"), if Config.SecurityContext is set and
+	// the kernel knows the packet's local socket (see HasOwner), also without
+	// Config.Owner.
 	SecurityContext []byte
 
 	// ConntrackInfo is the packet's relation to its connection (new, established,
