@@ -9,11 +9,11 @@ import (
 )
 
 // AdoptConn returns a Reader for groups that are already bound to conn, for example by
-// a privileged process, or by a Reader in a process that exited without calling
-// Shutdown, which unbinds them, while another process kept the socket; see
-// nfnl.FileConn. It sends no request and needs no privilege. Fields of cfg that configure
-// the kernel are not sent. When the Reader is closed, the groups stay bound as long as
-// another process has the socket.
+// a privileged process, or by a Reader in a process that has exited while another
+// process kept the socket (see nfnl.FileConn). The exited process must not have called
+// Shutdown, which unbinds the groups. AdoptConn sends no request and needs no
+// privilege. Fields of cfg that configure the kernel are not sent. When the Reader is
+// closed, the groups stay bound as long as another process has the socket.
 //
 // last has, for each group, the sequence number (Packet.Seq) of the last packet that
 // the previous program handled. Packets between that and the first packet received are

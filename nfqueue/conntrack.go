@@ -47,7 +47,7 @@ func (v Verdict) WithConntrackMark(mark, mask uint32) Verdict {
 }
 
 // WithConntrackLabels is like WithConntrackMark for the 128 labels of the connection.
-// The mask attr.AllLabels replaces all labels. The kernel has room for labels only in
+// The mask attr.AllLabels() replaces all labels. The kernel has room for labels only in
 // connections that began while there was a rule to set labels: nft "ct label set", or
 // the match connlabel of iptables. An nft rule that only matches labels is not
 // sufficient. In other connections the kernel ignores the labels and any connection mark
