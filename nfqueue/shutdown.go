@@ -164,7 +164,10 @@ func (q *Queue) endWith(why error) error {
 	q.shut.Store(why == nil)
 	q.closed.Store(true) // no handler is called any more
 	q.awaitListed()
-	waiting, _ := q.KernelStats()
+	var waiting KernelStats
+	if q.inherited.n.Load() > 0 {
+		waiting, _ = q.KernelStats()
+	}
 	n, err := q.decideAll(&q.cfg().Fallback, 1, 0)
 	if errors.Is(err, errKeepComing) {
 		err = nil

@@ -17,7 +17,7 @@ import (
 )
 
 // edges returns a channel that has an element whenever the descriptor of a queue has
-// become readable, as an event loop with EPOLLET is told.
+// become readable, as epoll reports it with EPOLLET.
 func edges(t *testing.T, q *nfqueue.Queue) <-chan bool {
 	t.Helper()
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
@@ -30,7 +30,7 @@ func edges(t *testing.T, q *nfqueue.Queue) <-chan bool {
 			if n, _ := unix.EpollWait(ep, events, 10); n > 0 {
 				select {
 				case edge <- true:
-				default: // it is told that already
+				default: // an element is there already
 				}
 			}
 			select {
@@ -44,9 +44,8 @@ func edges(t *testing.T, q *nfqueue.Queue) <-chan bool {
 	return edge
 }
 
-// An event loop that is told once of what is readable, and finds nothing because
-// Shutdown waits for the packets it has, is told again: the packet that a held one waits
-// for may be among what came.
+// An event loop is notified once, and receives nothing because Shutdown waits for the
+// packets it has. It is notified again, because a held packet may wait for a later one.
 func TestEventLoopIsToldOfWhatCameDuringShutdown(t *testing.T) {
 	l := endtoend.NewQueuedUDP(t, endtoend.IPv4, lab.Input, nfqueue.Config{})
 	edge := edges(t, l.Queue)
@@ -84,7 +83,7 @@ func TestEventLoopIsToldOfWhatCameDuringShutdown(t *testing.T) {
 		}
 	}
 	acceptBatch(t, l.Queue, slow)
-	next(first) // and it is told
+	next(first) // and the loop is notified
 	acceptBatch(t, l.Queue, first)
 	testkit.Must(t, ticket.SetVerdict(nfqueue.Accept()))
 	testkit.Must(t, testkit.Next(t, down))
@@ -93,8 +92,8 @@ func TestEventLoopIsToldOfWhatCameDuringShutdown(t *testing.T) {
 	}
 }
 
-// An event loop that waits in poll has the socket too, as far as the kernel is
-// concerned: when the queue is closed it is told, and the queue is unbound.
+// A thread in poll keeps the socket open in the kernel. When the queue is closed, poll
+// returns, and the queue is unbound.
 func TestCloseEndsAnEventLoop(t *testing.T) {
 	for name, c := range map[string]struct {
 		end func(q *nfqueue.Queue) error
