@@ -80,9 +80,9 @@
 //
 // # Concurrency
 //
-// All methods are safe for concurrent use, also from the body of a loop and from
-// OnError, except that concurrent calls of Receive need a Batch each. No lock is held
-// while the body or OnError runs. A Reader starts no goroutine for packets.
+// All methods are safe for concurrent use; concurrent calls of Receive need a Batch
+// each. The body of a loop and OnError may call all of them but Shutdown, which waits
+// for both. No lock is held while the body or OnError runs. A Reader starts no goroutine for packets.
 // [Reader.Configure] changes open groups, and keeps packets that arrive meanwhile, up to
 // a limit.
 //

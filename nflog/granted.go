@@ -14,8 +14,8 @@ type Granted struct {
 	FlushTimeout time.Duration // time after which collected packets are delivered, a multiple of 10 ms
 
 	// BufferSize is the size in bytes of the buffer in which the kernel collects
-	// packets. If the kernel's default is in effect, this is the minimum of
-	// Config.BufferSize, which is slightly more than the kernel uses.
+	// packets. If Config.BufferSize is 0, this is the least value that could be set
+	// there, which is slightly more than the kernel uses.
 	BufferSize uint32
 
 	Batch int // maximum number of datagrams that one system call delivers

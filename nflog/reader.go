@@ -14,9 +14,9 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// A Reader reads one or more log groups. All its methods are safe for concurrent use,
-// also from the body of a loop over Packets. A nil or zero Reader behaves as a closed
-// one; use Open to obtain a Reader.
+// A Reader reads one or more log groups. All its methods are safe for concurrent use;
+// the body of a loop over Packets may call all but Shutdown. A nil or zero Reader
+// behaves as a closed one; use Open to obtain a Reader.
 type Reader struct {
 	conn        *engine.Conn
 	configuring sync.Mutex             // one request at a time, and none once Shutdown has begun

@@ -60,9 +60,9 @@
 //
 // # Concurrency
 //
-// All methods are safe for concurrent use, also from handlers and OnError, except
-// that concurrent calls of Receive need a Batch each. No lock is held while a
-// handler or OnError runs. A Queue starts no goroutine for packets: Run calls the
+// All methods are safe for concurrent use; concurrent calls of Receive need a Batch
+// each. A handler and OnError may call all of them but Shutdown, which waits for
+// both. No lock is held while a handler or OnError runs. A Queue starts no goroutine for packets: Run calls the
 // handler in the caller's goroutine, for one packet at a time, in the order in which
 // the packets were queued. Several concurrent Runs share the packets and do not
 // preserve their order.

@@ -13,8 +13,8 @@ import (
 	"github.com/nfpacket/nfpacket/nfnl"
 )
 
-// A Queue is an open netfilter queue. All its methods are safe for concurrent use,
-// also from handlers. A nil or zero Queue behaves as a closed one; use Open to obtain
+// A Queue is an open netfilter queue. All its methods are safe for concurrent use;
+// handlers may call all but Shutdown. A nil or zero Queue behaves as a closed one; use Open to obtain
 // a Queue.
 type Queue struct {
 	conn        *engine.Conn

@@ -3,9 +3,8 @@
 //
 //	r, k := nflogtest.Open(t, nflog.Config{Groups: []uint16{5}})
 //	k.Log(nflog.Packet{Prefix: []byte("in "), Payload: synPacket})
-//	for p, err := range r.Packets(t.Context()) {
-//		...
-//	}
+//	b := r.NewBatch()
+//	err := r.Receive(b) // b.Packets has the packet; a loop over Packets needs a break
 package nflogtest
 
 import (
