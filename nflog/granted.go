@@ -14,8 +14,8 @@ type Granted struct {
 	FlushTimeout time.Duration // time after which collected packets are delivered, a multiple of 10 ms
 
 	// BufferSize is the size in bytes of the buffer in which the kernel collects
-	// packets. If Config.BufferSize is 0, this is the least value that could be set
-	// there, which is slightly more than the kernel uses.
+	// packets. The kernel's default, of about one page, appears as the minimum of
+	// Config.BufferSize: the kernel does not report the exact value.
 	BufferSize uint32
 
 	Batch int // maximum number of datagrams that one system call delivers

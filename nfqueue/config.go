@@ -43,9 +43,10 @@ type Config struct {
 	FailOpen bool
 
 	// Segment makes the kernel segment large (GSO) packets and compute their checksums
-	// before it queues them. Each packet is then no longer than the device's MTU
-	// permits, and there are many more of them. Without it packets are up to 64 KiB
-	// long; see Packet.GSO. The kernel makes IP fragments later in either case.
+	// before it queues them. The program then gets each segment as a packet, so there
+	// are many more packets. Without it GSO packets are up to 64 KiB long; see
+	// Packet.GSO. A long UDP datagram without GSO is queued whole in either case: the
+	// kernel makes IP fragments of it later.
 	//
 	// A program that rewrites UDP needs Segment if senders use UDP GSO, but some
 	// kernels lose packets with it. docs/recipes.md describes when to set it, and

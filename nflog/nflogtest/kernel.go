@@ -4,7 +4,7 @@
 //	r, k := nflogtest.Open(t, nflog.Config{Groups: []uint16{5}})
 //	k.Log(nflog.Packet{Prefix: []byte("in "), Payload: synPacket})
 //	b := r.NewBatch()
-//	err := r.Receive(b) // b.Packets has the packet; a loop over Packets needs a break
+//	err := r.Receive(b) // into b.Packets; a loop over r.Packets needs a break
 package nflogtest
 
 import (
