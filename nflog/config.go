@@ -79,8 +79,9 @@ type Config struct {
 	// 0 means 32 with a Threshold of 1, and as few as 4 with a large one.
 	Batch int
 
-	// OnError is called with errors that do not end Packets or Receive: lost packets
-	// (*nfnl.OverrunError) and malformed messages. It is called by the goroutine that
+	// OnError is called with errors that do not end Packets or Receive. They wrap an
+	// *nfnl.OverrunError if packets were lost, or nfnl.ErrMalformed: use errors.As and
+	// errors.Is. It is called by the goroutine that
 	// receives, between packets, and should not block. If OnError is nil the errors
 	// are only counted in Stats.
 	OnError func(error)

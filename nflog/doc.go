@@ -58,8 +58,8 @@
 //
 // A program that reads too slowly loses whole datagrams of packets, and the kernel
 // does not report it. The package detects loss from gaps in the sequence numbers.
-// Config.OnError gets an *nfnl.OverrunError with the group, once for each receive
-// that finds a gap, and [Stats] and [Reader.GroupStats] count the packets exactly.
+// Config.OnError gets an error that wraps an *nfnl.OverrunError with the group, once
+// for each receive that finds a gap, and [Stats] and [Reader.GroupStats] count the packets exactly.
 // A gap is detected when the next packet of the group is received; until then only
 // Stats.SocketDrops shows the loss. Loss does not end a loop. To avoid it, raise
 // Config.Socket.ReadBuffer or lower Config.CopyRange.

@@ -9,10 +9,10 @@ import (
 
 // Packets iterates over the logged packets until ctx is done, the Reader is closed or
 // the socket fails. The last iteration has a nil packet and an error, which is never
-// nil: context.Cause(ctx), net.ErrClosed or the error of the socket. Lost packets are
-// not fatal; see Config.OnError. A packet is valid until the next iteration. The packet
-// at which a loop is left is valid until the next use of the Reader. Use Clone to
-// retain a packet.
+// nil: it is context.Cause(ctx), or wraps net.ErrClosed or the socket's error. Lost
+// packets are not fatal; see Config.OnError. A packet is valid until the next
+// iteration. The packet at which a loop is left is valid until the next use of the
+// Reader. Use Clone to retain a packet.
 //
 // When ctx is done, Packets yields the packets it has received, and then the error.
 // The groups stay bound, and packets logged later wait in the receive buffer for the

@@ -12,8 +12,9 @@ type Batch engine.Batch
 // not part of the Go heap, and are reused once the Batch is unreachable: keep the Batch
 // reachable while its messages are used.
 //
-// Each message that is not a reply to a Request is passed to take, in the order in
-// which the kernel sent it. Calls of take do not overlap, not even those for different
+// Each message is passed to take, in the order in which the kernel sent it, except
+// replies to a Request, NLMSG_NOOP and NLMSG_DONE: the end of a dump cannot be seen.
+// Calls of take do not overlap, not even those for different
 // Batches of a Conn. m is valid until the next Receive with the same Batch. If err is
 // not nil, it wraps ErrMalformed, and m holds the part that could be parsed. take must
 // not call Receive or Request of the Conn.

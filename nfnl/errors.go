@@ -27,8 +27,8 @@ type Error = engine.Error
 // An OverrunError reports packets that did not reach the program because the receive
 // buffer or the queue was full or the kernel had no memory. Packets for a queue were
 // dropped or, if Bypassed is set, accepted; logged packets continued without a copy.
-// Config.OnError of nfqueue and nflog gets it; it does not end Run or Packets. It
-// matches syscall.ENOBUFS.
+// Config.OnError of nfqueue and nflog gets it wrapped: use errors.As. It does not end
+// Run or Packets. It matches syscall.ENOBUFS.
 type OverrunError struct {
 	Group    uint16 // log group of the packets; 0 for a queue
 	Lost     uint64 // number of packets

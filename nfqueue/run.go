@@ -31,8 +31,8 @@ type Handler func(p *Packet) Verdict
 
 // Run calls h for every packet and sends the verdicts to the kernel, until ctx is
 // done, the queue is closed or the socket fails. The error is never nil: it is
-// context.Cause(ctx), net.ErrClosed or an error of Receive. Lost packets are not
-// fatal; see Config.OnError.
+// context.Cause(ctx), or wraps net.ErrClosed or an error of Receive. Lost packets are
+// not fatal; see Config.OnError.
 //
 // When ctx is done, Run calls h for the packets that it has already received, sends
 // their verdicts and returns. The queue stays bound, and packets wait for another Run.

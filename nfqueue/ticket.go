@@ -104,7 +104,7 @@ func (t Ticket) ID() uint32 { return t.id }
 // returns an error if that fails. SetVerdictUpTo and SetVerdictAll also send v,
 // before their own verdict.
 //
-// SetVerdict returns ErrDecided if the packet has a verdict, and net.ErrClosed if the
+// The error wraps ErrDecided if the packet has a verdict, and net.ErrClosed if the
 // queue is closed. If v is refused (see Verdict.WithPayload), the packet gets
 // Config.Fallback and the error is the reason. With Config.BestEffort, a change of the
 // connection that cannot be made is omitted and reported to OnError. After any other

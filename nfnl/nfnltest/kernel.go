@@ -167,8 +167,8 @@ const (
 )
 
 // AppendReply appends the kernel's answer to a request: an acknowledgement if errno
-// is 0, and otherwise a refusal. It echoes the request's header only, with the length
-// of a request without attributes.
+// is 0, and otherwise a refusal. It echoes only the request's header, whose length
+// field does not count attributes.
 func AppendReply(b []byte, request nfnl.Message, errno syscall.Errno) []byte {
 	request.Attrs = nil
 	echo := request.Append(nil)[:headerLen]
