@@ -19,6 +19,9 @@ func p99(s sample) float64  { return per(s.P99NS, 1) }
 func callsEach(s sample) float64 { return per(s.Calls, s.Packets) }
 func memory(s sample) float64    { return per(s.RSSKB, 1000) } // in MB
 
+func switches(s sample) float64 { return per(s.Switches, s.Packets) }
+func size(s sample) float64     { return per(s.Bytes, s.Packets) }
+
 // allocations is a mean, of which a program's start-up and end take a little; so
 // it is rounded to what shows in a table.
 func allocations(s sample) float64 { return math.Round(100*per(s.Mallocs, s.Packets)) / 100 }

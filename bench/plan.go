@@ -40,6 +40,7 @@ const (
 	oneQueue = ", 1 queue"
 	twoQueue = ", 2 queues"
 	once     = ", once a connection"
+	oneProc  = ", GOMAXPROCS 1"
 )
 
 // Names of contests.
@@ -111,6 +112,7 @@ func contests(s scale) []contest {
 		{joined, connect(s.joins), []entry{
 			{name: other, program: "connects", args: []string{"-library", "go-nfqueue"}},
 			{name: ours, program: "connects"},
+			{name: ours + oneProc, program: "connects", args: []string{"-procs", "1"}},
 		}},
 	}
 }

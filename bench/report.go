@@ -111,6 +111,8 @@ var columns = []struct {
 	{"memory, MB", memory, false, "%.1f"},
 	{"system calls a packet", callsEach, false, "%.3f"},
 	{"allocations a packet", allocations, false, "%.2f"},
+	{"voluntary context switches a packet", switches, false, "%.3f"},
+	{"bytes carried a packet", size, false, "%.0f"},
 }
 
 // reportContest writes the medians of all entries.

@@ -123,6 +123,7 @@ func liveRows() []row {
 		cheaper(webKept, ours, library, atMost(0.95, "")),
 		cheaper(webOnce, ours, library, atMost(0.95, "")),
 		faster(joined, ours, other, atLeast(1.1)),
+		faster(joined, ours+oneProc, other, goal{}),
 	}
 }
 

@@ -22,6 +22,8 @@ type Result struct {
 	Calls   int64 `json:"calls,omitempty"`   // system calls, if the program can count them
 	Mallocs int64 `json:"mallocs,omitempty"` // heap objects; Go programs only
 
+	Switches int64 `json:"switches,omitempty"` // voluntary context switches; Go programs only
+
 	// Of round trips.
 	P50NS int64 `json:"p50_ns,omitempty"`
 	P90NS int64 `json:"p90_ns,omitempty"`
@@ -64,6 +66,8 @@ func (m *Meter) Report(packets, calls int) {
 		Calls:   int64(calls),
 		Mallocs: int64(mallocs() - m.mallocs),
 		RSSKB:   peakMemory(),
+
+		Switches: u.Nvcsw - m.usage.Nvcsw,
 	}
 	if m.profile != nil {
 		pprof.StopCPUProfile()
