@@ -42,8 +42,9 @@ const (
 // An Expectation is sent with a verdict (nfqueue.Verdict.WithExpectation). The kernel
 // never sends one with a packet.
 type Expectation struct {
-	// Tuple has the addresses of the first packet as it arrives, before NAT. Only Src, Dst and Protocol are sent; the zone
-	// is always the master's. The protocol must be one with ports.
+	// Tuple has the addresses of the first packet as it arrives, before NAT. Only Src,
+	// Dst and Protocol are sent; the zone is always the master's. The protocol must be
+	// one with ports.
 	Tuple Tuple
 
 	// Mask has the bits of Tuple.Src that have to match: 255.255.255.255:0 matches that
@@ -59,13 +60,13 @@ type Expectation struct {
 	// or empty for none. The kernel must have this helper for the master's protocol.
 	Helper string
 
-	// Class is the index, from 0, of the policy of the master's helper to use.
+	// Class selects a policy of the master's helper by its index, from 0.
 	// Kernels without a correction of 2026 ignore Class if Helper is empty, and do not
 	// check that the master's helper has such a policy.
 	Class uint32
 
-	// NAT is what Function needs to translate the addresses of the new connection as
-	// NAT translates those of the master. Leave it zero if the master has no NAT. The
+	// NAT tells Function how to translate the addresses of the new connection, as those
+	// of the master are. Leave it zero if the master has no NAT. The
 	// zero NAT is not sent.
 	NAT ExpectationNAT
 
@@ -87,8 +88,8 @@ type ExpectationNAT struct {
 	To netip.AddrPort
 }
 
-// Check returns the reason if e cannot be used and the kernel would refuse it without
-// reporting an error, and otherwise nil.
+// Check returns nil if e can be used, and otherwise the reason. The kernel refuses such
+// an e without reporting an error.
 func (e *Expectation) Check() error {
 	src, dst := e.Tuple.Src.Addr(), e.Tuple.Dst.Addr()
 	switch {

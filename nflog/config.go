@@ -51,8 +51,8 @@ type Config struct {
 	// BufferSize is the size in bytes of the buffer in which the kernel collects
 	// packets. The kernel rounds it up, and allocates a larger buffer for a longer
 	// packet. The minimum is the page size, or 8192 if pages are larger; the maximum is
-	// 131072. 0 means about one page, which holds about 20 small packets, or 32 KiB if
-	// Threshold is explicitly set above 32. A delivered buffer, even one that is not
+	// 131072. 0 means 32 KiB if Threshold is explicitly set above 32, and otherwise about
+	// one page, which holds about 20 small packets. A delivered buffer, even one that is not
 	// full, takes up to twice its size in the receive buffer (Granted.ReadBuffer).
 	BufferSize uint32
 

@@ -71,7 +71,7 @@
 // # Groups
 //
 // A group has one reader in a network namespace; a second Open fails with
-// [ErrTaken]. iptables rules that name no group log to group 0, and so does the
+// [ErrTaken]. iptables rules that name no group use group 0, and so does the
 // kernel itself where NFLOG is its logger (Reader.SetNamespaceLogger). A packet
 // does not identify the rule that logged it, so give each rule its own prefix.
 //

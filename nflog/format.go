@@ -22,7 +22,7 @@ func (p Packet) String() string { return p.Named(nil).String() }
 // there is none. The payload is not in the group. Named adds the names of interfaces.
 //
 // Order packets of one group by seq, and those of several by Packet.GlobalSeq, not by
-// time and received: a packet is received up to Config.FlushTimeout after it was
+// "time" or "received": a packet is received up to Config.FlushTimeout after it was
 // logged.
 func (p Packet) LogValue() slog.Value { return p.Named(nil).LogValue() }
 

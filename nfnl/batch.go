@@ -7,7 +7,7 @@ import "github.com/nfpacket/nfpacket/internal/engine"
 type Batch engine.Batch
 
 // NewBatch returns a Batch for n datagrams of up to size bytes each; an n below 1 means
-// 1. A longer datagram is truncated, and reported to take as ErrMalformed. Physical
+// 1. A longer datagram is truncated, and take gets ErrMalformed for it. Physical
 // memory is used only as far as datagrams fill the buffers. On Linux the buffers are
 // not part of the Go heap, and are reused once the Batch is unreachable: keep the Batch
 // reachable while its messages are used.

@@ -87,7 +87,7 @@ func (c *Conn) Request(m Message) error { return c.engine().Request(engine.Messa
 // send buffer allows. It does not wait for answers: Receive delivers those, such as
 // refusals. Before Send returns, the kernel has processed the messages that were sent,
 // and accepted packets have continued on their path. Send does not retain msgs. If err
-// is not nil, messages after the first sent bytes were not sent. Several goroutines may
+// is not nil, only the messages in msgs[:sent] were sent. Several goroutines may
 // call Send concurrently.
 func (c *Conn) Send(msgs []byte) (sent int, err error) {
 	err = c.engine().Send(msgs)

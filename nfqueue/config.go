@@ -96,8 +96,8 @@ type Config struct {
 	Fallback Verdict
 
 	// FlushAfter is how long a verdict may wait to be sent while the handler decides on
-	// later packets of the same batch. 0 means up to 4 ms, and 100 µs in the 1000
-	// batches after one whose handler was slow. A value above 0 sets a timer for each batch, which
+	// later packets of the same batch. 0 means up to 4 ms, but 100 µs in the 1000
+	// batches after a slow handler. A value above 0 sets a timer for each batch, which
 	// costs processor time.
 	FlushAfter time.Duration
 
@@ -120,9 +120,9 @@ type Config struct {
 	RangeVerdicts bool
 
 	// OnError is called with errors that do not end Run or Receive. They wrap an
-	// *nfnl.OverrunError if packets were lost, nfnl.ErrMalformed, or a *PacketError for
-	// verdicts that came too late (ErrPacketGone) or were refused and for holds that
-	// expired (ErrExpired): use errors.Is and errors.As. An error common to several packets of a batch is reported once,
+	// *nfnl.OverrunError (packets were lost), nfnl.ErrMalformed, or a *PacketError (a
+	// verdict was refused, or too late: ErrPacketGone; a hold expired: ErrExpired). Use
+	// errors.Is and errors.As. An error common to several packets of a batch is reported once,
 	// with their number. If OnError is nil the errors are only counted in Stats.
 	//
 	// OnError may be called concurrently, by goroutines in Run and in any method that

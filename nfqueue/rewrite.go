@@ -186,6 +186,6 @@ func isUDP(b []byte) bool {
 // unchanged. Finish allocates only to report an error.
 //
 // Finish need not be called before [Verdict.WithPayload], which sets the same fields.
-// Unlike Finish, WithPayload leaves bytes after the end of a UDP datagram outside of the
-// datagram, as in the original packet.
+// Unlike Finish, WithPayload keeps as many bytes after the end of a UDP datagram as the
+// original packet has there.
 func Finish(b []byte) error { return checksum.Finish(b) }
