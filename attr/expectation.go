@@ -60,14 +60,14 @@ type Expectation struct {
 	// or empty for none. The kernel must have this helper for the master's protocol.
 	Helper string
 
-	// Class selects a policy of the master's helper by its index, from 0.
-	// Kernels without a correction of 2026 ignore Class if Helper is empty, and do not
-	// check that the master's helper has such a policy.
+	// Class selects a policy of the master's helper by its index, from 0. Kernels
+	// without a correction of 2026 ignore Class if Helper is empty, and do not check
+	// that the master's helper has such a policy.
 	Class uint32
 
 	// NAT tells Function how to translate the addresses of the new connection, as those
-	// of the master are. Leave it zero if the master has no NAT. The
-	// zero NAT is not sent.
+	// of the master are. Leave it zero if the master has no NAT. The zero NAT is not
+	// sent.
 	NAT ExpectationNAT
 
 	// Function is the name of the kernel's function that is called for the new

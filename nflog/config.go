@@ -51,9 +51,10 @@ type Config struct {
 	// BufferSize is the size in bytes of the buffer in which the kernel collects
 	// packets. The kernel rounds it up, and allocates a larger buffer for a longer
 	// packet. The minimum is the page size, or 8192 if pages are larger; the maximum is
-	// 131072. 0 means 32 KiB if Threshold is explicitly set above 32, and otherwise about
-	// one page, which holds about 20 small packets. A delivered buffer, even one that is not
-	// full, takes up to twice its size in the receive buffer (Granted.ReadBuffer).
+	// 131072. 0 means 32 KiB if Threshold is explicitly set above 32, and otherwise
+	// about one page, which holds about 20 small packets. A delivered buffer, even one
+	// that is not full, takes up to twice its size in the receive buffer
+	// (Granted.ReadBuffer).
 	BufferSize uint32
 
 	// GlobalSequence sets Packet.GlobalSeq, which gives the order of packets of
@@ -81,9 +82,8 @@ type Config struct {
 
 	// OnError is called with errors that do not end Packets or Receive. They wrap an
 	// *nfnl.OverrunError if packets were lost, or nfnl.ErrMalformed: use errors.As and
-	// errors.Is. It is called by the goroutine that
-	// receives, between packets, and should not block. If OnError is nil the errors
-	// are only counted in Stats.
+	// errors.Is. It is called by the goroutine that receives, between packets, and
+	// should not block. If OnError is nil the errors are only counted in Stats.
 	OnError func(error)
 
 	// Socket sets the network namespace and the size of the receive buffer. The default

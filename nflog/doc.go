@@ -56,13 +56,13 @@
 //
 // # Loss
 //
-// A program that reads too slowly loses whole datagrams of packets, and the kernel
-// does not report it. The package detects loss from gaps in the sequence numbers.
+// A program that reads too slowly loses whole datagrams of packets, and the kernel does
+// not report it. The package detects loss from gaps in the sequence numbers.
 // Config.OnError gets an error that wraps an *nfnl.OverrunError with the group, once
-// for each receive that finds a gap, and [Stats] and [Reader.GroupStats] count the packets exactly.
-// A gap is detected when the next packet of the group is received; until then only
-// Stats.SocketDrops shows the loss. Loss does not end a loop. To avoid it, raise
-// Config.Socket.ReadBuffer or lower Config.CopyRange.
+// for each receive that finds a gap, and [Stats] and [Reader.GroupStats] count the
+// packets exactly. A gap is detected when the next packet of the group is received;
+// until then only Stats.SocketDrops shows the loss. Loss does not end a loop. To avoid
+// it, raise Config.Socket.ReadBuffer or lower Config.CopyRange.
 //
 // The groups of one Reader share its receive buffer: a flood of packets in one
 // group causes loss in the others. Open a separate Reader for a group that must not
@@ -70,10 +70,10 @@
 //
 // # Groups
 //
-// A group has one reader in a network namespace; a second Open fails with
-// [ErrTaken]. iptables rules that name no group use group 0, and so does the
-// kernel itself where NFLOG is its logger (Reader.SetNamespaceLogger). A packet
-// does not identify the rule that logged it, so give each rule its own prefix.
+// A group has one reader in a network namespace; a second Open fails with [ErrTaken].
+// Rules of iptables that name no group use group 0, and so does the kernel itself where
+// NFLOG is its logger (Reader.SetNamespaceLogger). A packet does not identify the rule
+// that logged it, so give each rule its own prefix.
 //
 // Rules do not need the command PF_BIND, which other libraries send when they open
 // a group. This package sends it only in [Reader.SetNamespaceLogger].
@@ -82,9 +82,9 @@
 //
 // All methods are safe for concurrent use; concurrent calls of Receive need a Batch
 // each. The body of a loop and OnError may call all of them but Shutdown, which waits
-// for both. No lock is held while the body or OnError runs. A Reader starts no goroutine for packets.
-// [Reader.Configure] changes open groups, and keeps packets that arrive meanwhile, up to
-// a limit.
+// for both. No lock is held while the body or OnError runs. A Reader starts no
+// goroutine for packets. [Reader.Configure] changes open groups, and keeps packets that
+// arrive meanwhile, up to a limit.
 //
 // # Stopping
 //

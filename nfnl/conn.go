@@ -29,8 +29,9 @@ type Config struct {
 	// If Tap is not nil, it is called with each datagram before it is sent, and with
 	// each received datagram before it is parsed. A datagram is one or more whole
 	// messages of NETLINK_NETFILTER. The bytes are valid until Tap returns, and must
-	// not be changed. Tap must not call methods that receive. It is called concurrently by the sending and receiving
-	// goroutines, and delays them. Datagrams whose send fails are included.
+	// not be changed. Tap must not call methods that receive. It is called concurrently
+	// by the sending and receiving goroutines, and delays them. Datagrams whose send
+	// fails are included.
 	Tap func(sent bool, datagram []byte)
 }
 
@@ -87,8 +88,8 @@ func (c *Conn) Request(m Message) error { return c.engine().Request(engine.Messa
 // send buffer allows. It does not wait for answers: Receive delivers those, such as
 // refusals. Before Send returns, the kernel has processed the messages that were sent,
 // and accepted packets have continued on their path. Send does not retain msgs. If err
-// is not nil, only the messages in msgs[:sent] were sent. Several goroutines may
-// call Send concurrently.
+// is not nil, only the messages in msgs[:sent] were sent. Several goroutines may call
+// Send concurrently.
 func (c *Conn) Send(msgs []byte) (sent int, err error) {
 	err = c.engine().Send(msgs)
 	if at := (*engine.SendError)(nil); errors.As(err, &at) {

@@ -122,8 +122,9 @@ type Config struct {
 	// OnError is called with errors that do not end Run or Receive. They wrap an
 	// *nfnl.OverrunError (packets were lost), nfnl.ErrMalformed, or a *PacketError (a
 	// verdict was refused, or too late: ErrPacketGone; a hold expired: ErrExpired). Use
-	// errors.Is and errors.As. An error common to several packets of a batch is reported once,
-	// with their number. If OnError is nil the errors are only counted in Stats.
+	// errors.Is and errors.As. An error common to several packets of a batch is
+	// reported once, with their number. If OnError is nil the errors are only counted
+	// in Stats.
 	//
 	// OnError may be called concurrently, by goroutines in Run and in any method that
 	// receives or sends, and by timers: when held packets expire, and when packets were

@@ -61,11 +61,11 @@
 // # Concurrency
 //
 // All methods are safe for concurrent use; concurrent calls of Receive need a Batch
-// each. A handler and OnError may call all of them but Shutdown, which waits for
-// both. No lock is held while a handler or OnError runs. A Queue starts no goroutine for packets: Run calls the
-// handler in the caller's goroutine, for one packet at a time, in the order in which
-// the packets were queued. Several concurrent Runs share the packets and do not
-// preserve their order.
+// each. A handler and OnError may call all of them but Shutdown, which waits for both.
+// No lock is held while a handler or OnError runs. A Queue starts no goroutine for
+// packets: Run calls the handler in the caller's goroutine, for one packet at a time,
+// in the order in which the packets were queued. Several concurrent Runs share the
+// packets and do not preserve their order.
 //
 // Verdicts are sent in the order in which they were given. The verdicts on
 // packets that were received together are sent together. If the handler is
@@ -88,13 +88,13 @@
 //
 // # Errors and loss
 //
-// Run returns an error only if it cannot continue: the context is done, the queue
-// is closed, a deadline passed, the socket failed, or the kernel refuses all
-// verdicts, for example after the program dropped CAP_NET_ADMIN. Everything else is
-// reported to Config.OnError and counted in [Stats]. Config.Fallback, by default
-// Drop, is the verdict on a packet that cannot be parsed, whose verdict is refused,
-// or whose handler panics. Errors of this package wrap those that are named in its
-// documentation, here and in Config.OnError: test them with errors.Is and errors.As.
+// Run returns an error only if it cannot continue: the context is done, the queue is
+// closed, a deadline passed, the socket failed, or the kernel refuses all verdicts, for
+// example after the program dropped CAP_NET_ADMIN. Everything else is reported to
+// Config.OnError and counted in [Stats]. Config.Fallback, by default Drop, is the
+// verdict on a packet that cannot be parsed, whose verdict is refused, or whose handler
+// panics. Errors of this package wrap those that are named in its documentation, here
+// and in Config.OnError: test them with errors.Is and errors.As.
 //
 // A program that reads too slowly loses packets: when the receive buffer is full the
 // kernel drops them, or accepts them with Config.FailOpen. Stats.Lost counts both

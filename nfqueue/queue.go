@@ -14,8 +14,8 @@ import (
 )
 
 // A Queue is an open netfilter queue. All its methods are safe for concurrent use;
-// handlers may call all but Shutdown. A nil or zero Queue behaves as a closed one; use Open to obtain
-// a Queue.
+// handlers may call all but Shutdown. A nil or zero Queue behaves as a closed one; use
+// Open to obtain a Queue.
 type Queue struct {
 	conn        *engine.Conn
 	number      uint16

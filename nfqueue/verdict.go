@@ -173,11 +173,11 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 //     the network namespace belongs to a user namespace other than the initial one.
 //
 // If the length of TCP data changes, the program has to adjust the sequence numbers of
-// later packets, unless the kernel does (examples/tcprewrite). If n bytes
-// follow the UDP datagram in its IP packet, they are the last n of Packet.Payload, and
-// WithPayload likewise leaves the last n bytes of b out of the datagram.
-// docs/rewriting.md in the module's root lists the payloads that the kernel drops and
-// that cannot be detected, such as a packet longer than the path MTU.
+// later packets, unless the kernel does (examples/tcprewrite). If n bytes follow the
+// UDP datagram in its IP packet, they are the last n of Packet.Payload, and WithPayload
+// likewise leaves the last n bytes of b out of the datagram. docs/rewriting.md in the
+// module's root lists the payloads that the kernel drops and that cannot be detected,
+// such as a packet longer than the path MTU.
 func (v Verdict) WithPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changeRaw|changePayload
 	return v

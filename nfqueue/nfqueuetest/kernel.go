@@ -163,10 +163,10 @@ func (k *Kernel) Flush() {
 	k.waiting = nil
 }
 
-// Refuse makes the kernel call f with each message before it handles the message. If
-// f returns a syscall.Errno, the kernel refuses the message with that. The Seq of a
-// verdict is the packet's ID. A Queue answers most refusals with Config.Fallback,
-// which is passed to f too. A nil f ends this.
+// Refuse makes the kernel call f with each message before it handles the message. If f
+// returns a syscall.Errno, the kernel refuses the message with that. The Seq of a
+// verdict is the packet's ID. A Queue answers most refusals with Config.Fallback, which
+// is passed to f too. A nil f ends this.
 func (k *Kernel) Refuse(f func(nfnl.Message) error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
