@@ -33,11 +33,11 @@ const (
 	maxFunctionName = 63 // the kernel has no limit; its longest has 17
 )
 
-// An Expectation describes a connection that is expected because of an existing one,
-// its master, as an FTP data connection is because of the control connection. The first
-// packet of the new connection is "related" (InfoRelated), and its Conntrack.Master is
-// the master's tuple. The policy of the master's helper sets the timeout and the
-// maximum number of expectations.
+// An Expectation describes a connection that an existing one, its master, announces, as
+// an FTP control connection announces a data connection. The first packet of the new
+// connection is "related" (InfoRelated), and its Conntrack.Master is the master's
+// tuple. The policy of the master's helper sets the timeout and the maximum number of
+// expectations.
 //
 // An Expectation is sent with a verdict (nfqueue.Verdict.WithExpectation). The kernel
 // never sends one with a packet.
@@ -65,9 +65,8 @@ type Expectation struct {
 	// that the master's helper has such a policy.
 	Class uint32
 
-	// NAT tells Function how to translate the addresses of the new connection, as those
-	// of the master are. Leave it zero if the master has no NAT. The zero NAT is not
-	// sent.
+	// NAT tells Function how to translate the new connection's addresses like those of
+	// the master. Leave it zero if the master has no NAT. The zero NAT is not sent.
 	NAT ExpectationNAT
 
 	// Function is the name of the kernel's function that is called for the new
@@ -88,8 +87,8 @@ type ExpectationNAT struct {
 	To netip.AddrPort
 }
 
-// Check returns nil if e can be used, and otherwise the reason. The kernel refuses such
-// an e without reporting an error.
+// Check returns nil if e can be used, and otherwise the reason. The kernel silently
+// refuses an e that fails Check.
 func (e *Expectation) Check() error {
 	src, dst := e.Tuple.Src.Addr(), e.Tuple.Dst.Addr()
 	switch {

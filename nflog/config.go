@@ -44,7 +44,7 @@ type Config struct {
 	Threshold uint32
 
 	// FlushTimeout is how long a packet may wait in the kernel for others, rounded up
-	// to a multiple of 10 ms. It may wait for one timer tick of the kernel longer. 0
+	// to a multiple of 10 ms. A packet may wait one timer tick of the kernel longer. 0
 	// means 10 ms; the default of the kernel is one second.
 	FlushTimeout time.Duration
 

@@ -27,7 +27,7 @@ const (
 type Hook uint8
 
 // The hooks. The first five have the numbers of enum nf_inet_hooks in
-// linux/netfilter.h; the families ip, ip6 and bridge have all of them, arp has Input,
+// linux/netfilter.h; the families ip, ip6 and bridge have all five, arp has Input,
 // Forward and Output. netdev has Ingress and Egress, and inet has Ingress too.
 const (
 	Prerouting  Hook = iota // NF_INET_PRE_ROUTING

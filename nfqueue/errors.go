@@ -79,8 +79,8 @@ var (
 	ErrCorrupt = errors.New("the packet was received with a wrong checksum; drop it, or accept it unchanged")
 
 	// ErrPayload refuses a payload that is empty, too short for its IP header or too
-	// long, a VLAN tag without a protocol, and a link header of another length than
-	// that of the packet.
+	// long, a VLAN tag without a protocol, and a link header that is not as long as
+	// Packet.LinkHeader.
 	ErrPayload = errors.New("invalid replacement packet")
 
 	// ErrRewriteForbidden refuses a payload that the kernel would drop silently. Every
@@ -107,7 +107,7 @@ var (
 	// ErrNoHelper is returned if the connection has no helper and the verdict
 	//
 	//   - has an expectation, which the kernel would ignore, or
-	//   - changes both the length of a TCP packet and the connection, and NAT applies.
+	//   - changes both the connection and the length of a TCP packet, and NAT applies.
 	//     The kernel would log a warning and corrupt the connection. Make the two
 	//     changes in verdicts on different packets, or give the connection a helper
 	//     before NAT sees it.

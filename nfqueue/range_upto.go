@@ -11,8 +11,8 @@ import (
 // packet with the given ID: held packets, packets that a handler has not decided on,
 // whose verdict is then ignored, and packets not yet received. v can have a mark and a
 // priority, but no other change. It is not an error if there is no such packet. If
-// SetVerdictUpTo returns an error, because v is refused, the queue is closed or sending
-// failed, packets may still wait.
+// SetVerdictUpTo returns an error (v is refused, the queue is closed, or sending
+// failed), packets may still wait.
 //
 // Packets not yet received are still delivered to a handler. Its verdict on them is too
 // late (ErrPacketGone). If it returns Hold, the packet counts as held until a verdict

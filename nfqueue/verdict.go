@@ -167,17 +167,17 @@ func (v Verdict) WithPriority(priority uint32) Verdict {
 //     wrong checksum, ErrNotIP or ErrBadHeader if b is not a valid packet;
 //   - ErrGSO or ErrTunnel if the packet can only be rewritten with Config.Segment,
 //     ErrFragment for the data of a fragment;
-//   - ErrRewriteForbidden for a packet of the other IP version. From Linux 7.2 on it
-//     is also for changes of header lengths, options, extension headers and fragment
-//     fields, and for every payload if the packet's family is neither IPv4 nor IPv6 or
-//     the network namespace belongs to a user namespace other than the initial one.
+//   - ErrRewriteForbidden if b has the other IP version. From Linux 7.2 on also if b
+//     changes header lengths, options, extension headers or fragment fields, if the
+//     packet's family is neither IPv4 nor IPv6, or if the network namespace belongs to
+//     a user namespace other than the initial one.
 //
 // If the length of TCP data changes, the program has to adjust the sequence numbers of
 // later packets, unless the kernel does (examples/tcprewrite). If n bytes follow the
-// UDP datagram in its IP packet, they are the last n of Packet.Payload, and WithPayload
-// likewise leaves the last n bytes of b out of the datagram. docs/rewriting.md in the
-// module's root lists the payloads that the kernel drops and that cannot be detected,
-// such as a packet longer than the path MTU.
+// UDP datagram in the original IP packet, WithPayload leaves the last n bytes of b out
+// of the datagram too. docs/rewriting.md in the module's root lists the payloads that
+// the kernel drops and that cannot be detected, such as a packet longer than the path
+// MTU.
 func (v Verdict) WithPayload(b []byte) Verdict {
 	v.payload, v.change = b, v.change&^changeRaw|changePayload
 	return v

@@ -167,9 +167,9 @@ const (
 	flagCapped uint16    = 0x100 // NLM_F_CAPPED
 )
 
-// AppendReply appends the kernel's answer to a request: an acknowledgement if errno
-// is 0, and otherwise a refusal. It echoes only the request's header, whose length
-// field does not count attributes.
+// AppendReply appends the kernel's answer to a request: an acknowledgement if errno is
+// 0, and otherwise a refusal. It echoes only the request's header, with a length that
+// does not include attributes.
 func AppendReply(b []byte, request nfnl.Message, errno syscall.Errno) []byte {
 	request.Attrs = nil
 	echo := request.Append(nil)[:headerLen]
