@@ -65,10 +65,10 @@ type Conntrack struct {
 	SCTP SCTPInfo
 	DCCP DCCPInfo
 
-	// Counted reports whether the kernel sent counters. It counts the packets of
-	// connections that began while the sysctl net.netfilter.nf_conntrack_acct was
-	// set. The counters include the queued or logged packet itself. Kernels before
-	// 5.13 send neither the counters nor the times below.
+	// Counted reports whether the kernel sent counters. It does if the sysctl
+	// net.netfilter.nf_conntrack_acct was set when the connection began. The counters
+	// include the queued or logged packet itself. Kernels before 5.13 send neither the
+	// counters nor the times below.
 	Counted                         bool
 	OriginalCounters, ReplyCounters Counters
 

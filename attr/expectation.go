@@ -65,8 +65,9 @@ type Expectation struct {
 	// that the master's helper has such a policy.
 	Class uint32
 
-	// NAT tells Function how to translate the new connection's addresses like those of
-	// the master. Leave it zero if the master has no NAT. The zero NAT is not sent.
+	// NAT has what the Function below needs to translate the new connection's addresses
+	// like the master's. Leave it zero if the master has no NAT. The zero NAT is not
+	// sent.
 	NAT ExpectationNAT
 
 	// Function is the name of the kernel's function that is called for the new
@@ -113,8 +114,8 @@ func (e *Expectation) Check() error {
 }
 
 // AppendExpectation appends the attributes of e, for inside the nested attribute
-// NFQA_EXP of a verdict. Check must have returned nil for e: without a tuple or a mask,
-// kernels without a correction of 2026 dereference a null pointer
+// NFQA_EXP of a verdict. Check must have returned nil for e: if e has no tuple or no
+// mask, kernels without a correction of 2026 dereference a null pointer
 // (ctnetlink_glue_attach_expect).
 func AppendExpectation(b []byte, e *Expectation) []byte {
 	b = appendTuple(b, expectTuple, e.Tuple.Protocol, e.Tuple.Src, e.Tuple.Dst)

@@ -76,10 +76,10 @@ func (c *Conn) engine() *engine.Conn { return (*engine.Conn)(c) }
 // Packets that arrive before the answer are kept for the next Receive.
 //
 // The memory for kept packets is limited to about 1.6 times the size of the receive
-// buffer. If there is no room for packets that precede the answer, Request, before or
-// after sending m, waits for a call of Receive. It gives up with an error if Receive is
-// not called for five seconds or, if Receive has never been called, for one second. The
-// error does not show whether m was sent; Request can be called again.
+// buffer. If there is no room for packets that precede the answer, Request waits for a
+// call of Receive. It may wait before m is sent, or after. It gives up with an error if
+// Receive is not called for five seconds or, if Receive has never been called, for one
+// second. The error does not show whether m was sent; Request can be called again.
 //
 // Request sends m again if the answer is lost, so m must be idempotent.
 func (c *Conn) Request(m Message) error { return c.engine().Request(engine.Message(m)) }

@@ -64,7 +64,7 @@ type Config struct {
 	Conntrack, Owner, SecurityContext bool
 
 	// ConntrackVerdicts permits verdicts that change connections, such as
-	// WithConntrackMark, without Conntrack, which costs time for every packet. Without
+	// WithConntrackMark, without the cost of Conntrack for every packet. Without
 	// Conntrack it is not known which packets have a connection, and changes on those
 	// without one are lost. Open fails if the kernel cannot change connections.
 	ConntrackVerdicts bool
@@ -96,9 +96,9 @@ type Config struct {
 	Fallback Verdict
 
 	// FlushAfter is how long a verdict may wait to be sent while the handler decides on
-	// later packets of the same batch. 0 means up to 4 ms, but 100 µs in the 1000
-	// batches after a slow handler. A value above 0 sets a timer for each batch, which
-	// costs processor time.
+	// later packets of the same batch. 0 means up to 4 ms; after a slow call of the
+	// handler, 100 µs for 1000 batches. A value above 0 sets a timer for each batch,
+	// which costs processor time.
 	FlushAfter time.Duration
 
 	// BusyPoll is how long to poll the socket before blocking, as SO_BUSY_POLL does.

@@ -93,8 +93,8 @@
 // example after the program dropped CAP_NET_ADMIN. Everything else is reported to
 // Config.OnError and counted in [Stats]. Config.Fallback, by default Drop, is the
 // verdict on a packet that cannot be parsed, whose verdict is refused, or whose handler
-// panics. Errors of this package wrap those that are named in its documentation, here
-// and in Config.OnError: test them with errors.Is and errors.As.
+// panics. Errors that are returned or passed to Config.OnError wrap those that this
+// documentation names: test them with errors.Is and errors.As.
 //
 // A program that reads too slowly loses packets: when the receive buffer is full the
 // kernel drops them, or accepts them with Config.FailOpen. Stats.Lost counts both

@@ -19,8 +19,8 @@ import (
 //
 // The kernel does not report whether it accepted the expectation. It ignores the
 // expectation if the helper has too many, if another helper has announced the same one,
-// if the kernel does not have Helper or Function, or if another change of the
-// connection in the same verdict was lost. WithExpectation allocates a copy of e.
+// if the kernel lacks e.Helper or e.Function, or if another change of the connection in
+// the same verdict was lost. WithExpectation allocates a copy of e.
 func (v Verdict) WithExpectation(e attr.Expectation) Verdict {
 	v.expectation, v.change = &e, v.change|changeExpectation
 	return v

@@ -30,7 +30,7 @@ type Stats struct {
 	Refused   uint64 // verdicts refused, by this package or by the kernel
 	Gone      uint64 // verdicts on packets that the kernel no longer had; not complete with Config.RangeVerdicts
 	Fallbacks uint64 // packets that got Config.Fallback
-	Omitted   uint64 // verdicts sent without the change of the connection that they had; see Config.BestEffort
+	Omitted   uint64 // verdicts sent without their change of the connection; see Config.BestEffort
 	Expired   uint64 // held packets that got the fallback of HoldFor
 	Undecided int    // received packets whose handler has not returned, or for which Send was not called
 	Held      int    // packets held now
