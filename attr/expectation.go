@@ -78,8 +78,8 @@ type Expectation struct {
 // An ExpectationNAT is how NAT translates an expected connection. The zero
 // ExpectationNAT means that it does not.
 type ExpectationNAT struct {
-	// Reply is set if the end that accepted the master opens the new connection, in the
-	// direction of the master's replies.
+	// Reply is set if the master's server opens the new connection, in the direction of
+	// the master's replies.
 	Reply bool
 
 	// To is the address and port that were announced for the new connection, by the end

@@ -15,8 +15,8 @@ import (
 // failed), packets may still wait.
 //
 // Packets not yet received are still delivered to a handler. Its verdict on them is too
-// late (ErrPacketGone). If it returns Hold, the packet counts as held until a verdict
-// of the program or HoldFor ends that.
+// late (ErrPacketGone). If it returns Hold, the packet counts as held until the program
+// or HoldFor decides on it.
 //
 // The kernel starts at the oldest packet and stops at the first with a later ID. IDs
 // wrap around to 0. Therefore x is later than id if int32(x-id) > 0.

@@ -186,6 +186,6 @@ func isUDP(b []byte) bool {
 // unchanged. Finish allocates only to report an error.
 //
 // Finish need not be called before [Verdict.WithPayload], which sets the same fields.
-// Unlike Finish, WithPayload ends a UDP datagram as many bytes before the end of b as
-// in the original packet.
+// Unlike Finish, it leaves the last n bytes of b out of a UDP datagram if n bytes
+// follow the datagram in the original packet.
 func Finish(b []byte) error { return checksum.Finish(b) }
