@@ -82,9 +82,9 @@ type ExpectationNAT struct {
 	// the master's replies.
 	Reply bool
 
-	// To is the address and port that were announced for the new connection, by the end
-	// that accepts it. "nat-follow-master" uses only the port; it takes the address
-	// from the master.
+	// To is the address and port that the accepting end announced for the new
+	// connection. "nat-follow-master" uses only the port; it takes the address from the
+	// master.
 	To netip.AddrPort
 }
 

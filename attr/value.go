@@ -34,7 +34,7 @@ func (d *Decoder) VLAN() VLAN {
 	return v
 }
 
-// AppendVLAN appends v as an attribute that VLAN of a Decoder decodes.
+// AppendVLAN appends v as an attribute that Decoder.VLAN decodes.
 func AppendVLAN(b []byte, typ uint16, v VLAN) []byte {
 	start := len(b)
 	b = BeginNested(b, typ)

@@ -186,6 +186,6 @@ func isUDP(b []byte) bool {
 // unchanged. Finish allocates only to report an error.
 //
 // Finish need not be called before [Verdict.WithPayload], which sets the same fields.
-// Unlike Finish, it leaves the last n bytes of b out of a UDP datagram if n bytes
-// follow the datagram in the original packet.
+// Finish makes a UDP datagram end where its IP packet ends. So does WithPayload, unless
+// bytes follow the datagram in the original packet.
 func Finish(b []byte) error { return checksum.Finish(b) }

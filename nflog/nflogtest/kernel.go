@@ -4,7 +4,9 @@
 //	r, k := nflogtest.Open(t, nflog.Config{Groups: []uint16{5}})
 //	k.Log(nflog.Packet{Prefix: []byte("in "), Payload: synPacket})
 //	b := r.NewBatch()
-//	err := r.Receive(b) // into b.Packets; a loop over r.Packets needs a break
+//	err := r.Receive(b) // fills b.Packets
+//
+// Receive returns after one packet. A loop over r.Packets needs a break.
 package nflogtest
 
 import (

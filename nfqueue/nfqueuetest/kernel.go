@@ -97,8 +97,8 @@ func (k *Kernel) Enqueue(p nfqueue.Packet) uint32 {
 
 // Verdict waits for the verdict on the packet with this ID and returns it. A new
 // payload is returned as one of WithRawPayload, with the bytes that were sent to the
-// kernel, checksums included. Connection marks and labels have no bits outside their
-// masks. If there is no verdict after some seconds, the test fails.
+// kernel, checksums included. In connection marks and labels, bits outside the mask are
+// 0. If there is no verdict after some seconds, the test fails.
 func (k *Kernel) Verdict(id uint32) nfqueue.Verdict {
 	k.t.Helper()
 	late := time.After(patience)
