@@ -12,12 +12,11 @@ type Batch engine.Batch
 // of the Go heap, and are reused once the Batch is unreachable: keep the Batch
 // reachable while its messages are used.
 //
-// Each message is passed to take, in the order in which the kernel sent it, except
-// replies to a Request, NLMSG_NOOP and NLMSG_DONE: the end of a dump cannot be seen.
-// Calls of take do not overlap, not even those for different Batches of a Conn. m is
-// valid until the next Receive with the same Batch. If err is not nil, it wraps
-// ErrMalformed, and m holds the part that could be parsed. take must not call Receive
-// or Request of the Conn.
+// take gets the kernel's messages in order. It does not get replies to a Request,
+// NLMSG_NOOP or NLMSG_DONE, so the end of a dump cannot be seen. Calls of take do not
+// overlap, not even those for different Batches of a Conn. m is valid until the next
+// Receive with the same Batch. If err is not nil, it wraps ErrMalformed, and m holds
+// the part that could be parsed. take must not call Receive or Request of the Conn.
 func NewBatch(n, size int, take func(m Message, err error)) *Batch {
 	return (*Batch)(engine.NewBatch(n, size, taker(take)))
 }

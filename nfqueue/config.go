@@ -96,10 +96,9 @@ type Config struct {
 	Fallback Verdict
 
 	// FlushAfter is how long a verdict may wait to be sent while the handler decides on
-	// later packets of the same batch. A value above 0 sets a timer for each batch,
-	// which costs processor time. With 0 there is no such timer, and a verdict may wait
-	// up to 4 ms. When a handler is found slow, the next 1000 batches have a timer of
-	// 100 µs.
+	// later packets of the same batch. 0 means 100 µs while the handler counts as slow,
+	// and otherwise up to 4 ms. A handler counts as slow for 1000 batches. A value
+	// above 0 sets a timer for each batch, which costs processor time.
 	FlushAfter time.Duration
 
 	// BusyPoll is how long to poll the socket before blocking, as SO_BUSY_POLL does.

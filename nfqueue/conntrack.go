@@ -61,7 +61,7 @@ func (v Verdict) WithConntrackLabels(labels, mask attr.ConntrackLabels) Verdict 
 // seconds, rounded up: the connection expires if no packet arrives for this time. A
 // connection with attr.StatusFixedTimeout keeps its timeout, and other changes of the
 // connection in the same verdict are lost. On the first packet of a connection, kernels
-// before 6.1 set a timeout that is too long by the time since boot.
+// before 6.1 add the time since boot to the timeout.
 func (v Verdict) WithConntrackTimeout(d time.Duration) Verdict {
 	v.conntrack.timeout, v.change = d, v.change|changeConntrackTimeout
 	return v
