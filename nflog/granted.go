@@ -14,8 +14,8 @@ type Granted struct {
 	FlushTimeout time.Duration // time after which collected packets are delivered, a multiple of 10 ms
 
 	// BufferSize is the size in bytes of the buffer in which the kernel collects
-	// packets. For the kernel's default, which the kernel does not report, it is the
-	// smallest size that Config permits, about one page.
+	// packets. If the kernel chose the size, which it does not report, BufferSize is
+	// the smallest that Config permits, about one page.
 	BufferSize uint32
 
 	Batch int // maximum number of datagrams that one system call delivers

@@ -60,9 +60,9 @@ type Packet struct {
 	// it. Packets sent by a local program may not have their checksums yet.
 	Payload []byte
 
-	// Time is the packet's arrival time if the kernel reports one: from Linux 6.6 on for
-	// every packet at prerouting, input and forward, and at all hooks of the families
-	// arp and netdev; before, for some of these. Otherwise it is the time at which the
+	// Time is the packet's arrival time if the kernel reports one: for every packet at
+	// prerouting, input and forward, and at all hooks of the families arp and netdev;
+	// before Linux 6.6 only for some of these. Otherwise it is the time at which the
 	// package received the packet, and ReceiptTime is set. The two cannot be compared:
 	// order packets by Seq or GlobalSeq, not by Time.
 	Time        time.Time

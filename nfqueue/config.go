@@ -96,9 +96,9 @@ type Config struct {
 	Fallback Verdict
 
 	// FlushAfter is how long a verdict may wait to be sent while the handler decides on
-	// later packets of the same batch. 0 means 100 µs while the handler counts as slow,
-	// and otherwise up to 4 ms. A handler counts as slow for 1000 batches. A value
-	// above 0 sets a timer for each batch, which costs processor time.
+	// later packets of the same batch. 0 means 100 µs for a handler that was slow
+	// lately, and otherwise up to 4 ms. A value above 0 sets a timer for each batch,
+	// which costs processor time.
 	FlushAfter time.Duration
 
 	// BusyPoll is how long to poll the socket before blocking, as SO_BUSY_POLL does.

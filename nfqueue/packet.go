@@ -78,10 +78,9 @@ type Packet struct {
 	// without Config.Owner; kernel 6.4 or later, with CGROUP_NET_CLASSID.
 	ClassID uint32
 
-	// SecurityContext is the label of the security module (SELinux, Smack) that a
-	// rule gave the packet ("meta secmark set"), if Config.SecurityContext is set and
-	// the kernel knows the packet's local socket (see HasOwner), also without
-	// Config.Owner.
+	// SecurityContext is the label of the security module (SELinux, Smack) that a rule
+	// gave the packet ("meta secmark set"). It needs Config.SecurityContext and a local
+	// socket that the kernel knows (see HasOwner), but not Config.Owner.
 	SecurityContext []byte
 
 	// ConntrackInfo is the packet's relation to its connection (new, established,

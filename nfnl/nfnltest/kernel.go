@@ -168,8 +168,7 @@ const (
 )
 
 // AppendReply appends the kernel's answer to a request: an acknowledgement if errno is
-// 0, and otherwise a refusal. It echoes only the request's header, with a length that
-// does not include attributes.
+// 0, and otherwise a refusal. It echoes the request's header but not its attributes.
 func AppendReply(b []byte, request nfnl.Message, errno syscall.Errno) []byte {
 	request.Attrs = nil
 	echo := request.Append(nil)[:headerLen]
