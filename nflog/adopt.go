@@ -16,11 +16,11 @@ import (
 // closed, the groups stay bound as long as another process has the socket.
 //
 // last has, for each group, the sequence number (Packet.Seq) of the last packet that
-// the previous program handled. Packets between that and the first packet received are
-// reported and counted as lost, such as those that the previous program received and
-// did not handle. For a group that is not in last, loss is counted only after the first
-// packet received. The Reader owns conn and closes it, unless AdoptConn returns an
-// error.
+// the previous program handled. Packets between that and the first packet received,
+// even those that the previous program received and did not handle, are reported and
+// counted as lost. For a group that is not in last, loss is counted only after the
+// first packet received. The Reader owns conn and closes it, unless AdoptConn returns
+// an error.
 func AdoptConn(conn *nfnl.Conn, cfg Config, last map[uint16]uint32) (*Reader, error) {
 	last = maps.Clone(last)
 	return openConn((*engine.Conn)(conn), cfg, func(r *Reader, cfg Config) error { return r.adopt(cfg, last) })

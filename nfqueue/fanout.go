@@ -98,8 +98,8 @@ func (qs *Queues) all() []*Queue {
 
 // Run calls h for the packets of all queues, with one goroutine for each queue: h and
 // Config.OnError are called concurrently. When the Run of one queue returns, Queues.Run
-// ends the Runs of the others, without closing their queues, and returns the error of
-// the first; see Queue.Run.
+// ends the Runs of the others, without closing their queues, and then returns its
+// error; see Queue.Run.
 //
 // If h or OnError panics, Run ends for all queues and then panics with a *PanicError in
 // the goroutine of its caller, which can recover. If h calls runtime.Goexit, as FailNow

@@ -8,8 +8,8 @@ import (
 )
 
 // SetVerdictUpTo gives v to all packets without a verdict, up to and including the
-// packet with the given ID: held packets, packets that a handler has not decided on,
-// whose verdict is then ignored, and packets not yet received. v can have a mark and a
+// packet with the given ID: held packets, packets not yet received, and packets that a
+// handler has not decided on (its verdict is then ignored). v can have a mark and a
 // priority, but no other change. It is not an error if there is no such packet. If
 // SetVerdictUpTo returns an error (v is refused, the queue is closed, or sending
 // failed), packets may still wait.

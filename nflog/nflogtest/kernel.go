@@ -6,7 +6,7 @@
 //	b := r.NewBatch()
 //	err := r.Receive(b) // fills b.Packets
 //
-// Receive returns after one packet. A loop over r.Packets needs a break.
+// Receive does not wait for more packets. A loop over r.Packets needs a break.
 package nflogtest
 
 import (
