@@ -21,8 +21,9 @@ type Message struct {
 	Family   Family // the hook's family in packets; in requests what the subsystem expects, 0 to bind a queue or group
 	Resource uint16 // queue number or log group
 
-	// Attrs are the encoded attributes, for attr.NewDecoder. After Next it aliases the input. In a control message of netlink (see Reply) it is everything after
-	// the netlink header.
+	// Attrs are the encoded attributes, for attr.NewDecoder. After Next it aliases the
+	// input. In a control message of netlink (see Reply) it is everything after the
+	// netlink header.
 	Attrs []byte
 }
 
