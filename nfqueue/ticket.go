@@ -98,11 +98,11 @@ func (t Ticket) ID() uint32 { return t.id }
 
 // SetVerdict gives the packet the verdict v. It may be called from any goroutine until
 // the queue is closed, also before the handler returns, whose verdict is then ignored.
-// The verdict is sent after the verdicts that handlers returned before. If the packet
-// is in a Batch for which Send was not called, SetVerdict sends nothing. Send, or the
-// next Receive, then sends v instead of the packet's element of Batch.Verdicts, and
-// returns an error if that fails. SetVerdictUpTo and SetVerdictAll also send v,
-// before their own verdict.
+// v is sent after the verdicts that handlers have already returned. If the packet is in
+// a Batch for which Send was not called, SetVerdict sends nothing. Send, or the next
+// Receive, then sends v instead of the packet's element of Batch.Verdicts, and returns
+// an error if that fails. SetVerdictUpTo and SetVerdictAll also send v, before their
+// own verdict.
 //
 // The error wraps ErrDecided if the packet has a verdict, and net.ErrClosed if the
 // queue is closed. If v is refused (see Verdict.WithPayload), the packet gets

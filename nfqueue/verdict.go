@@ -100,8 +100,8 @@ func Repeat() Verdict { return Verdict{plain: plain{action: ActionRepeat}} }
 func Requeue(n uint16) Verdict { return Verdict{plain: plain{action: ActionRequeue, queue: n}} }
 
 // RequeueOrAccept puts the packet into queue n, and accepts it if no program has that
-// queue open. At the output hook a new mark then does not reroute the packet; see
-// WithMark.
+// queue open. If it is so accepted at the output hook, a new mark does not reroute it;
+// see WithMark.
 func RequeueOrAccept(n uint16) Verdict {
 	return Verdict{plain: plain{action: ActionRequeue, queue: n, bypass: true}}
 }
