@@ -16,7 +16,7 @@ import (
 
 // SetNamespaceLogger replaces the logger of a protocol family by NFLOG, for the whole
 // network namespace. Rules do not need it, because they name their group. It affects
-// only packets that the kernel logs without a rule, which it then sends to group 0:
+// only packets that the kernel logs without a log rule, and then sends to group 0:
 // packets that connection tracking considers invalid (sysctl
 // net.netfilter.nf_conntrack_log_invalid; families IPv4 and IPv6), for which
 // Packet.Hook is always 0, and packets matched by TRACE of iptables-legacy.

@@ -12,8 +12,8 @@ type Batch engine.Batch
 // of the Go heap, and are reused once the Batch is unreachable: keep the Batch
 // reachable while its messages are used.
 //
-// take gets the kernel's messages in order. It does not get replies to a Request,
-// NLMSG_NOOP or NLMSG_DONE, so the end of a dump cannot be seen. Calls of take do not
+// take gets the kernel's messages in order. It gets no NLMSG_NOOP, no NLMSG_DONE and no
+// reply to a Request, so the end of a dump cannot be seen. Calls of take do not
 // overlap, not even those for different Batches of a Conn. m is valid until the next
 // Receive with the same Batch. If err is not nil, it wraps ErrMalformed, and m holds
 // the part that could be parsed. take must not call Receive or Request of the Conn.

@@ -30,9 +30,9 @@ var (
 	// ErrTruncated refuses a payload for a packet that Config.CopyRange truncated, or
 	// that was delivered with Config.MetadataOnly, because the bytes that were not
 	// delivered would be lost. Raise CopyRange. TCP packets may be longer than the
-	// maximum CopyRange. On the loopback device an MTU of 32000 limits a packet to two
-	// segments, which CopyRange can hold. With BIG TCP, lower gso_max_size of the
-	// device or set Config.Segment.
+	// maximum CopyRange. On the loopback device an MTU of 32000 keeps packets within
+	// the maximum CopyRange. With BIG TCP, lower gso_max_size of the device or set
+	// Config.Segment.
 	ErrTruncated = errors.New("the packet was truncated by Config.CopyRange and cannot be rewritten; raise CopyRange (on lo, lower the MTU to 32000; with BIG TCP, lower gso_max_size)")
 
 	// ErrGSO refuses a payload for a packet that the kernel will segment later

@@ -6,7 +6,7 @@
 //	b := r.NewBatch()
 //	err := r.Receive(b) // fills b.Packets
 //
-// Receive does not wait for more packets. A loop over r.Packets needs a break.
+// Receive returns what was logged; a loop over r.Packets needs a break.
 package nflogtest
 
 import (

@@ -24,15 +24,14 @@ func UDP(src, dst netip.AddrPort, data []byte) []byte {
 	return packet(src.Addr(), dst.Addr(), 17, append(ports(src, dst), 0, 0, 0, 0), data)
 }
 
-// TCP is like UDP, with a TCP segment that has the given flags and the sequence
-// number 1.
+// TCP returns a TCP segment with the given flags and the sequence number 1; see UDP.
 func TCP(src, dst netip.AddrPort, flags byte, data []byte) []byte {
 	const headerWords, window = 5, 0xff
 	header := append(ports(src, dst), 0, 0, 0, 1, 0, 0, 0, 0, headerWords<<4, flags, window, window, 0, 0, 0, 0)
 	return packet(src.Addr(), dst.Addr(), 6, header, data)
 }
 
-// Ping is like UDP, with an echo request of ICMP or ICMPv6.
+// Ping returns an ICMP or ICMPv6 echo request; see UDP.
 func Ping(src, dst netip.Addr, id, seq uint16, data []byte) []byte {
 	protocol, request := byte(1), byte(8)
 	if src.Is6() {
