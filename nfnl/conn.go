@@ -119,9 +119,9 @@ func (c *Conn) SetReadDeadline(t time.Time) error { return c.engine().SetReadDea
 // options that this package does not set. Do not read from it, write to it or attach a
 // filter.
 //
-// Close makes the descriptor readable, and then closes it. poll(2) returns; epoll(7) no
-// longer reports the descriptor. For epoll, register a duplicate (dup(2)), and close
-// that as well.
+// Close makes the descriptor readable, and then closes it. This wakes poll(2), but
+// epoll(7) drops a closed descriptor. For epoll, register a duplicate (dup(2)), and
+// close that as well.
 func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.engine().SyscallConn() }
 
 // Links returns a table of the interfaces in the socket's network namespace. It starts

@@ -173,11 +173,11 @@ func (q *Queue) Receive(b *Batch) error {
 
 // TryReceive is like Receive but does not wait for packets. b.Packets is empty if no
 // packet is available, or if another goroutine is receiving and will get it. If that
-// goroutine stops without a packet, the descriptor of SyscallConn becomes readable
-// again. While Configure waits for the kernel's answer, TryReceive waits too, at most a
-// second. In an event loop, call it when that descriptor is readable, until b.Packets
-// is empty. During Shutdown, once all packets queued before it have been received,
-// TryReceive waits for 1 ms and returns no packets.
+// goroutine stops without taking the packet, the descriptor of SyscallConn becomes
+// readable again. While Configure waits for the kernel's answer, TryReceive waits too,
+// at most a second. In an event loop, call it when that descriptor is readable, until
+// b.Packets is empty. During Shutdown, once all packets queued before it have been
+// received, TryReceive waits for 1 ms and returns no packets.
 func (q *Queue) TryReceive(b *Batch) error {
 	q = q.orClosed()
 	return q.using(b, func() error {
