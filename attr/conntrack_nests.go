@@ -23,9 +23,8 @@ func (d *Decoder) counters() (c Counters) {
 	return c
 }
 
-// SeqAdj is the number that the kernel adds to the TCP sequence numbers of one
-// direction: Before to those up to Position, After to later ones. Both may be
-// negative.
+// SeqAdj is what the kernel adds to the TCP sequence numbers of one direction: the
+// field Before up to Position, the field After beyond it. Both may be negative.
 type SeqAdj struct {
 	Position      uint32 // sequence number of the last change in length
 	Before, After int32

@@ -47,9 +47,9 @@ type Expectation struct {
 	// one with ports.
 	Tuple Tuple
 
-	// Mask has the bits of Tuple.Src that have to match: 255.255.255.255:0 matches that
-	// address with any port, 0.0.0.0:0 any address and port. There is no default.
-	// Tuple.Dst and Tuple.Protocol always have to match.
+	// Mask has the bits of Tuple.Src that have to match: 255.255.255.255:0 matches the
+	// address of Tuple.Src with any port, 0.0.0.0:0 any address and port. There is no
+	// default. Tuple.Dst and Tuple.Protocol always have to match.
 	Mask netip.AddrPort
 
 	// Permanent keeps the expectation after the first connection that matches it, until

@@ -15,12 +15,11 @@ import (
 // This file sets the logger that the kernel uses without a rule.
 
 // SetNamespaceLogger replaces the logger of a protocol family by NFLOG, for the whole
-// network namespace. Rules do not need it, because they name their group. It affects
-// only packets that the kernel logs without a log rule, and then sends to group 0:
-// packets that connection tracking considers invalid (sysctl
-// net.netfilter.nf_conntrack_log_invalid; families IPv4 and IPv6), for which
-// Packet.Hook is always 0, and packets matched by TRACE of iptables-legacy.
-// Packet.Prefix distinguishes them.
+// network namespace. Rules do not need it, because they name their group. It sends to
+// group 0 only packets that the kernel logs without a log rule: packets that connection
+// tracking considers invalid (sysctl net.netfilter.nf_conntrack_log_invalid; families
+// IPv4 and IPv6), for which Packet.Hook is always 0, and packets matched by TRACE of
+// iptables-legacy. Packet.Prefix distinguishes them.
 //
 // The setting outlives the Reader. If the logger was the kernel's log (dmesg), these
 // messages no longer appear there until it is set back; the sysctl

@@ -16,13 +16,13 @@ import (
 // Receive and TryReceive return net.ErrClosed. Because it waits for the loop, call it
 // from another goroutine, and do not cancel the loop's context before it returns.
 //
-// If packets remain, no loop is in progress, and the program has never called Receive
-// or TryReceive, Shutdown closes the Reader and returns an error whose text has the
-// number of packets. If it has called them, Shutdown waits for the next call: ctx
+// If packets remain while no loop is in progress, and the program has never called
+// Receive or TryReceive, Shutdown closes the Reader and returns an error whose text has
+// the number of packets. If it has called them, Shutdown waits for the next call: ctx
 // should have a deadline. If ctx is done first, Shutdown closes the Reader and returns
 // an error that wraps context.Cause(ctx), and whose text has the number of packets that
-// the program did not get. Stats.Discarded counts these, whether or not a loop had
-// received them.
+// the program did not get. Stats.Discarded counts these: Shutdown receives what no loop
+// did.
 //
 // Without CAP_NET_ADMIN Shutdown cannot unbind the groups. It then waits for
 // Config.FlushTimeout, in which the kernel delivers the packets it has collected.

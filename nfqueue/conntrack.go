@@ -87,8 +87,8 @@ const changeableStatus = attr.StatusSeenReply | attr.StatusAssured | attr.Status
 //
 // The kernel sets a new timeout before it looks at the status. So a new timeout is set
 // even if the new status is lost. If the connection has StatusFixedTimeout, a verdict
-// with a new timeout and a status that clears this bit changes nothing of the
-// connection: the bit is still set when the kernel looks at the timeout.
+// with a new timeout changes nothing of the connection, even if its status clears this
+// bit: the kernel refuses the timeout first.
 func (v Verdict) WithConntrackStatus(status attr.ConntrackStatus) Verdict {
 	v.conntrack.status, v.change = status&changeableStatus, v.change|changeConntrackStatus
 	return v
