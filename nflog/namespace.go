@@ -15,8 +15,8 @@ import (
 // This file sets the logger that the kernel uses without a rule.
 
 // SetNamespaceLogger replaces the logger of a protocol family by NFLOG, for the whole
-// network namespace. Rules do not need it, because they name their group. It sends to
-// group 0 only packets that the kernel logs without a log rule: packets that connection
+// network namespace. Rules do not need it, because they name their group. Group 0 then
+// gets the packets that the kernel logs without a log rule: packets that connection
 // tracking considers invalid (sysctl net.netfilter.nf_conntrack_log_invalid; families
 // IPv4 and IPv6), for which Packet.Hook is always 0, and packets matched by TRACE of
 // iptables-legacy. Packet.Prefix distinguishes them.

@@ -21,8 +21,8 @@ import (
 // the number of packets. If it has called them, Shutdown waits for the next call: ctx
 // should have a deadline. If ctx is done first, Shutdown closes the Reader and returns
 // an error that wraps context.Cause(ctx), and whose text has the number of packets that
-// the program did not get. Stats.Discarded counts these: Shutdown receives what no loop
-// did.
+// the program did not get. Shutdown receives these itself, and Stats.Discarded counts
+// them.
 //
 // Without CAP_NET_ADMIN Shutdown cannot unbind the groups. It then waits for
 // Config.FlushTimeout, in which the kernel delivers the packets it has collected.

@@ -15,8 +15,8 @@ import (
 // Configure changes the configuration of an open queue. It may be called at any time,
 // also in a handler, beside Run, or while nothing receives. It loses no packets.
 // Packets already queued were prepared for the previous configuration: its CopyRange,
-// Segment, Conntrack, Owner and SecurityContext apply to them. Batch applies to Runs
-// that start and Batches that are created later.
+// Segment, Conntrack, Owner and SecurityContext apply to them. Batch applies to later
+// Runs and to Batches created later.
 //
 // Queue and RangeVerdicts cannot change. The fields of Socket must be zero or as passed
 // to Open. A receive buffer of default size is resized to the default for the new

@@ -35,8 +35,7 @@ import (
 //     Stats.Fallbacks counts these only if KernelStats worked when the queue was
 //     opened.
 //
-// The kernel drops packets that are queued later, between the last fallback and the
-// close.
+// The kernel drops packets that are queued between the last fallback and the close.
 //
 // A handler must not wait for Shutdown, which waits for the handler. Shutdown returns
 // nil if the queue is already closed, and net.ErrClosed if Close is called while it
