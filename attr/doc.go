@@ -6,10 +6,10 @@
 //	|  length   |   type    |       value       |  0-3 padding  |
 //	+-----------+-----------+-------------------+---------------+
 //
-// The length counts the header and the value, but not the padding, which aligns
-// the next attribute to a multiple of four bytes. The two highest bits of the
-// type are flags: the value is a list of attributes, or is in network byte
-// order. See struct nlattr in the kernel's include/uapi/linux/netlink.h.
+// The length counts the header and the value, but not the padding, which aligns the
+// next attribute to a multiple of four bytes. The two highest bits of the type are
+// flags, for a value that is a list of attributes or in network byte order. See struct
+// nlattr in the kernel's include/uapi/linux/netlink.h.
 //
 // # Byte order
 //

@@ -18,7 +18,7 @@ import (
 //
 // If packets remain while no loop is in progress, and the program has never called
 // Receive or TryReceive, Shutdown closes the Reader and returns an error whose text has
-// the number of packets. If it has called them, Shutdown waits for the next call: ctx
+// the number of packets. If the program has, Shutdown waits for the next call: ctx
 // should have a deadline. If ctx is done first, Shutdown closes the Reader and returns
 // an error that wraps context.Cause(ctx), and whose text has the number of packets that
 // the program did not get. Shutdown receives these itself, and Stats.Discarded counts

@@ -79,7 +79,7 @@ var (
 	ErrCorrupt = errors.New("the packet was received with a wrong checksum; drop it, or accept it unchanged")
 
 	// ErrPayload refuses a payload that is empty, too short for its IP header or too
-	// long, a VLAN tag without a protocol, and a link header that is not as long as
+	// long; a VLAN tag without a protocol; and a link header that is not as long as
 	// Packet.LinkHeader.
 	ErrPayload = errors.New("invalid replacement packet")
 

@@ -27,8 +27,8 @@ import (
 //
 //   - all packets without a verdict, if ctx is done first. The error then wraps
 //     context.Cause(ctx), and its text has their number.
-//   - packets not yet received, if for 100 ms no Run is in progress, Receive is not
-//     called, and no Batch waits for Send.
+//   - packets not yet received, if for 100 ms there is no Run, no call of Receive and
+//     no Batch that waits for Send.
 //   - packets queued after the call that have no verdict when Shutdown closes the
 //     queue.
 //   - packets that another program received from the same socket before OpenConn.

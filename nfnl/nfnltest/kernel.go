@@ -38,12 +38,11 @@ type Kernel struct {
 // systems and in a bubble of testing/synctest, in which time does not advance while a
 // goroutine waits for a socket.
 //
-// answer is called for each message of a Send or Request, in order, before that
-// returns; concurrent Sends and Requests call it concurrently. If it returns nil, the
-// kernel acknowledges the message if its flags have NLM_F_ACK, as those of a Request
-// do; if it returns a syscall.Errno, the kernel refuses the message with that. Any
-// other error fails the test. answer may call Deliver. The message is valid until
-// answer returns.
+// Send and Request call answer for each message, in order, before they return;
+// concurrent Sends and Requests call it concurrently. If it returns nil, the kernel
+// acknowledges the message if its flags have NLM_F_ACK, as those of a Request do; if it
+// returns a syscall.Errno, the kernel refuses the message with that. Any other error
+// fails the test. answer may call Deliver. The message is valid until answer returns.
 func New(t testing.TB, answer func(nfnl.Message) error) (*nfnl.Conn, *Kernel) {
 	t.Helper()
 	k := &Kernel{t: t, answer: answer}
