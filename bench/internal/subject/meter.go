@@ -67,7 +67,7 @@ func (m *Meter) Report(packets, calls int) {
 		Mallocs: int64(mallocs() - m.mallocs),
 		RSSKB:   peakMemory(),
 
-		Switches: u.Nvcsw - m.usage.Nvcsw,
+		Switches: int64(u.Nvcsw - m.usage.Nvcsw), // of 32 bits where long has
 	}
 	if m.profile != nil {
 		pprof.StopCPUProfile()
