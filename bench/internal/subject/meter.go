@@ -67,7 +67,7 @@ func (m *Meter) Report(packets, calls int) {
 		Mallocs: int64(mallocs() - m.mallocs),
 		RSSKB:   peakMemory(),
 
-		Switches: int64(u.Nvcsw - m.usage.Nvcsw), // of 32 bits where long has
+		Switches: int64(u.Nvcsw - m.usage.Nvcsw), // an int32 on 32-bit machines
 	}
 	if m.profile != nil {
 		pprof.StopCPUProfile()
