@@ -30,6 +30,8 @@ type file interface {
 type socket struct {
 	file
 	raw    syscall.RawConn
+	own    *descriptor // the file, or nil if Go's poller watches that
+	pace   pace
 	kernel bool // the kernel is at the other end, not a test
 	anyone bool // other programs may have sent what is there
 	limit  int  // of one send, in bytes
@@ -46,7 +48,12 @@ func dial(cfg Config) (transport, uint32, error) {
 	if err != nil {
 		return nil, 0, explainNetNS(explainDescriptors(err), cfg.NetNS)
 	}
-	s, err := newKernelSocket(nc)
+	defer nc.Close()
+	d, err := copyDescriptor(nc)
+	if err != nil {
+		return nil, 0, explainDescriptors(err)
+	}
+	s, err := newKernelSocket(d)
 	if err == nil {
 		err = s.discard()
 	}
@@ -54,8 +61,8 @@ func dial(cfg Config) (transport, uint32, error) {
 		err = s.setReadBuffer(cfg.ReadBuffer)
 	}
 	if err != nil {
-		nc.Close()
-		return nil, 0, explainDenied(err)
+		d.Close()
+		return nil, 0, explainDenied(explainDescriptors(err))
 	}
 	s.tap = cfg.Tap
 	return s, nc.PID(), nil
@@ -93,11 +100,18 @@ const sendOverhead = 32
 
 // newKernelSocket returns a transport on a netlink socket, with the options set
 // that one of nfnetlink should have.
-func newKernelSocket(f file) (*socket, error) {
-	s, err := newSocket(f, true)
+func newKernelSocket(d *descriptor) (*socket, error) {
+	s, err := newSocket(d, true)
+	if err == nil {
+		err = d.makeGate()
+	}
+	if err == nil {
+		err = s.mayBlock()
+	}
 	if err != nil {
 		return nil, err
 	}
+	s.own = d
 	for _, opt := range []int{
 		unix.NETLINK_NO_ENOBUFS, // else one overflow drops all that follows, until the buffer is empty
 		unix.NETLINK_CAP_ACK,    // else a refused rewrite comes back whole
@@ -113,6 +127,17 @@ func newKernelSocket(f file) (*socket, error) {
 	// Connected to port 0, the socket refuses what other programs send to it.
 	return s, s.control(func(fd int) error {
 		return os.NewSyscallError("connect", unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
+	})
+}
+
+// mayBlock makes a receive without MSG_DONTWAIT block for up to blockFor.
+func (s *socket) mayBlock() error {
+	return s.control(func(fd int) error {
+		if err := unix.SetNonblock(fd, false); err != nil {
+			return os.NewSyscallError("fcntl", err)
+		}
+		t := unix.NsecToTimeval(blockFor.Nanoseconds())
+		return os.NewSyscallError("setsockopt", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &t))
 	})
 }
 
@@ -194,6 +219,10 @@ func (s *socket) setReadDeadline(t time.Time) error { return s.SetReadDeadline(t
 // queues would stay bound until then.
 func (s *socket) close() error {
 	if s.kernel {
+		s.send(wakeMessage(0).Append(nil), false)
+	}
+	if s.own != nil { // a receiver that blocked has taken the answer
+		s.own.shut()
 		s.send(wakeMessage(0).Append(nil), false)
 	}
 	return s.Close()

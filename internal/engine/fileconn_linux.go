@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,7 +12,7 @@ var errNotNetfilter = errors.New("it is not a netlink socket of protocol NETLINK
 
 // fileSocket returns a transport on a copy of f, and its port ID.
 func fileSocket(f *os.File) (transport, uint32, error) {
-	own, err := copyFile(f)
+	own, err := copyDescriptor(f)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -29,8 +30,8 @@ func fileSocket(f *os.File) (transport, uint32, error) {
 }
 
 // newNetfilterSocket is newKernelSocket for a file that may be anything.
-func newNetfilterSocket(f *os.File) (*socket, error) {
-	s, err := newSocket(f, true)
+func newNetfilterSocket(d *descriptor) (*socket, error) {
+	s, err := newSocket(d, true)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func newNetfilterSocket(f *os.File) (*socket, error) {
 	if domain != unix.AF_NETLINK || protocol != unix.NETLINK_NETFILTER {
 		return nil, errNotNetfilter
 	}
-	return newKernelSocket(f)
+	return newKernelSocket(d)
 }
 
 // port returns the socket's netlink address.
@@ -60,20 +61,17 @@ func (s *socket) port() (id uint32, err error) {
 	return id, err
 }
 
-// copyFile returns a close-on-exec copy of f under the runtime's poller.
-func copyFile(f *os.File) (*os.File, error) {
-	raw, err := f.SyscallConn()
+// copyDescriptor returns a close-on-exec copy of c's descriptor, which is unaffected if
+// c is closed.
+func copyDescriptor(c syscall.Conn) (*descriptor, error) {
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
 	var fd int
-	cerr := raw.Control(func(old uintptr) {
-		if fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0); err == nil {
-			err = unix.SetNonblock(fd, true)
-		}
-	})
+	cerr := raw.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
 	if err := errors.Join(cerr, err); err != nil {
 		return nil, err
 	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
+	return newDescriptor(fd), nil
 }

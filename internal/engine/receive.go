@@ -163,8 +163,12 @@ func (c *Conn) fill(r *Receiver, b *Batch) error {
 
 // wanted reports whether r, which polls for packets, should continue.
 func (r *Receiver) wanted(now time.Time) bool {
-	return r.c.holder.Load() == r && !r.c.isClosed() && !r.c.isDue(now)
+	return r.holds() && !r.c.isDue(now)
 }
+
+// holds reports whether r, which waits in the kernel, was neither interrupted nor
+// closed.
+func (r *Receiver) holds() bool { return r.c.holder.Load() == r && !r.c.isClosed() }
 
 // isDue reports whether the user's deadline has passed.
 func (c *Conn) isDue(now time.Time) bool {

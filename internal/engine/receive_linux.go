@@ -28,11 +28,14 @@ type system struct {
 
 	waiter *Receiver     // that polls, before it waits
 	busy   time.Duration // for so long
+	own    *descriptor   // with pace, the socket if it is one that can block
+	pace   *pace
 
-	// The methods of these names, bound once: a method value made at each call
-	// would be an allocation at each call.
-	read func(fd uintptr) (done bool)
-	poll func(fd uintptr)
+	// Methods bound once: a method value made at each call would be an allocation
+	// at each call.
+	read  func(fd uintptr) (done bool)
+	gated func(gate uintptr) (done bool)
+	poll  func(fd uintptr)
 }
 
 // prepare points the headers at the buffers.
@@ -48,7 +51,7 @@ func (m *system) prepare(slots []slot) {
 		h.SetIovlen(1)
 	}
 	m.asked = false
-	m.read, m.poll = m.recvWaiting, m.recv
+	m.read, m.gated, m.poll = m.recvWaiting, m.recvGated, m.recv
 }
 
 // ask makes the kernel return the sender of each datagram, or not.
@@ -66,13 +69,8 @@ func (m *system) ask(who bool) {
 // recv fills the buffers with the datagrams that are there.
 func (m *system) recv(fd uintptr) {
 	long := m.n == len(m.headers) && m.bytes > muchToCopy // the next may be as many again
-	if m.asked {
-		for i := range m.headers[:m.n] {
-			m.headers[i].msg.Namelen = unix.SizeofSockaddrNetlink // the kernel wrote over it
-		}
-	}
 	for {
-		n, errno := m.recvmmsg(fd, long)
+		n, errno := m.recvmmsg(fd, unix.MSG_DONTWAIT, long)
 		// ENOBUFS reports loss, which the packets' numbers show exactly.
 		if errno != unix.EINTR && errno != unix.ENOBUFS {
 			m.n, m.errno = n, errno
@@ -85,18 +83,22 @@ func (m *system) recv(fd uintptr) {
 // would look for a system call to take the processor from.
 const muchToCopy = 128 << 10
 
-// recvmmsg makes the system call. It never waits. Only long ones notify Go's
-// scheduler: that may wake a thread, which takes longer than to receive one
-// packet.
-func (m *system) recvmmsg(fd uintptr, long bool) (int, syscall.Errno) {
+// recvmmsg makes the system call. Only long ones notify Go's scheduler: that may wake
+// a thread, which takes longer than to receive one packet.
+func (m *system) recvmmsg(fd, flags uintptr, long bool) (int, syscall.Errno) {
+	if m.asked {
+		for i := range m.headers[:m.n] {
+			m.headers[i].msg.Namelen = unix.SizeofSockaddrNetlink // the kernel wrote over it
+		}
+	}
 	var n uintptr
 	var errno syscall.Errno
 	if long {
 		n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(m.headers))),
-			uintptr(len(m.headers)), unix.MSG_DONTWAIT, 0, 0)
+			uintptr(len(m.headers)), flags, 0, 0)
 	} else {
 		n, _, errno = unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(m.headers))),
-			uintptr(len(m.headers)), unix.MSG_DONTWAIT, 0, 0)
+			uintptr(len(m.headers)), flags, 0, 0)
 	}
 	if errno != 0 {
 		return 0, errno
@@ -104,15 +106,31 @@ func (m *system) recvmmsg(fd uintptr, long bool) (int, syscall.Errno) {
 	return int(n), 0
 }
 
-// recvWaiting is recv; it returns false if there was nothing.
+// recvGated is recvWaiting for a socket behind a gate.
+func (m *system) recvGated(uintptr) bool {
+	m.pace.resume()
+	if m.own.try(m.read) {
+		return true
+	}
+	m.pace.park()
+	return false
+}
+
+// recvWaiting is recv, after which it may poll or block; it returns false if there was
+// nothing.
 func (m *system) recvWaiting(fd uintptr) bool {
 	if m.waiter.c.isClosed() { // what has arrived is for a thread that waits in poll; see close
 		m.n, m.errno = 0, unix.ECANCELED
 		return true
 	}
-	m.recv(fd)
-	if m.errno == unix.EAGAIN && m.busy > 0 {
+	m.errno = unix.EAGAIN
+	block := m.own != nil && m.pace.mayBlock()
+	if !block || m.busy > 0 {
+		m.recv(fd)
 		m.recvPolling(fd)
+	}
+	if block {
+		m.recvBlocking(fd)
 	}
 	return m.errno != unix.EAGAIN
 }
@@ -122,6 +140,9 @@ func (m *system) recvWaiting(fd uintptr) bool {
 // processor in between: on a busy machine Linux would give it back only after
 // milliseconds.
 func (m *system) recvPolling(fd uintptr) {
+	if m.busy <= 0 || m.errno != unix.EAGAIN {
+		return
+	}
 	now := time.Now()
 	for end := now.Add(m.busy); m.errno == unix.EAGAIN && now.Before(end) && m.waiter.wanted(now); now = time.Now() {
 		m.recv(fd)
@@ -132,14 +153,19 @@ func (m *system) recvPolling(fd uintptr) {
 func (s *socket) receive(b *Batch, wait bool) error {
 	m := &b.sys
 	m.waiter, m.busy = b.waiter, b.busy
+	m.own, m.pace = s.own, &s.pace
 	if m.asked != s.anyone {
 		m.ask(s.anyone)
 	}
 	var err error
-	if wait {
-		err = s.raw.Read(m.read)
-	} else {
+	switch {
+	case !wait:
 		err = s.raw.Control(m.poll)
+	case s.own == nil:
+		err = s.raw.Read(m.read)
+	default:
+		s.pace.parked = time.Time{} // whatever ended the last wait
+		err = s.own.wait.Read(m.gated)
 	}
 	switch {
 	case err != nil:
