@@ -49,8 +49,10 @@ func (c *counting) receive(b *Batch, wait bool) error {
 
 // overTransports tests a behaviour over what can stand in for the kernel: a socket,
 // which off Linux is memory too, and memory.
+// The socket is waited for in the poller, and by blocking where that is possible.
 func overTransports(t *testing.T, behaviour func(k *kernel)) {
 	t.Run("pipe", func(t *testing.T) { overPipe(t, behaviour) })
+	t.Run("blocking pipe", func(t *testing.T) { overBlocking(t, behaviour) })
 	t.Run("memory", func(t *testing.T) { overMemory(&kernel{T: t}, behaviour) })
 }
 
@@ -58,6 +60,7 @@ func overTransports(t *testing.T, behaviour func(k *kernel)) {
 // that never spins: the memory is in a bubble of testing/synctest.
 func settling(t *testing.T, behaviour func(k *kernel)) {
 	t.Run("pipe", func(t *testing.T) { overPipe(t, behaviour) })
+	t.Run("blocking pipe", func(t *testing.T) { overBlocking(t, behaviour) })
 	t.Run("memory", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { overMemory(&kernel{T: t, bubble: true}, behaviour) })
 	})

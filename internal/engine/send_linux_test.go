@@ -17,7 +17,7 @@ func (k *kernel) readable() (yes bool) {
 	if m, ok := k.counts.transport.(*memory); ok {
 		return m.readable()
 	}
-	err := k.counts.transport.(*pipe).control(func(fd int) error {
+	err := k.counts.transport.(interface{ control(func(int) error) error }).control(func(fd int) error {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 		yes = n > 0
 		return err

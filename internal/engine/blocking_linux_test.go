@@ -1,0 +1,160 @@
+package engine
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nfpacket/nfpacket/internal/testkit"
+)
+
+// A blockingPipe is a pipe whose receivers take packets for frequent.
+type blockingPipe struct{ *pipe }
+
+func (p blockingPipe) receive(b *Batch, wait bool) error {
+	if wait {
+		p.pace.short = shortWaits
+	}
+	return p.pipe.receive(b, wait)
+}
+
+func overBlocking(t *testing.T, behaviour func(k *kernel)) {
+	manyProcessors(t)
+	k := &kernel{T: t}
+	inner, peer, err := newPipe(k.handle)
+	testkit.Must(t, err)
+	p := inner.(*pipe)
+	d, err := copyDescriptor(p.file.(*os.File))
+	testkit.Must(t, err)
+	testkit.Must(t, p.Close())
+	p.socket, err = newSocket(d, false)
+	testkit.Must(t, err)
+	testkit.Must(t, d.makeGate())
+	testkit.Must(t, p.mayBlock())
+	p.own = d
+	k.start(blockingPipe{p}, peer)
+	behaviour(k)
+}
+
+// manyProcessors gives the test more processors than sockets receive in it.
+func manyProcessors(t *testing.T) {
+	before := runtime.GOMAXPROCS(8)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+}
+
+// frequently makes the kernel send something to c often, until the test ends or stop is
+// called.
+func frequently(t *testing.T, c *Conn) (stop func()) {
+	done, ended := make(chan bool), make(chan bool)
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				_ = c.askForWake() // until c is closed
+				pause := unix.NsecToTimespec(50000)
+				unix.Nanosleep(&pause, nil) // a timer of Go would take a millisecond
+			}
+		}
+	}()
+	stopped := false
+	stop = func() {
+		if !stopped {
+			stopped = true
+			close(done)
+			<-ended
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// blocked returns how many threads of the program are in a recvmmsg that blocks.
+func blocked(t *testing.T) (n int) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/task/*/syscall")
+	testkit.Must(t, err)
+	call := fmt.Sprintf("%d ", unix.SYS_RECVMMSG)
+	read := 0
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			continue // the thread has ended, or it is not allowed
+		}
+		read++
+		args := strings.Fields(string(text))
+		if strings.HasPrefix(string(text), call) && args[4] == fmt.Sprintf("%#x", unix.MSG_WAITFORONE) {
+			n++
+		}
+	}
+	if read == 0 {
+		t.Skip("/proc/self/task/*/syscall cannot be read")
+	}
+	return n
+}
+
+// receiving receives on c until it is closed.
+func receiving(c *Conn) <-chan error {
+	return testkit.Background(func() error {
+		b := NewBatch(8, 256, func(Message, error) {})
+		for {
+			if err := c.Receive(b); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+func TestReceiverBlocksWhilePacketsAreFrequent(t *testing.T) {
+	manyProcessors(t)
+	c := dialTest(t, Config{})
+	receiving(c)
+	stop := frequently(t, c)
+	testkit.Await(t, "a thread blocks", func() bool { return blocked(t) == 1 })
+	stop()
+	testkit.Await(t, "it waits in the poller again", func() bool { return blocked(t) == 0 })
+}
+
+func TestReceiversLeaveOneProcessor(t *testing.T) {
+	before := runtime.GOMAXPROCS(2)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+	c, other := dialTest(t, Config{}), dialTest(t, Config{})
+	receiving(c)
+	frequently(t, c)
+	testkit.Await(t, "a thread blocks", func() bool { return blocked(t) == 1 })
+	receiving(other)
+	frequently(t, other)
+	testkit.Await(t, "none blocks", func() bool {
+		for range 50 {
+			if blocked(t) > 0 {
+				return false
+			}
+			time.Sleep(time.Millisecond)
+		}
+		return true
+	})
+}
+
+func TestCloseEndsABlockedReceive(t *testing.T) {
+	manyProcessors(t)
+	c := dialTest(t, Config{})
+	ended := receiving(c)
+	frequently(t, c)
+	testkit.Await(t, "a thread blocks", func() bool { return blocked(t) == 1 })
+	d := c.t.(*socket).own.fd
+	testkit.Must(t, c.Close())
+	if _, err := unix.FcntlInt(uintptr(d), unix.F_GETFD, 0); err != unix.EBADF {
+		t.Errorf("the descriptor after Close: %v", err)
+	}
+	if err := testkit.Next(t, ended); err == nil {
+		t.Error("Receive succeeded on a closed Conn")
+	}
+}
