@@ -58,10 +58,10 @@ func Dial(cfg Config) (*Conn, error) {
 // Receiving logged packets on the socket needs no privilege. Each verdict and each
 // Request still needs CAP_NET_ADMIN over the socket's namespace.
 //
-// FileConn makes the socket non-blocking, connects it to the kernel and sets options.
-// This also affects other programs that have the socket. Only one program may receive
-// from it at a time: the kernel delivers each packet only once, and a program that did
-// not get it counts it as lost.
+// FileConn puts the socket in blocking mode, connects it to the kernel and sets
+// options, SO_RCVTIMEO among them. This also affects other programs that have the
+// socket. Only one program may receive from it at a time: the kernel delivers each
+// packet only once, and a program that did not get it counts it as lost.
 func FileConn(f *os.File) (*Conn, error) {
 	c, err := engine.FileConn(f)
 	return (*Conn)(c), err
@@ -112,7 +112,8 @@ func (c *Conn) Receive(b *Batch) error { return c.engine().Receive((*engine.Batc
 func (c *Conn) Drops() uint32 { return c.engine().Drops() }
 
 // SetReadDeadline makes Receive fail with os.ErrDeadlineExceeded after t, as for a
-// net.Conn. A zero t clears the deadline.
+// net.Conn. A zero t clears the deadline. While packets are frequent it may fail up to
+// 10 ms later.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.engine().SetReadDeadline(t) }
 
 // SyscallConn returns a raw connection to the socket, for polling and for socket
