@@ -113,7 +113,7 @@ func (c *Conn) Drops() uint32 { return c.engine().Drops() }
 
 // SetReadDeadline makes Receive fail with os.ErrDeadlineExceeded after t, as for a
 // net.Conn. A zero t clears the deadline. While packets are frequent it may fail up to
-// 10 ms later.
+// 20 ms later.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.engine().SetReadDeadline(t) }
 
 // SyscallConn returns a raw connection to the socket, for polling and for socket

@@ -31,7 +31,7 @@ const (
 
 	// blockFor is when a receiver that blocks goes back to the poller, and the
 	// longest it takes to see that it was interrupted. The kernel rounds it up to
-	// its ticks, of 1 to 10 ms.
+	// its ticks, of 1 to 10 ms, and waits for one more: 6 to 20 ms in all.
 	blockFor = 5 * time.Millisecond
 
 	// countEvery is less than the 10 ms after which the runtime's monitor would
@@ -60,7 +60,7 @@ func (p *pace) resume() {
 	switch {
 	case p.parked.IsZero():
 	case time.Since(p.parked) < shortWait:
-		p.short++
+		p.short = min(p.short+1, shortWaits)
 	default:
 		p.short = 0
 	}
@@ -95,19 +95,21 @@ func (c *census) count(before, now time.Time) int {
 	return max(c.now, c.last)
 }
 
-// recvBlocking is recv, but waits for up to blockFor. It does nothing if there is
-// something already.
+// recvBlocking is recv, but waits for up to blockFor. If nothing arrives, the next wait
+// is in the poller.
 func (m *system) recvBlocking(fd uintptr) {
 	m.own.closeGate()
-	for m.errno == unix.EAGAIN && m.waiter.holds() {
+	for m.waiter.wanted(time.Now()) {
 		n, errno := m.recvmmsg(fd, unix.MSG_WAITFORONE, true)
 		switch errno {
-		case unix.EINTR, unix.ENOBUFS:
+		case unix.EINTR, unix.ENOBUFS: // and blockFor begins again
 		case unix.EAGAIN:
 			m.pace.short = 0
 			return
 		default:
 			m.n, m.errno = n, errno
+			return
 		}
 	}
+	m.pace.short = 0
 }

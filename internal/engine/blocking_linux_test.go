@@ -158,3 +158,38 @@ func TestCloseEndsABlockedReceive(t *testing.T) {
 		t.Error("Receive succeeded on a closed Conn")
 	}
 }
+
+// TestPacketBeforeTheGateOpensIsFound: the gate does not report a socket that its list
+// has from before it was closed.
+func TestPacketBeforeTheGateOpensIsFound(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	testkit.Must(t, err)
+	defer unix.Close(fds[1])
+	d := newDescriptor(fds[0])
+	defer d.Close()
+	testkit.Must(t, d.makeGate())
+	deliver := func() { unix.Write(fds[1], []byte{1}) }
+	parked, read := make(chan bool, 1), 0
+	received := testkit.Background(func() error {
+		return d.Read(func(fd uintptr) bool {
+			var b [1]byte
+			if n, _ := unix.Read(int(fd), b[:]); n < 1 {
+				if d.open {
+					parked <- true
+				}
+				return false
+			}
+			read++
+			if read == 1 {
+				d.closeGate() // as if the receiver blocked, and nothing came in time
+				deliver()
+			}
+			return read == 2
+		})
+	})
+	testkit.Next(t, parked)
+	deliver()
+	if err := testkit.Next(t, received); err != nil || read != 2 {
+		t.Errorf("%d packets of 2 were read, %v", read, err)
+	}
+}

@@ -18,8 +18,8 @@ import (
 // package's only unsafe code. Of mdlayher/netlink they use Dial, deadlines,
 // SyscallConn and Close; its Receive and Send allocate, copy and lock.
 
-// A file is a descriptor under the runtime's poller: *netlink.Conn is one, and
-// *os.File.
+// A file can be waited for in the runtime's poller: *descriptor, and in tests *os.File
+// and *netlink.Conn.
 type file interface {
 	syscall.Conn
 	SetReadDeadline(time.Time) error
@@ -105,9 +105,6 @@ func newKernelSocket(d *descriptor) (*socket, error) {
 	if err == nil {
 		err = d.makeGate()
 	}
-	if err == nil {
-		err = s.mayBlock()
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -125,9 +122,13 @@ func newKernelSocket(d *descriptor) (*socket, error) {
 		return nil, err
 	}
 	// Connected to port 0, the socket refuses what other programs send to it.
-	return s, s.control(func(fd int) error {
+	err = s.control(func(fd int) error {
 		return os.NewSyscallError("connect", unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}))
 	})
+	if err != nil {
+		return nil, err
+	}
+	return s, s.mayBlock()
 }
 
 // mayBlock makes a receive without MSG_DONTWAIT block for up to blockFor.
@@ -221,7 +222,7 @@ func (s *socket) close() error {
 	if s.kernel {
 		s.send(wakeMessage(0).Append(nil), false)
 	}
-	if s.own != nil { // a receiver that blocked has taken the answer
+	if s.own != nil { // a receiver that blocked may have taken the answer
 		s.own.shut()
 		s.send(wakeMessage(0).Append(nil), false)
 	}

@@ -57,10 +57,15 @@ func (d *descriptor) makeGate() error {
 		unix.Close(fd)
 		return err
 	}
-	unix.SetNonblock(fd, true) // without it os.NewFile would keep it out of the poller
+	if err := unix.SetNonblock(fd, true); err != nil { // os.NewFile would keep it out of the poller
+		unix.Close(fd)
+		return os.NewSyscallError("fcntl", err)
+	}
 	d.gate = os.NewFile(uintptr(fd), "epoll")
-	d.wait, err = d.gate.SyscallConn()
-	return err
+	if d.wait, err = d.gate.SyscallConn(); err != nil {
+		return err
+	}
+	return d.gate.SetReadDeadline(time.Time{}) // fails if the poller has not taken it
 }
 
 // control makes a call of epoll_ctl on the socket.
@@ -72,17 +77,21 @@ func (d *descriptor) control(op int, events uint32) error {
 // try calls f. If f returns false, the poller will call try again once the socket is
 // readable.
 func (d *descriptor) try(f func(fd uintptr) (done bool)) (done bool) {
-	if f(uintptr(d.fd)) {
-		return true
+	for !f(uintptr(d.fd)) {
+		if d.open || !d.openGate() {
+			return false
+		}
+		// What arrived before is not reported if the gate's list of ready sockets
+		// still has the socket, from before it was closed (ep_modify): look again.
 	}
-	d.openGate()
-	return false
+	return true
 }
 
-// openGate makes the gate report packets from now on, and one that is there. Edge-triggered
-// it need not be told when that was received.
-func (d *descriptor) openGate() {
-	d.open = d.open || d.control(unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLET) == nil
+// openGate makes the gate report the packets that arrive from now on. It is
+// edge-triggered, so that it need not be told when they have been received.
+func (d *descriptor) openGate() bool {
+	d.open = d.control(unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLET) == nil
+	return d.open
 }
 
 // closeGate makes it report nothing.
@@ -110,17 +119,25 @@ func (d *descriptor) Read(f func(fd uintptr) (done bool)) error {
 
 // Write implements syscall.RawConn. The kernel takes everything at once.
 func (d *descriptor) Write(f func(fd uintptr) (done bool)) error {
-	return d.Control(func(fd uintptr) {
+	var err error
+	if cerr := d.Control(func(fd uintptr) {
 		for !f(fd) {
-			runtime.Gosched()
+			if runtime.Gosched(); d.uses.Load() < 0 {
+				err = os.ErrClosed
+				return
+			}
 		}
-	})
+	}); cerr != nil {
+		return cerr
+	}
+	return err
 }
 
 // SetReadDeadline implements file.
 func (d *descriptor) SetReadDeadline(t time.Time) error { return d.gate.SetReadDeadline(t) }
 
-// shut makes every Read return, and waits until they have.
+// shut makes every Read return, and waits until they have: one that blocks does after
+// blockFor, if nothing arrives before.
 func (d *descriptor) shut() error {
 	if d.gate == nil {
 		return nil
@@ -128,7 +145,7 @@ func (d *descriptor) shut() error {
 	return d.gate.Close()
 }
 
-// Close implements file. It waits for calls of Control and Read.
+// Close implements file. The first call waits for those of Control and Read.
 func (d *descriptor) Close() error {
 	for n := d.uses.Load(); ; n = d.uses.Load() {
 		if n < 0 {

@@ -161,14 +161,10 @@ func (c *Conn) fill(r *Receiver, b *Batch) error {
 	return err
 }
 
-// wanted reports whether r, which polls for packets, should continue.
+// wanted reports whether r, which polls for packets or blocks, should continue.
 func (r *Receiver) wanted(now time.Time) bool {
-	return r.holds() && !r.c.isDue(now)
+	return r.c.holder.Load() == r && !r.c.isClosed() && !r.c.isDue(now)
 }
-
-// holds reports whether r, which waits in the kernel, was neither interrupted nor
-// closed.
-func (r *Receiver) holds() bool { return r.c.holder.Load() == r && !r.c.isClosed() }
 
 // isDue reports whether the user's deadline has passed.
 func (c *Conn) isDue(now time.Time) bool {

@@ -129,7 +129,7 @@ func (m *system) recvWaiting(fd uintptr) bool {
 		m.recv(fd)
 		m.recvPolling(fd)
 	}
-	if block {
+	if block && m.errno == unix.EAGAIN {
 		m.recvBlocking(fd)
 	}
 	return m.errno != unix.EAGAIN
