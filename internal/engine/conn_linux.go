@@ -48,8 +48,9 @@ func dial(cfg Config) (transport, uint32, error) {
 	if err != nil {
 		return nil, 0, explainNetNS(explainDescriptors(err), cfg.NetNS)
 	}
-	defer nc.Close()
+	portID := nc.PID()
 	d, err := copyDescriptor(nc)
+	nc.Close()
 	if err != nil {
 		return nil, 0, explainDescriptors(err)
 	}
@@ -65,7 +66,7 @@ func dial(cfg Config) (transport, uint32, error) {
 		return nil, 0, explainDenied(explainDescriptors(err))
 	}
 	s.tap = cfg.Tap
-	return s, nc.PID(), nil
+	return s, portID, nil
 }
 
 // explainNetNS adds to a refusal of Config.NetNS what is wrong with it.
