@@ -14,7 +14,7 @@ import (
 // monitor takes it. So no receiver blocks unless one more processor is there for other
 // goroutines.
 
-// A pace knows how frequent packets are. Only who has the receive token uses it.
+// A pace knows how frequent packets are.
 type pace struct {
 	short   int       // short waits in the poller, since one that was not
 	parked  time.Time // when a wait in the poller began, zero if none did
@@ -89,7 +89,7 @@ func (c *census) count(before, now time.Time) int {
 			c.last = 0
 		}
 	}
-	if before.Before(c.began) || c.now == 0 {
+	if before.Before(c.began) {
 		c.now++
 	}
 	return max(c.now, c.last)
@@ -104,12 +104,12 @@ func (m *system) recvBlocking(fd uintptr) {
 		switch errno {
 		case unix.EINTR, unix.ENOBUFS: // and blockFor begins again
 		case unix.EAGAIN:
-			m.pace.short = 0
+			m.own.pace.short = 0
 			return
 		default:
 			m.n, m.errno = n, errno
 			return
 		}
 	}
-	m.pace.short = 0
+	m.own.pace.short = 0
 }

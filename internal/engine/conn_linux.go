@@ -15,8 +15,8 @@ import (
 
 // This file opens sockets and sets their options; receive_linux.go and
 // send_linux.go have the system calls of packets and verdicts. They hold the
-// package's only unsafe code. Of mdlayher/netlink they use Dial, deadlines,
-// SyscallConn and Close; its Receive and Send allocate, copy and lock.
+// package's only unsafe code. Of mdlayher/netlink they use Dial, PID, SyscallConn and
+// Close; its Receive and Send allocate, copy and lock.
 
 // A file can be waited for in the runtime's poller: *descriptor, and in tests *os.File
 // and *netlink.Conn.
@@ -31,10 +31,9 @@ type socket struct {
 	file
 	raw    syscall.RawConn
 	own    *descriptor // the file, or nil if Go's poller watches that
-	pace   pace
-	kernel bool // the kernel is at the other end, not a test
-	anyone bool // other programs may have sent what is there
-	limit  int  // of one send, in bytes
+	kernel bool        // the kernel is at the other end, not a test
+	anyone bool        // other programs may have sent what is there
+	limit  int         // of one send, in bytes
 	sends  sync.Pool
 	tap    func(sent bool, datagram []byte) // see Config.Tap; may be nil
 }
@@ -89,6 +88,7 @@ func newSocket(f file, kernel bool) (*socket, error) {
 		return nil, err
 	}
 	s := &socket{file: f, raw: raw, kernel: kernel, anyone: kernel}
+	s.own, _ = f.(*descriptor)
 	s.sends.New = func() any { return newSendCall() }
 	size, err := s.option(unix.SO_SNDBUF)
 	s.limit = size - sendOverhead
@@ -109,7 +109,6 @@ func newKernelSocket(d *descriptor) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.own = d
 	for _, opt := range []int{
 		unix.NETLINK_NO_ENOBUFS, // else one overflow drops all that follows, until the buffer is empty
 		unix.NETLINK_CAP_ACK,    // else a refused rewrite comes back whole

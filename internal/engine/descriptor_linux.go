@@ -34,6 +34,8 @@ type descriptor struct {
 	// Only for the functions that wait.Read calls, of which one runs at a time.
 	open  bool // the gate reports packets
 	event unix.EpollEvent
+
+	pace pace // for who has the receive token
 }
 
 // closing is added to descriptor.uses by Close.
@@ -119,18 +121,17 @@ func (d *descriptor) Read(f func(fd uintptr) (done bool)) error {
 
 // Write implements syscall.RawConn. The kernel takes everything at once.
 func (d *descriptor) Write(f func(fd uintptr) (done bool)) error {
-	var err error
-	if cerr := d.Control(func(fd uintptr) {
-		for !f(fd) {
-			if runtime.Gosched(); d.uses.Load() < 0 {
-				err = os.ErrClosed
-				return
-			}
-		}
-	}); cerr != nil {
-		return cerr
+	if !d.use() {
+		return os.ErrClosed
 	}
-	return err
+	defer d.unuse()
+	for !f(uintptr(d.fd)) {
+		if d.uses.Load() < 0 {
+			return os.ErrClosed
+		}
+		runtime.Gosched()
+	}
+	return nil
 }
 
 // SetReadDeadline implements file.

@@ -28,8 +28,7 @@ type system struct {
 
 	waiter *Receiver     // that polls, before it waits
 	busy   time.Duration // for so long
-	own    *descriptor   // with pace, the socket if it is one that can block
-	pace   *pace
+	own    *descriptor   // see socket
 
 	// Methods bound once: a method value made at each call would be an allocation
 	// at each call.
@@ -108,11 +107,11 @@ func (m *system) recvmmsg(fd, flags uintptr, long bool) (int, syscall.Errno) {
 
 // recvGated is recvWaiting for a socket behind a gate.
 func (m *system) recvGated(uintptr) bool {
-	m.pace.resume()
+	m.own.pace.resume()
 	if m.own.try(m.read) {
 		return true
 	}
-	m.pace.park()
+	m.own.pace.park()
 	return false
 }
 
@@ -124,7 +123,7 @@ func (m *system) recvWaiting(fd uintptr) bool {
 		return true
 	}
 	m.errno = unix.EAGAIN
-	block := m.own != nil && m.pace.mayBlock()
+	block := m.own != nil && m.own.pace.mayBlock()
 	if !block || m.busy > 0 {
 		m.recv(fd)
 		m.recvPolling(fd)
@@ -153,7 +152,7 @@ func (m *system) recvPolling(fd uintptr) {
 func (s *socket) receive(b *Batch, wait bool) error {
 	m := &b.sys
 	m.waiter, m.busy = b.waiter, b.busy
-	m.own, m.pace = s.own, &s.pace
+	m.own = s.own
 	if m.asked != s.anyone {
 		m.ask(s.anyone)
 	}
@@ -164,7 +163,7 @@ func (s *socket) receive(b *Batch, wait bool) error {
 	case s.own == nil:
 		err = s.raw.Read(m.read)
 	default:
-		s.pace.parked = time.Time{} // whatever ended the last wait
+		s.own.pace.parked = time.Time{} // whatever ended the last wait
 		err = s.own.wait.Read(m.gated)
 	}
 	switch {
