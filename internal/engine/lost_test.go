@@ -47,11 +47,13 @@ func TestRequestGivesUpBesideAReceiver(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		k.lose.Store(math.MaxInt32)
+		synctest.Wait() // until the receiver waits again: else Request need not wait for it
 		start = time.Now()
 		if err := k.conn.Request(config(5)); err != errNoAnswer || time.Since(start) != requestTries*requestPatience {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 
+		synctest.Wait()
 		start = time.Now()
 		requested := make(chan error)
 		go func() { requested <- k.conn.Request(config(5)) }()
