@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,8 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -39,7 +41,7 @@ func overBlocking(t *testing.T, behaviour func(k *kernel)) {
 	p.socket, err = newSocket(d, false)
 	testkit.Must(t, err)
 	testkit.Must(t, d.makeGate())
-	testkit.Must(t, p.mayBlock())
+	testkit.Must(t, p.setBlocking())
 	k.start(blockingPipe{p}, peer)
 	behaviour(k)
 }
@@ -164,33 +166,141 @@ func TestReceiverBlocksWhilePacketsAreFrequent(t *testing.T) {
 	testkit.Await(t, "it waits in the poller again", func() bool { return blocked(t) == 0 })
 }
 
-// TestReceiversLeaveOneProcessor asks what receivers may do, and does not look at threads:
-// whether packets are frequent on both of two sockets would depend on the machine.
 func TestReceiversLeaveOneProcessor(t *testing.T) {
+	before := runtime.GOMAXPROCS(3)
+	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+	var a, b, c pace
+	now := clock()
+	want := func(when string, p *pace, may bool) {
+		t.Helper()
+		if got := p.enter(now); got != may {
+			t.Errorf("%s: may block is %v", when, got)
+		}
+	}
+	want("the first of three", &a, true)
+	want("the second", &b, true)
+	want("the third", &c, false)
+	leave()
+	want("the third after another has left", &c, true)
+	leave()
+	leave()
+	runtime.GOMAXPROCS(1)
+	now += lookEvery
+	want("alone on one processor", &a, false)
+}
+
+func TestReceiverDoesNotBlockBesideBusyGoroutines(t *testing.T) {
 	before := runtime.GOMAXPROCS(2)
 	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
-	synctest.Test(t, func(t *testing.T) {
-		busy.now, busy.last, busy.began = 0, 0, time.Time{}
-		a, b := pace{short: shortWaits}, pace{short: shortWaits}
-		want := func(when string, p *pace, may bool) {
-			t.Helper()
-			if got := p.mayBlock(); got != may {
-				t.Errorf("%s: may block is %v", when, got)
+	c := dialTest(t, Config{})
+	receiving(c)
+	frequently(t, c)
+	awaitBlocked(t)
+	var stop atomic.Bool
+	defer stop.Store(true)
+	go func() {
+		for !stop.Load() {
+		}
+	}()
+	testkit.Await(t, "it waits in the poller", func() bool {
+		for range 20 {
+			if blocked(t) > 0 {
+				return false
 			}
+			pause()
 		}
-		want("alone", &a, true)
-		want("beside another", &b, false)
-		for range 10 {
-			time.Sleep(countEvery)
-			want("the first beside another", &a, false)
-			want("the second beside another", &b, false)
-		}
-		for range 6 { // b has no packets
-			time.Sleep(countEvery)
-			a.mayBlock()
-		}
-		want("alone again", &a, true)
+		return true
 	})
+}
+
+// Blocked receivers keep processors, so they have to be worth it.
+func TestReceiverDoesNotBlockForRarePackets(t *testing.T) {
+	manyProcessors(t)
+	c := dialTest(t, Config{})
+	receiving(c)
+	stop := frequently(t, c)
+	awaitBlocked(t)
+	stop()
+	for seen := 0; seen < 20; seen++ {
+		testkit.Must(t, c.askForWake())
+		time.Sleep(4 * shortWait)
+		if blocked(t) > 0 && seen > 3 {
+			t.Fatalf("a thread blocks, although packet %d came after %v", seen, 4*shortWait)
+		}
+	}
+}
+
+// TestBlockedReceiveEndsAtOnce takes the time limit from the socket, so that a receive
+// which is not woken never ends.
+func TestBlockedReceiveEndsAtOnce(t *testing.T) {
+	for name, end := range map[string]func(c *Conn, cancel func()) error{
+		"when the context is done": func(_ *Conn, cancel func()) error { cancel(); return nil },
+		"at a deadline that has passed": func(c *Conn, _ func()) error {
+			return c.SetReadDeadline(time.Now())
+		},
+		"at a deadline that is near": func(c *Conn, _ func()) error {
+			return c.SetReadDeadline(time.Now().Add(longestBlock / 2))
+		},
+		"for larger buffers": func(c *Conn, cancel func()) error {
+			defer cancel()
+			return c.GrowBuffers(1024)
+		},
+		"for a Seal": func(c *Conn, cancel func()) error {
+			defer cancel()
+			return c.Seal()
+		},
+		"when it is closed": func(c *Conn, _ func()) error { return c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			manyProcessors(t)
+			c := dialTest(t, Config{})
+			testkit.Must(t, c.t.(*socket).control(func(fd int) error {
+				return unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{})
+			}))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			ended := testkit.Background(func() error {
+				r := c.Receiver(ctx)
+				defer r.Close()
+				b := NewBatch(8, 256, func(Message, error) {})
+				for {
+					if err := r.Receive(b); err != nil {
+						return err
+					}
+				}
+			})
+			testkit.Await(t, "a thread blocks after the last packet", func() bool {
+				stop := frequently(t, c)
+				awaitBlocked(t)
+				stop()
+				time.Sleep(4 * shortWait)
+				return blocked(t) == 1 // else the last one was late
+			})
+			testkit.Must(t, testkit.Next(t, testkit.Background(func() error { return end(c, cancel) })))
+			if err := testkit.Next(t, ended); err == nil {
+				t.Error("Receive succeeded")
+			}
+		})
+	}
+}
+
+func TestReceiveReportsThatItCannotWait(t *testing.T) {
+	c := dialTest(t, Config{})
+	c.t.(*socket).own.gateFD = -1
+	err := testkit.Next(t, testkit.Background(func() error { return c.Receive(NewBatch(1, 256, func(Message, error) {})) }))
+	if !errors.Is(err, unix.EBADF) || !strings.Contains(err.Error(), "epoll_ctl") {
+		t.Error(err)
+	}
+}
+
+func TestRawConnDoesNotWaitToWrite(t *testing.T) {
+	c := dialTest(t, Config{})
+	raw, err := c.SyscallConn()
+	testkit.Must(t, err)
+	testkit.Must(t, raw.Write(func(uintptr) bool { return true }))
+	if err := raw.Write(func(uintptr) bool { return false }); !errors.Is(err, errors.ErrUnsupported) {
+		t.Error(err)
+	}
 }
 
 func TestCloseEndsABlockedReceive(t *testing.T) {
@@ -212,34 +322,25 @@ func TestCloseEndsABlockedReceive(t *testing.T) {
 // TestPacketBeforeTheGateOpensIsFound: the gate does not report a socket that its list
 // has from before it was closed.
 func TestPacketBeforeTheGateOpensIsFound(t *testing.T) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	testkit.Must(t, err)
-	defer unix.Close(fds[1])
-	d := newDescriptor(fds[0])
-	defer d.Close()
-	testkit.Must(t, d.makeGate())
-	deliver := func() { unix.Write(fds[1], []byte{1}) }
-	parked, read := make(chan bool, 1), 0
-	received := testkit.Background(func() error {
-		return d.Read(func(fd uintptr) bool {
-			var b [1]byte
-			if n, _ := unix.Read(int(fd), b[:]); n < 1 {
-				if d.open {
-					parked <- true
-				}
-				return false
-			}
-			read++
-			if read == 1 {
-				d.closeGate() // as if the receiver blocked, and nothing came in time
-				deliver()
-			}
-			return read == 2
-		})
+	overBlocking(t, func(k *kernel) {
+		own := k.counts.transport.(blockingPipe).own
+		own.pace.short = -2 * shortWaits // so that it waits in the poller
+		var s seen
+		b := s.batch(1)
+		receive := func() <-chan error { return testkit.Background(func() error { return k.conn.Receive(b) }) }
+		received := receive()
+		testkit.Await(k, "it waits in the poller", own.open.Load)
+		k.packets(1, 1)
+		testkit.Must(k, testkit.Next(k, received))
+
+		own.closeGate() // as a receiver that blocks does
+		read := b.sys.read
+		b.sys.read = func(fd uintptr) bool {
+			b.sys.read = read
+			defer k.packets(2, 2)
+			return read(fd)
+		}
+		testkit.Must(k, testkit.Next(k, receive()))
+		s.want(k, 1, 2)
 	})
-	testkit.Next(t, parked)
-	deliver()
-	if err := testkit.Next(t, received); err != nil || read != 2 {
-		t.Errorf("%d packets of 2 were read, %v", read, err)
-	}
 }

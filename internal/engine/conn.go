@@ -121,13 +121,30 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	if c.isClosed() {
 		return net.ErrClosed
 	}
+	if err := c.setDeadline(t); err != nil {
+		return c.check(err)
+	}
+	if !t.IsZero() {
+		c.wakeBlocked(t)
+	}
+	return nil
+}
+
+func (c *Conn) setDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = t
 	if c.holder.Load() == interrupted {
 		return nil // the holder sets it when it lets go
 	}
-	return c.check(c.t.setReadDeadline(t))
+	return c.t.setReadDeadline(t)
+}
+
+// wakeBlocked makes a receiver that blocks outside of Go's poller return before t.
+func (c *Conn) wakeBlocked(t time.Time) {
+	if s, ok := c.t.(interface{ wakeBlocked(time.Time) }); ok {
+		s.wakeBlocked(t)
+	}
 }
 
 // SetBusyPoll makes a Receive that finds nothing spin on the socket for d before

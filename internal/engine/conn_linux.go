@@ -51,7 +51,7 @@ func dial(cfg Config) (transport, uint32, error) {
 	d, err := copyDescriptor(nc)
 	nc.Close()
 	if err != nil {
-		return nil, 0, explainDescriptors(err)
+		return nil, 0, err
 	}
 	s, err := newKernelSocket(d)
 	if err == nil {
@@ -128,16 +128,16 @@ func newKernelSocket(d *descriptor) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, s.mayBlock()
+	return s, s.setBlocking()
 }
 
-// mayBlock makes a receive without MSG_DONTWAIT block for up to blockFor.
-func (s *socket) mayBlock() error {
+// setBlocking makes a receive without MSG_DONTWAIT block for up to shortWait.
+func (s *socket) setBlocking() error {
 	return s.control(func(fd int) error {
 		if err := unix.SetNonblock(fd, false); err != nil {
 			return os.NewSyscallError("fcntl", err)
 		}
-		t := unix.NsecToTimeval(blockFor.Nanoseconds())
+		t := unix.NsecToTimeval(shortWait.Nanoseconds())
 		return os.NewSyscallError("setsockopt", unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &t))
 	})
 }
@@ -215,18 +215,36 @@ func (s *socket) option(opt int) (n int, err error) {
 
 func (s *socket) setReadDeadline(t time.Time) error { return s.SetReadDeadline(t) }
 
+// wakeBlocked makes a receiver that blocks return if it would not until t.
+func (s *socket) wakeBlocked(t time.Time) {
+	if s.kernel && s.own != nil && s.own.blocked.Load() && time.Until(t) < longestBlock {
+		s.requestAnswer()
+	}
+}
+
+// requestAnswer makes the socket readable. If that is refused, a receiver that blocks
+// returns after longestBlock.
+func (s *socket) requestAnswer() { _ = s.send(wakeMessage(0).Append(nil), true) }
+
 // close implements transport. A thread that waits in poll keeps the socket open
 // in the kernel. Without an answer to read it would wait for a packet, and the
 // queues would stay bound until then.
 func (s *socket) close() error {
 	if s.kernel {
-		s.send(wakeMessage(0).Append(nil), false)
-	}
-	if s.own != nil { // a receiver that blocked may have taken the answer
-		s.own.shut()
-		s.send(wakeMessage(0).Append(nil), false)
+		s.requestAnswer()
+		if s.own != nil {
+			s.own.last = requestLastAnswer
+		}
 	}
 	return s.Close()
+}
+
+// requestLastAnswer is requestAnswer on a socket that is closed next. A receiver may
+// have taken the answer before.
+func requestLastAnswer(fd uintptr) {
+	call := newSendCall()
+	call.msgs = wakeMessage(0).Append(nil)
+	call.send(fd)
 }
 
 // rawConn, readBuffer, setReadBuffer and drops serve the Conn methods of those names.

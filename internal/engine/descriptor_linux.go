@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -23,19 +26,21 @@ import (
 // A descriptor is its own syscall.RawConn.
 type descriptor struct {
 	fd    int
-	uses  atomic.Int64 // calls of Control in progress, and closing
+	uses  atomic.Int64 // calls of Control and Write in progress, and closing
 	done  chan struct{}
-	clean runtime.Cleanup // of a descriptor that is never closed
+	last  func(fd uintptr) // called by Close when nothing else uses fd; may be nil
+	clean runtime.Cleanup  // of a descriptor that is never closed
 
 	gate   *os.File
 	gateFD int
 	wait   syscall.RawConn // on gate
 
-	// Only for the functions that wait.Read calls, of which one runs at a time.
-	open  bool // the gate reports packets
+	mu    sync.Mutex  // for changes of the gate
+	open  atomic.Bool // it reports packets
 	event unix.EpollEvent
 
-	pace pace // for who has the receive token
+	blocked atomic.Bool // a thread blocks, or is about to
+	pace    pace        // for who has the receive token
 }
 
 // closing is added to descriptor.uses by Close.
@@ -55,9 +60,9 @@ func (d *descriptor) makeGate() error {
 		return os.NewSyscallError("epoll_create1", err)
 	}
 	d.gateFD = fd
-	if err := d.control(unix.EPOLL_CTL_ADD, 0); err != nil {
+	if err := d.setGate(unix.EPOLL_CTL_ADD, 0); err != nil {
 		unix.Close(fd)
-		return err
+		return explainWatches(err)
 	}
 	if err := unix.SetNonblock(fd, true); err != nil { // os.NewFile would keep it out of the poller
 		unix.Close(fd)
@@ -67,38 +72,52 @@ func (d *descriptor) makeGate() error {
 	if d.wait, err = d.gate.SyscallConn(); err != nil {
 		return err
 	}
-	return d.gate.SetReadDeadline(time.Time{}) // fails if the poller has not taken it
+	if err := d.gate.SetReadDeadline(time.Time{}); err != nil { // os.NewFile does not say why
+		return fmt.Errorf("Go's poller has not taken the socket, perhaps for lack of watches (the sysctl fs.epoll.max_user_watches): %w", err)
+	}
+	return nil
 }
 
-// control makes a call of epoll_ctl on the socket.
-func (d *descriptor) control(op int, events uint32) error {
+// explainWatches adds to the lack of epoll watches what to do about it.
+func explainWatches(err error) error {
+	if errors.Is(err, unix.ENOSPC) {
+		return fmt.Errorf("this user's programs watch as many descriptors as they may: raise the sysctl fs.epoll.max_user_watches: %w", err)
+	}
+	return err
+}
+
+// setGate makes a call of epoll_ctl on the socket.
+func (d *descriptor) setGate(op int, events uint32) error {
 	d.event = unix.EpollEvent{Events: events}
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(d.gateFD, op, d.fd, &d.event))
 }
 
-// try calls f. If f returns false, the poller will call try again once the socket is
-// readable.
-func (d *descriptor) try(f func(fd uintptr) (done bool)) (done bool) {
-	for !f(uintptr(d.fd)) {
-		if d.open || !d.openGate() {
-			return false
-		}
-		// What arrived before is not reported if the gate's list of ready sockets
-		// still has the socket, from before it was closed (ep_modify): look again.
+// openGate makes the gate report the packets that arrive from now on. It returns false
+// if the gate does already. Go's poller is edge-triggered: it reports each packet once.
+//
+// What arrived before may not be reported: the gate's list of ready sockets may still
+// have the socket, from before the gate was closed (ep_modify). Look again.
+func (d *descriptor) openGate() (opened bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open.Load() {
+		return false, nil
 	}
-	return true
+	err = d.setGate(unix.EPOLL_CTL_MOD, unix.EPOLLIN)
+	d.open.Store(err == nil)
+	return err == nil, err
 }
 
-// openGate makes the gate report the packets that arrive from now on. It is
-// edge-triggered, so that it need not be told when they have been received.
-func (d *descriptor) openGate() bool {
-	d.open = d.control(unix.EPOLL_CTL_MOD, unix.EPOLLIN|unix.EPOLLET) == nil
-	return d.open
-}
-
-// closeGate makes it report nothing.
+// closeGate makes it report errors only.
 func (d *descriptor) closeGate() {
-	d.open = d.open && d.control(unix.EPOLL_CTL_MOD, 0) != nil
+	if !d.open.Load() {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.setGate(unix.EPOLL_CTL_MOD, 0) == nil {
+		d.open.Store(false)
+	}
 }
 
 // SyscallConn implements file.
@@ -116,35 +135,29 @@ func (d *descriptor) Control(f func(fd uintptr)) error {
 
 // Read implements syscall.RawConn.
 func (d *descriptor) Read(f func(fd uintptr) (done bool)) error {
-	return d.wait.Read(func(uintptr) bool { return d.try(f) })
+	var gateErr error
+	err := d.wait.Read(func(uintptr) bool {
+		_, gateErr = d.openGate()
+		return gateErr != nil || f(uintptr(d.fd))
+	})
+	return errors.Join(err, gateErr)
 }
 
-// Write implements syscall.RawConn. The kernel takes everything at once.
+// Write implements syscall.RawConn. The kernel takes everything at once, so there is
+// nothing to wait for.
 func (d *descriptor) Write(f func(fd uintptr) (done bool)) error {
-	if !d.use() {
-		return os.ErrClosed
+	done := false
+	err := d.Control(func(fd uintptr) { done = f(fd) })
+	if err == nil && !done {
+		return errWriteWaits
 	}
-	defer d.unuse()
-	for !f(uintptr(d.fd)) {
-		if d.uses.Load() < 0 {
-			return os.ErrClosed
-		}
-		runtime.Gosched()
-	}
-	return nil
+	return err
 }
+
+var errWriteWaits = fmt.Errorf("wait until a netlink socket can be written, which it always can: %w", errors.ErrUnsupported)
 
 // SetReadDeadline implements file.
 func (d *descriptor) SetReadDeadline(t time.Time) error { return d.gate.SetReadDeadline(t) }
-
-// shut makes every Read return, and waits until they have: one that blocks does after
-// blockFor, if nothing arrives before.
-func (d *descriptor) shut() error {
-	if d.gate == nil {
-		return nil
-	}
-	return d.gate.Close()
-}
 
 // Close implements file. The first call waits for those of Control and Read.
 func (d *descriptor) Close() error {
@@ -156,9 +169,14 @@ func (d *descriptor) Close() error {
 			break
 		}
 	}
-	d.shut() // which fails if it was called before
+	if d.gate != nil {
+		d.gate.Close() // every Read returns
+	}
 	d.unuse()
 	<-d.done
+	if d.last != nil {
+		d.last(uintptr(d.fd))
+	}
 	d.clean.Stop()
 	return os.NewSyscallError("close", unix.Close(d.fd))
 }

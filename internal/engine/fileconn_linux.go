@@ -19,7 +19,7 @@ func fileSocket(f *os.File) (transport, uint32, error) {
 	s, err := newNetfilterSocket(own)
 	if err != nil {
 		own.Close()
-		return nil, 0, err
+		return nil, 0, explainDenied(explainDescriptors(err))
 	}
 	portID, err := s.port() // connecting has bound it, if nothing else had
 	if err != nil {
@@ -70,8 +70,8 @@ func copyDescriptor(c syscall.Conn) (*descriptor, error) {
 	}
 	var fd int
 	cerr := raw.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) })
-	if err := errors.Join(cerr, err); err != nil {
-		return nil, err
+	if err := errors.Join(cerr, os.NewSyscallError("fcntl", err)); err != nil {
+		return nil, explainDescriptors(err)
 	}
 	return newDescriptor(fd), nil
 }

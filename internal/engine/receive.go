@@ -175,11 +175,20 @@ func (c *Conn) isDue(now time.Time) bool {
 
 // interrupt makes r return from the kernel, if it is there.
 func (r *Receiver) interrupt() {
+	if r.expire() {
+		r.c.wakeBlocked(aLongTimeAgo)
+	}
+}
+
+// expire sets a deadline that has passed, if r waits.
+func (r *Receiver) expire() bool {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
-	if r.c.holder.CompareAndSwap(r, interrupted) {
-		r.c.t.setReadDeadline(aLongTimeAgo)
+	if !r.c.holder.CompareAndSwap(r, interrupted) {
+		return false
 	}
+	r.c.t.setReadDeadline(aLongTimeAgo)
+	return true
 }
 
 // GrowBuffers gives every Batch that receives from now on room for datagrams of up to

@@ -25,6 +25,7 @@ type system struct {
 	n       int
 	bytes   int // in the n datagrams
 	errno   syscall.Errno
+	gateErr error // of the gate
 
 	waiter *Receiver     // that polls, before it waits
 	busy   time.Duration // for so long
@@ -35,6 +36,7 @@ type system struct {
 	read  func(fd uintptr) (done bool)
 	gated func(gate uintptr) (done bool)
 	poll  func(fd uintptr)
+	block func(fd uintptr)
 }
 
 // prepare points the headers at the buffers.
@@ -50,7 +52,7 @@ func (m *system) prepare(slots []slot) {
 		h.SetIovlen(1)
 	}
 	m.asked = false
-	m.read, m.gated, m.poll = m.recvWaiting, m.recvGated, m.recv
+	m.read, m.gated, m.poll, m.block = m.recvWaiting, m.recvGated, m.recv, m.recvBlocking
 }
 
 // ask makes the kernel return the sender of each datagram, or not.
@@ -105,32 +107,52 @@ func (m *system) recvmmsg(fd, flags uintptr, long bool) (int, syscall.Errno) {
 	return int(n), 0
 }
 
+// recvOwn is recv, and waits for as long as it takes.
+func (m *system) recvOwn() error {
+	pace := &m.own.pace
+	if pace.frequent() {
+		m.errno = unix.EAGAIN
+		if err := m.own.Control(m.block); err != nil || m.errno != unix.EAGAIN {
+			return err
+		}
+	}
+	pace.parked = 0 // a wait that was interrupted does not count
+	m.gateErr = nil
+	if err := m.own.wait.Read(m.gated); err != nil {
+		return err
+	}
+	return m.gateErr
+}
+
 // recvGated is recvWaiting for a socket behind a gate.
 func (m *system) recvGated(uintptr) bool {
-	m.own.pace.resume()
-	if m.own.try(m.read) {
+	d := m.own
+	d.pace.resume()
+	if m.read(uintptr(d.fd)) {
 		return true
 	}
-	m.own.pace.park()
+	opened, err := d.openGate()
+	if err != nil {
+		m.gateErr = err
+		return true
+	}
+	if opened {
+		if m.recv(uintptr(d.fd)); m.errno != unix.EAGAIN {
+			return true
+		}
+	}
+	d.pace.park()
 	return false
 }
 
-// recvWaiting is recv, after which it may poll or block; it returns false if there was
-// nothing.
+// recvWaiting is recv, after which it may poll; it returns false if there was nothing.
 func (m *system) recvWaiting(fd uintptr) bool {
 	if m.waiter.c.isClosed() { // what has arrived is for a thread that waits in poll; see close
 		m.n, m.errno = 0, unix.ECANCELED
 		return true
 	}
-	m.errno = unix.EAGAIN
-	block := m.own != nil && m.own.pace.mayBlock()
-	if !block || m.busy > 0 {
-		m.recv(fd)
-		m.recvPolling(fd)
-	}
-	if block && m.errno == unix.EAGAIN {
-		m.recvBlocking(fd)
-	}
+	m.recv(fd)
+	m.recvPolling(fd)
 	return m.errno != unix.EAGAIN
 }
 
@@ -163,8 +185,7 @@ func (s *socket) receive(b *Batch, wait bool) error {
 	case s.own == nil:
 		err = s.raw.Read(m.read)
 	default:
-		s.own.pace.parked = time.Time{} // whatever ended the last wait
-		err = s.own.wait.Read(m.gated)
+		err = m.recvOwn()
 	}
 	switch {
 	case err != nil:
