@@ -97,7 +97,7 @@ type Config struct {
 
 	// FlushAfter is how long a verdict may wait to be sent while the handler decides on
 	// later packets of the same batch. 0 means 100 µs for a handler that was slow
-	// lately, and otherwise up to 4 ms. A value above 0 sets a timer for each batch,
+	// lately, and otherwise up to 32 ms. A value above 0 sets a timer for each batch,
 	// which costs processor time.
 	FlushAfter time.Duration
 

@@ -64,16 +64,19 @@ type flushTimer struct {
 	late    bool        // exact has fired in this batch
 	batches int         // how many more batches set exact
 
-	watch    *time.Timer // fires every watchEvery, while packets arrive
-	watching bool        // watch is set
-	batch    uint        // counts batches
-	seen     uint        // the one that watch saw last
+	watch    *time.Timer   // fires while packets arrive
+	watching bool          // watch is set
+	every    time.Duration // how often it fires; 0 means watchFirst
+	batch    uint          // counts batches
+	seen     uint          // the one that watch saw last
 }
 
 const (
-	// watchEvery is how often to look for a slow handler: when the first one
-	// becomes slow, verdicts wait at most twice as long.
-	watchEvery = 2 * time.Millisecond
+	// watchFirst is how often to look for a slow handler at first, and watchMost how
+	// often once none was found for some time: each look wakes two threads. When the
+	// first handler becomes slow, verdicts wait at most twice as long.
+	watchFirst = 2 * time.Millisecond
+	watchMost  = 16 * time.Millisecond
 
 	// slowBatches is how many batches have the timer set after a slow one.
 	slowBatches = 1000
@@ -97,12 +100,19 @@ func (b *Batch) startTimer() {
 		t.batches--
 		b.arm()
 	case !t.watching:
-		t.seen, t.watching = t.batch, true
-		if t.watch == nil {
-			t.watch = time.AfterFunc(watchEvery, b.look)
-		} else {
-			t.watch.Reset(watchEvery)
-		}
+		b.watch()
+	}
+}
+
+// watch sets the timer of look.
+func (b *Batch) watch() {
+	t := &b.timer
+	t.seen, t.watching = t.batch, true
+	t.every = cmp.Or(t.every, watchFirst)
+	if t.watch == nil {
+		t.watch = time.AfterFunc(t.every, b.look)
+	} else {
+		t.watch.Reset(t.every)
 	}
 }
 
@@ -142,8 +152,8 @@ func (b *Batch) look() {
 	t.watching = false
 	switch {
 	case t.batch != t.seen:
-		t.seen, t.watching = t.batch, true
-		t.watch.Reset(watchEvery)
+		t.every = min(2*t.every, watchMost)
+		b.watch()
 	case b.open:
 		b.flushSlow()
 	}
@@ -151,7 +161,7 @@ func (b *Batch) look() {
 
 // flushSlow is flush for a batch whose handler was found slow.
 func (b *Batch) flushSlow() {
-	b.timer.late, b.timer.batches = true, slowBatches
+	b.timer.late, b.timer.batches, b.timer.every = true, slowBatches, watchFirst
 	b.flush()
 }
 
