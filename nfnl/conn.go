@@ -58,10 +58,12 @@ func Dial(cfg Config) (*Conn, error) {
 // Receiving logged packets on the socket needs no privilege. Each verdict and each
 // Request still needs CAP_NET_ADMIN over the socket's namespace.
 //
-// FileConn puts the socket in blocking mode, connects it to the kernel and sets
+// FileConn connects the socket to the kernel, puts it in blocking mode, and sets
 // options, SO_RCVTIMEO among them. This also affects other programs that have the
-// socket. Only one program may receive from it at a time: the kernel delivers each
-// packet only once, and a program that did not get it counts it as lost.
+// socket: without MSG_DONTWAIT they wait in a receive, and it fails with EAGAIN after
+// some milliseconds without a packet. Only one program may receive from the socket at a
+// time: the kernel delivers each packet only once, and a program that did not get it
+// counts it as lost.
 func FileConn(f *os.File) (*Conn, error) {
 	c, err := engine.FileConn(f)
 	return (*Conn)(c), err
@@ -112,13 +114,13 @@ func (c *Conn) Receive(b *Batch) error { return c.engine().Receive((*engine.Batc
 func (c *Conn) Drops() uint32 { return c.engine().Drops() }
 
 // SetReadDeadline makes Receive fail with os.ErrDeadlineExceeded after t, as for a
-// net.Conn. A zero t clears the deadline. While packets are frequent it may fail up to
-// 20 ms later.
+// net.Conn. A zero t clears the deadline.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.engine().SetReadDeadline(t) }
 
 // SyscallConn returns a raw connection to the socket, for polling and for socket
 // options that this package does not set. Do not read from it, write to it or attach a
-// filter.
+// filter. It is in blocking mode, and so is a duplicate of it; leave O_NONBLOCK and
+// SO_RCVTIMEO as they are.
 //
 // Close makes the descriptor readable, and then closes it. This wakes poll(2), but
 // epoll(7) drops a closed descriptor. For epoll, register a duplicate (dup(2)), and

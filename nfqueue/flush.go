@@ -139,6 +139,9 @@ func (b *Batch) disarm() {
 func (b *Batch) ring() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.timer.armed {
+		return // the batch ended meanwhile
+	}
 	b.timer.armed = false
 	b.flushSlow()
 }
@@ -149,12 +152,15 @@ func (b *Batch) look() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t := &b.timer
+	if !t.watching {
+		return // stopTimer was called meanwhile
+	}
 	t.watching = false
 	switch {
 	case t.batch != t.seen:
 		t.every = min(2*t.every, watchMost)
 		b.watch()
-	case b.open:
+	case b.open && len(b.tickets) > 1: // those of one packet are not counted
 		b.flushSlow()
 	}
 }

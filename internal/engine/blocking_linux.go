@@ -3,6 +3,7 @@ package engine
 import (
 	"runtime"
 	"runtime/metrics"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,14 +22,14 @@ type pace struct {
 	short  int               // short waits since one that was not
 	parked time.Duration     // when a wait in the poller began, 0 if none did
 	looked time.Duration     // when look was called
-	full   int               // looks since one after which it may block
+	full   int               // a look that finds no idle processor adds 2, another takes 1 away
 	procs  int               // runtime.GOMAXPROCS at the last look
 	sample [2]metrics.Sample // for look
 }
 
 const (
-	// shortWait is the longest wait that counts as short. A receiver that blocks for
-	// longer goes back to the poller.
+	// shortWait is what a short wait does not take. A receiver that blocks for longer
+	// goes back to the poller.
 	shortWait = time.Millisecond
 
 	// shortWaits is how many short waits in a row make packets frequent.
@@ -56,7 +57,7 @@ var started = time.Now()
 func clock() time.Duration { return time.Since(started) }
 
 // frequent reports whether it is better to block than to wait in the poller.
-func (p *pace) frequent() bool { return p.short >= shortWaits }
+func (p *pace) frequent() bool { return p.short >= shortWaits && countsGoroutines() }
 
 // waited notes a wait that began at the time began.
 func (p *pace) waited(began time.Duration) {
@@ -103,44 +104,60 @@ func (p *pace) enter(now time.Duration) bool {
 func leave() { blocking.Add(-1) }
 
 // look looks for an idle processor, and for goroutines that wait for this one because a
-// handler made them runnable. Go before 1.26 does not report them.
+// handler made them runnable.
 func (p *pace) look(now time.Duration) {
 	p.looked, p.procs = now, runtime.GOMAXPROCS(0)
-	p.sample[0].Name = "/sched/goroutines/running:goroutines"
-	p.sample[1].Name = "/sched/goroutines/runnable:goroutines"
-	metrics.Read(p.sample[:])
-	running, runnable := p.sample[0].Value, p.sample[1].Value
-	switch {
-	case running.Kind() != metrics.KindUint64 || runnable.Kind() != metrics.KindUint64:
-		p.full = maxFull
-	case runnable.Uint64() > 0 || int(running.Uint64())+int(blocking.Load()) >= p.procs:
+	running, runnable := readGoroutines(&p.sample)
+	if runnable > 0 || running+int(blocking.Load()) >= p.procs {
 		p.full = min(p.full+2, maxFull)
-	default:
+	} else {
 		p.full = max(p.full-1, 0)
 	}
 }
 
-// recvBlocking is recv, but waits as long as packets are frequent.
+// readGoroutines returns how many goroutines run and how many could; sample is for its
+// use.
+func readGoroutines(sample *[2]metrics.Sample) (running, runnable int) {
+	sample[0].Name = "/sched/goroutines/running:goroutines"
+	sample[1].Name = "/sched/goroutines/runnable:goroutines"
+	metrics.Read(sample[:])
+	if sample[0].Value.Kind() == metrics.KindUint64 {
+		running = int(sample[0].Value.Uint64())
+	}
+	if sample[1].Value.Kind() == metrics.KindUint64 {
+		runnable = int(sample[1].Value.Uint64())
+	}
+	return running, runnable
+}
+
+// countsGoroutines reports whether the runtime counts goroutines by state. Go before
+// 1.26 does not.
+var countsGoroutines = sync.OnceValue(func() bool {
+	running, _ := readGoroutines(new([2]metrics.Sample))
+	return running > 0 // this one
+})
+
+// recvBlocking is recv, but waits for up to shortWait, as the kernel rounds it. If
+// nothing arrives, the next wait is in the poller.
 func (m *system) recvBlocking(fd uintptr) {
+	m.recvPolling(fd)
+	m.busy = 0 // it has polled, and need not in the poller
 	d := m.own
-	began := clock()
-	if !d.pace.enter(began) {
+	if m.errno != unix.EAGAIN || !d.pace.enter(clock()) {
 		return
 	}
 	defer leave()
-	if m.recvPolling(fd); m.errno != unix.EAGAIN {
-		return
-	}
-	d.closeGate()
 	d.blocked.Store(true)
 	defer d.blocked.Store(false)
-	for m.waiter.wanted(started.Add(clock() + longestBlock)) {
+	for began := clock(); m.waiter.wanted(time.Now().Add(longestBlock)); {
+		d.closeGate()
 		n, errno := m.recvmmsg(fd, unix.MSG_WAITFORONE, true)
 		if errno == unix.EINTR || errno == unix.ENOBUFS {
 			continue
 		}
 		m.n, m.errno = n, errno
-		if d.pace.waited(began); errno == unix.EAGAIN { // also of a socket that no longer blocks
+		d.pace.waited(began)
+		if errno == unix.EAGAIN { // also of a socket that no longer blocks
 			d.pace.short = 0
 		}
 		return

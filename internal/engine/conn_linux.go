@@ -223,8 +223,14 @@ func (s *socket) wakeBlocked(t time.Time) {
 }
 
 // requestAnswer makes the socket readable. If that is refused, a receiver that blocks
-// returns after longestBlock.
-func (s *socket) requestAnswer() { _ = s.send(wakeMessage(0).Append(nil), true) }
+// returns after longestBlock. Config.Tap is not called: this may be any goroutine.
+func (s *socket) requestAnswer() { _ = s.raw.Control(requestAnswer) }
+
+func requestAnswer(fd uintptr) {
+	call := newSendCall()
+	call.msgs = wakeMessage(0).Append(nil)
+	call.send(fd)
+}
 
 // close implements transport. A thread that waits in poll keeps the socket open
 // in the kernel. Without an answer to read it would wait for a packet, and the
@@ -233,18 +239,10 @@ func (s *socket) close() error {
 	if s.kernel {
 		s.requestAnswer()
 		if s.own != nil {
-			s.own.last = requestLastAnswer
+			s.own.last = requestAnswer // a receiver may have taken the first answer
 		}
 	}
 	return s.Close()
-}
-
-// requestLastAnswer is requestAnswer on a socket that is closed next. A receiver may
-// have taken the answer before.
-func requestLastAnswer(fd uintptr) {
-	call := newSendCall()
-	call.msgs = wakeMessage(0).Append(nil)
-	call.send(fd)
 }
 
 // rawConn, readBuffer, setReadBuffer and drops serve the Conn methods of those names.

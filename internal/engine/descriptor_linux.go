@@ -35,9 +35,10 @@ type descriptor struct {
 	gateFD int
 	wait   syscall.RawConn // on gate
 
-	mu    sync.Mutex  // for changes of the gate
-	open  atomic.Bool // it reports packets
-	event unix.EpollEvent
+	mu      sync.Mutex  // for changes of the gate
+	open    atomic.Bool // it reports packets
+	readers int         // calls of Read in progress, for which it stays open
+	event   unix.EpollEvent
 
 	blocked atomic.Bool // a thread blocks, or is about to
 	pace    pace        // for who has the receive token
@@ -73,7 +74,7 @@ func (d *descriptor) makeGate() error {
 		return err
 	}
 	if err := d.gate.SetReadDeadline(time.Time{}); err != nil { // os.NewFile does not say why
-		return fmt.Errorf("Go's poller has not taken the socket, perhaps for lack of watches (the sysctl fs.epoll.max_user_watches): %w", err)
+		return fmt.Errorf("Go's poller has not taken the socket's epoll, perhaps for lack of watches (the sysctl fs.epoll.max_user_watches): %w", err)
 	}
 	return nil
 }
@@ -108,16 +109,24 @@ func (d *descriptor) openGate() (opened bool, err error) {
 	return err == nil, err
 }
 
-// closeGate makes it report errors only.
+// closeGate makes it report errors only, unless others than the receiver wait for
+// packets.
 func (d *descriptor) closeGate() {
 	if !d.open.Load() {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.setGate(unix.EPOLL_CTL_MOD, 0) == nil {
+	if d.readers == 0 && d.setGate(unix.EPOLL_CTL_MOD, 0) == nil {
 		d.open.Store(false)
 	}
+}
+
+// addReader adds n to the calls of Read in progress.
+func (d *descriptor) addReader(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.readers += n
 }
 
 // SyscallConn implements file.
@@ -135,12 +144,12 @@ func (d *descriptor) Control(f func(fd uintptr)) error {
 
 // Read implements syscall.RawConn.
 func (d *descriptor) Read(f func(fd uintptr) (done bool)) error {
-	var gateErr error
-	err := d.wait.Read(func(uintptr) bool {
-		_, gateErr = d.openGate()
-		return gateErr != nil || f(uintptr(d.fd))
-	})
-	return errors.Join(err, gateErr)
+	d.addReader(1)
+	defer d.addReader(-1)
+	if _, err := d.openGate(); err != nil {
+		return err
+	}
+	return d.wait.Read(func(uintptr) bool { return f(uintptr(d.fd)) })
 }
 
 // Write implements syscall.RawConn. The kernel takes everything at once, so there is
@@ -169,11 +178,11 @@ func (d *descriptor) Close() error {
 			break
 		}
 	}
+	d.unuse()
+	<-d.done
 	if d.gate != nil {
 		d.gate.Close() // every Read returns
 	}
-	d.unuse()
-	<-d.done
 	if d.last != nil {
 		d.last(uintptr(d.fd))
 	}

@@ -24,7 +24,8 @@
 //
 //	conn.go, config.go             Dial and the options of a socket
 //	receive.go, try_receive.go     the token, and who waits for it
-//	descriptor, blocking_linux.go  how a receiver waits for the kernel
+//	descriptor_linux.go            the descriptor, and how Go's poller waits for it
+//	blocking_linux.go              receivers that wait without the poller
 //	batch.go, claim.go             the datagrams of a receive, and who may receive them
 //	request.go, keep.go, seal.go   requests, and the datagrams that they keep aside
 //	message.go, types.go, uapi.go  the format of messages
