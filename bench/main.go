@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"github.com/nfpacket/nfpacket/internal/lab"
 )
@@ -22,7 +23,7 @@ import (
 // flags are the command line.
 type flags struct {
 	short             bool
-	only              *regexp.Regexp
+	only, programs    *regexp.Regexp
 	rounds            int
 	json, chart, plot string
 	profiles          string
@@ -56,6 +57,7 @@ func main() {
 func parseFlags(set *flag.FlagSet, args []string) (f flags, err error) {
 	set.BoolVar(&f.short, "short", false, "measure little, to see that everything works; the numbers mean nothing")
 	only := set.String("only", "", "measure only what matches this `expression`, such as 'accept|growth'")
+	programs := set.String("programs", "", "measure only the programs that match this `expression`, such as '^libnetfilter|^nfpacket$'")
 	set.IntVar(&f.rounds, "rounds", 0, "`number` of rounds; 0 is 7, and 2 with -short")
 	set.StringVar(&f.json, "json", "", "write everything measured to `file`")
 	set.StringVar(&f.chart, "chart", "", "draw the comparison to an SVG `file`")
@@ -72,12 +74,23 @@ func parseFlags(set *flag.FlagSet, args []string) (f flags, err error) {
 	if f.only, err = regexp.Compile(*only); err != nil {
 		return f, err
 	}
+	if f.programs, err = regexp.Compile(*programs); err != nil {
+		return f, err
+	}
 	for _, file := range []string{f.json, f.chart, f.plot} {
 		if _, err := os.Stat(filepath.Dir(file)); err != nil { // before ten minutes of measuring
 			return f, err
 		}
 	}
 	return f, nil
+}
+
+// selected returns the entries of c that are to be measured.
+func (f *flags) selected(c contest) []entry {
+	if !f.only.MatchString(c.name) {
+		return nil
+	}
+	return slices.DeleteFunc(append(c.entries, c.variants(f.also)...), func(e entry) bool { return !f.programs.MatchString(e.name) })
 }
 
 // measureAll builds, measures and reports.
@@ -95,12 +108,12 @@ func measureAll(f flags) (failed bool, err error) {
 
 	r := &results{Machine: machine(), Short: f.short, Rounds: h.scale.rounds, Missing: h.missing}
 	for _, c := range contests(h.scale) {
-		if f.only.MatchString(c.name) {
-			c.entries = append(c.entries, c.variants(f.also)...)
-			o := h.hold(c)
-			r.Contests = append(r.Contests, o)
-			failed = failed || o.failed
+		if c.entries = f.selected(c); len(c.entries) == 0 {
+			continue
 		}
+		o := h.hold(c)
+		r.Contests = append(r.Contests, o)
+		failed = failed || o.failed
 	}
 	r.Lines = evaluate(rows(), r.Contests)
 	for _, s := range studies(h.scale, f.short) {
@@ -111,7 +124,7 @@ func measureAll(f flags) (failed bool, err error) {
 		}
 	}
 	if len(r.Contests)+len(r.Growth) == 0 {
-		return false, fmt.Errorf("-only %s matches nothing", f.only)
+		return false, fmt.Errorf("-only %s and -programs %s match nothing", f.only, f.programs)
 	}
 	report(os.Stdout, r)
 	return failed, f.write(r)

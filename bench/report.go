@@ -48,6 +48,9 @@ func (o *outcome) why(needs []string) string {
 		if why := o.Absent[e]; why != "" {
 			return e + ": " + why
 		}
+		if !slices.Contains(o.Entries, e) {
+			return e + ": left out by -programs"
+		}
 	}
 	return "no rounds"
 }

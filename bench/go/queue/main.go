@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log"
+	"net"
 	"sync/atomic"
 
 	"github.com/nfpacket/nfpacket/bench/internal/subject"
@@ -28,6 +29,9 @@ func main() {
 
 	subject.AwaitStart(qs.Queue(0).Granted().ReadBuffer)
 	m := subject.Start(o)
+	for range o.Compute {
+		go compute()
+	}
 	run := qs.Run
 	if o.Queues == 1 {
 		run = qs.Queue(0).Run
@@ -113,6 +117,14 @@ func (c *counters) handler(work string) nfqueue.Handler {
 			c.count(p)
 			return nfqueue.Accept().WithMark(subject.Passed)
 		}
+	case subject.Hand:
+		tickets := make(chan nfqueue.Ticket, 1024)
+		go acceptAll(tickets)
+		return func(p *nfqueue.Packet) nfqueue.Verdict {
+			c.count(p)
+			tickets <- p.Ticket()
+			return nfqueue.Hold()
+		}
 	case subject.Raw:
 		return func(p *nfqueue.Packet) nfqueue.Verdict {
 			c.count(p)
@@ -128,4 +140,19 @@ func (c *counters) handler(work string) nfqueue.Handler {
 	}
 	log.Fatalf("unknown work %q", work)
 	panic("unreachable")
+}
+
+// acceptAll decides on packets that a handler holds.
+func acceptAll(tickets <-chan nfqueue.Ticket) {
+	for t := range tickets {
+		if err := t.SetVerdict(nfqueue.Accept()); err != nil && !errors.Is(err, net.ErrClosed) {
+			log.Fatal(err)
+		}
+	}
+}
+
+// compute keeps a processor busy.
+func compute() {
+	for {
+	}
 }

@@ -22,6 +22,7 @@ const (
 	Raw    = "raw"    // a byte of the payload changed, checksums left as they are
 	Pass   = "pass"   // the mark Passed, by which rules let the rest of a connection pass
 	Finish = "finish" // the same, with the checksums computed
+	Hand   = "hand"   // packets handed to another goroutine, which accepts them
 	Read   = "read"   // for logs: payload, mark, input device and prefix are looked at
 )
 
@@ -46,6 +47,7 @@ type Options struct {
 	BufSize   uint32        // of the log group, 0: the default
 	BusyPoll  time.Duration // poll so long before waiting
 	Batch     int           // packets of one receive, 0: the default
+	Compute   int           // goroutines that compute meanwhile
 	Ranges    bool          // one verdict for a row of packets, where that is allowed
 	Profile   string        // file for a CPU profile
 }
@@ -57,7 +59,7 @@ func Parse() Options {
 	flag.IntVar(&o.Queues, "queues", 1, "`number` of queues")
 	flag.IntVar(&o.Count, "count", 0, "`packets` to stop at; 0 stops at SIGTERM")
 	flag.IntVar(&o.Sample, "sample", 0, "let all packets wait, then decide on so many `packets`")
-	flag.StringVar(&o.Work, "work", Accept, "what to do: accept, mark, pass, raw, finish or read")
+	flag.StringVar(&o.Work, "work", Accept, "what to do: accept, mark, pass, raw, finish, hand or read")
 	order := flag.String("order", "oldest", "which to decide first: oldest or newest")
 	flag.IntVar(&o.Buffer, "buffer", 8<<20, "receive buffer to ask for, in `bytes`")
 	maxLen := flag.Uint("maxlen", 65536, "length of the queue, in `packets`")
@@ -67,6 +69,7 @@ func Parse() Options {
 	flag.DurationVar(&o.BusyPoll, "busypoll", 0, "how `long` to poll before waiting")
 	flag.IntVar(&o.Batch, "batch", 0, "`packets` of one receive; 0 is the default")
 	procs := flag.Int("procs", 0, "processors for Go code (GOMAXPROCS); 0 is the default")
+	flag.IntVar(&o.Compute, "compute", 0, "`number` of goroutines that compute meanwhile")
 	flag.BoolVar(&o.Ranges, "ranges", false, "use range verdicts")
 	flag.StringVar(&o.Profile, "cpuprofile", "", "write a CPU profile to `file`")
 	flag.Parse()
