@@ -45,6 +45,12 @@ func (s *site) addRouter() error {
 	if err := errors.Join(s.net.Up("east"), s.server.Up("server"), s.net.Forwarding(true)); err != nil {
 		return err
 	}
+	for _, n := range []*lab.Net{s.net, s.peer, s.server} {
+		// Connections in TIME_WAIT would use up the ports of a client in half a minute.
+		if err := n.Sysctl("net/ipv4/tcp_max_tw_buckets", "0"); err != nil {
+			return err
+		}
+	}
 	err = errors.Join(s.peer.AddRoute(server.Masked(), near.Addr()), s.server.AddRoute(near.Masked(), east.Addr()))
 	if err != nil {
 		return err
