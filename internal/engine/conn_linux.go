@@ -18,8 +18,8 @@ import (
 // package's only unsafe code. Of mdlayher/netlink they use Dial, PID, SyscallConn and
 // Close; its Receive and Send allocate, copy and lock.
 
-// A file can be waited for in the runtime's poller: *descriptor, and in tests *os.File
-// and *netlink.Conn.
+// A file can be waited for in the runtime's poller: a *descriptor, the *os.File of a
+// Pipe, and in tests a *netlink.Conn.
 type file interface {
 	syscall.Conn
 	SetReadDeadline(time.Time) error

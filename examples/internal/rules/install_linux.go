@@ -83,7 +83,7 @@ func feed(in io.Writer, out io.Reader, s Set) error {
 		case line == "}" && owned:
 			return nil
 		case line == "}", strings.HasPrefix(line, "Error"), strings.Contains(line, ": Error: "):
-			return fmt.Errorf("rules: this nft or kernel does not take the rules in a table with the flag owner; install those that -rules prints:\n%s",
+			return fmt.Errorf("rules: this nft or kernel does not take the rules: it may lack the flag owner of tables, or the module nft_queue (CONFIG_NFT_QUEUE); -rules prints rules to install by hand, also for iptables:\n%s",
 				strings.Join(said, "\n"))
 		}
 	}
