@@ -74,7 +74,7 @@ func (d *descriptor) makeGate() error {
 		return err
 	}
 	if err := d.gate.SetReadDeadline(time.Time{}); err != nil { // os.NewFile does not say why
-		return fmt.Errorf("Go's poller has not taken the socket's epoll, perhaps for lack of watches (the sysctl fs.epoll.max_user_watches): %w", err)
+		return fmt.Errorf("the socket's epoll was not taken by Go's poller, perhaps for lack of watches (the sysctl fs.epoll.max_user_watches): %w", err)
 	}
 	return nil
 }
