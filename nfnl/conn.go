@@ -31,7 +31,8 @@ type Config struct {
 	// messages of NETLINK_NETFILTER. The bytes are valid until Tap returns, and must
 	// not be changed. Tap must not call methods that receive. It is called concurrently
 	// by the sending and receiving goroutines, and delays them. Datagrams whose send
-	// fails are included.
+	// fails are included. Requests by which Close or a deadline wakes a receiver are
+	// not, but the answers to them are.
 	Tap func(sent bool, datagram []byte)
 }
 

@@ -147,7 +147,7 @@ func (b *Batch) ring() {
 }
 
 // look sets its timer again while there are new batches. If there was none since the
-// last look, it does what ring does.
+// last look, and one of several packets is still in progress, it does what ring does.
 func (b *Batch) look() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -28,25 +28,25 @@ type pace struct {
 }
 
 const (
-	// shortWait is what a short wait does not take. A receiver that blocks for longer
+	// A wait is short if it takes less than shortWait. A receiver that blocks for longer
 	// goes back to the poller.
 	shortWait = time.Millisecond
 
 	// shortWaits is how many short waits in a row make packets frequent.
 	shortWaits = 16
 
-	// longestBlock is how long a receiver blocks at most. The kernel rounds
+	// longestBlock is how long one recvmmsg blocks at most. The kernel rounds
 	// shortWait up to its ticks, of 1 to 10 ms, and waits for one more.
 	longestBlock = 20 * time.Millisecond
 
-	// lookEvery is less than the 10 ms after which the runtime's monitor would
-	// regard the goroutine as one that does not give way, and take its processor
-	// at each system call (runtime.retake).
+	// lookEvery is how often a receiver looks and gives way. It is less than the 10 ms
+	// after which the runtime's monitor would regard the goroutine as one that does
+	// not give way, and take its processor at each system call (runtime.retake).
 	lookEvery = 5 * time.Millisecond
 
-	// maxFull bounds pace.full. A receiver blocks up to the half of it: so one look
-	// that finds a goroutine, which may run for a moment, does not end that, but if
-	// more than one in three do, it ends.
+	// maxFull bounds pace.full. A receiver may block while full is at most half of it.
+	// One look that finds a goroutine, which may run for a moment, does not end that.
+	// If more than one look in three find one, it ends.
 	maxFull = 8
 )
 
@@ -91,20 +91,20 @@ func (p *pace) enter(now time.Duration) bool {
 	if p.full > maxFull/2 {
 		return false
 	}
+	if due {
+		runtime.Gosched() // see lookEvery
+	}
 	if int(blocking.Add(1)) >= p.procs {
 		leave()
 		return false
-	}
-	if due {
-		runtime.Gosched()
 	}
 	return true
 }
 
 func leave() { blocking.Add(-1) }
 
-// look looks for an idle processor, and for goroutines that wait for this one because a
-// handler made them runnable.
+// look looks for an idle processor, and for goroutines that wait for one, for instance
+// because a handler made them runnable.
 func (p *pace) look(now time.Duration) {
 	p.looked, p.procs = now, runtime.GOMAXPROCS(0)
 	running, runnable := readGoroutines(&p.sample)
@@ -159,6 +159,9 @@ func (m *system) recvBlocking(fd uintptr) {
 		d.pace.waited(began)
 		if errno == unix.EAGAIN { // also of a socket that no longer blocks
 			d.pace.short = 0
+		}
+		if errno == 0 && m.waiter.c.isClosed() {
+			requestAnswer(fd) // for a thread that waits in poll: this one may have taken close's
 		}
 		return
 	}

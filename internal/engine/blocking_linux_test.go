@@ -220,6 +220,7 @@ func TestReceiverDoesNotBlockBesideBusyGoroutines(t *testing.T) {
 	}
 	testkit.Await(t, "alone it may block", entersAfterLooks)
 	var started, stop atomic.Bool
+	defer stop.Store(true)
 	go func() {
 		for started.Store(true); !stop.Load(); {
 		}
@@ -326,6 +327,51 @@ func TestRawConnReadIsWokenBesideABlockedReceiver(t *testing.T) {
 		return raw.Read(func(uintptr) bool { calls++; return calls == 3 })
 	})
 	testkit.Must(t, testkit.Next(t, read))
+}
+
+func TestRawConnIsClosedWithItsConn(t *testing.T) {
+	c := dialTest(t, Config{})
+	raw, err := c.SyscallConn()
+	testkit.Must(t, err)
+	never := func(uintptr) bool { return false }
+	read := testkit.Background(func() error { return raw.Read(never) })
+	testkit.Await(t, "the gate is open", c.t.(*socket).own.open.Load)
+	testkit.Must(t, c.Close())
+	for what, err := range map[string]error{
+		"Read in progress":   testkit.Next(t, read),
+		"Read after Close":   raw.Read(never),
+		"Write after Close":  raw.Write(never),
+		"Control after Close": raw.Control(func(uintptr) {}),
+	} {
+		if !errors.Is(err, os.ErrClosed) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// Close has two answers: a receiver that blocks may take the first.
+func TestCloseWakesPollBesideABlockedReceiver(t *testing.T) {
+	for range 20 {
+		manyProcessors(t)
+		c := dialTest(t, Config{})
+		receiving(c)
+		stop := frequently(t, c)
+		awaitBlocked(t)
+		stop()
+		raw, err := c.SyscallConn()
+		testkit.Must(t, err)
+		polling := make(chan bool)
+		polled := testkit.Background(func() error {
+			return raw.Control(func(fd uintptr) {
+				close(polling)
+				unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+			})
+		})
+		<-polling
+		closed := testkit.Background(c.Close)
+		testkit.Must(t, testkit.Next(t, closed))
+		testkit.Must(t, testkit.Next(t, polled))
+	}
 }
 
 func TestRawConnReadFailsAtTheDeadline(t *testing.T) {

@@ -234,7 +234,8 @@ func requestAnswer(fd uintptr) {
 
 // close implements transport. A thread that waits in poll keeps the socket open
 // in the kernel. Without an answer to read it would wait for a packet, and the
-// queues would stay bound until then.
+// queues would stay bound until then. The first answer also ends a receiver that
+// blocks, for which descriptor.Close waits.
 func (s *socket) close() error {
 	if s.kernel {
 		s.requestAnswer()

@@ -146,10 +146,19 @@ func (d *descriptor) Control(f func(fd uintptr)) error {
 func (d *descriptor) Read(f func(fd uintptr) (done bool)) error {
 	d.addReader(1)
 	defer d.addReader(-1)
-	if _, err := d.openGate(); err != nil {
+	var gateErr error
+	err := d.Control(func(uintptr) { _, gateErr = d.openGate() })
+	if err == nil {
+		err = gateErr
+	}
+	if err != nil {
 		return err
 	}
-	return d.wait.Read(func(uintptr) bool { return f(uintptr(d.fd)) })
+	err = d.wait.Read(func(uintptr) bool { return f(uintptr(d.fd)) })
+	if err != nil && d.uses.Load() < 0 {
+		return os.ErrClosed
+	}
+	return err
 }
 
 // Write implements syscall.RawConn. The kernel takes everything at once, so there is

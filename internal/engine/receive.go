@@ -161,9 +161,9 @@ func (c *Conn) fill(r *Receiver, b *Batch) error {
 	return err
 }
 
-// wanted reports whether r, which polls for packets or blocks, should continue.
-func (r *Receiver) wanted(now time.Time) bool {
-	return r.c.holder.Load() == r && !r.c.isClosed() && !r.c.isDue(now)
+// wanted reports whether r should continue to poll or to block until then.
+func (r *Receiver) wanted(until time.Time) bool {
+	return r.c.holder.Load() == r && !r.c.isClosed() && !r.c.isDue(until)
 }
 
 // isDue reports whether the user's deadline has passed.

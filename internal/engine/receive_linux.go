@@ -27,7 +27,7 @@ type system struct {
 	errno   syscall.Errno
 	gateErr error // of the gate
 
-	waiter *Receiver     // that polls, before it waits
+	waiter *Receiver     // that polls or blocks
 	busy   time.Duration // for so long
 	own    *descriptor   // see socket
 

@@ -15,14 +15,12 @@ type sendCall struct {
 	short bool
 	errno syscall.Errno
 
-	// Bound once, like system's.
-	now     func(fd uintptr)
-	waiting func(fd uintptr) (done bool)
+	now func(fd uintptr) // bound once, like system's
 }
 
 func newSendCall() *sendCall {
 	s := &sendCall{to: unix.RawSockaddrNetlink{Family: unix.AF_NETLINK}}
-	s.now, s.waiting = s.send, s.sendWaiting
+	s.now = s.send
 	return s
 }
 
@@ -51,11 +49,6 @@ func (s *sendCall) sendto(fd uintptr) (errno syscall.Errno) {
 	return errno
 }
 
-func (s *sendCall) sendWaiting(fd uintptr) bool {
-	s.send(fd)
-	return s.errno != unix.EAGAIN
-}
-
 // sendTries and sendPause are for a kernel that is short of memory: a verdict
 // given up would leave its packet waiting for ever.
 const (
@@ -70,11 +63,6 @@ func (s *socket) sendOne(call *sendCall) error {
 			return err
 		}
 		switch call.errno {
-		case unix.EAGAIN: // never from the kernel, which takes all at once
-			if err := s.raw.Write(call.waiting); err != nil {
-				return err
-			}
-			return callError("sendto", call.errno)
 		case unix.ENOBUFS, unix.ENOMEM:
 			time.Sleep(sendPause)
 		default:
