@@ -338,9 +338,9 @@ func TestRawConnIsClosedWithItsConn(t *testing.T) {
 	testkit.Await(t, "the gate is open", c.t.(*socket).own.open.Load)
 	testkit.Must(t, c.Close())
 	for what, err := range map[string]error{
-		"Read in progress":   testkit.Next(t, read),
-		"Read after Close":   raw.Read(never),
-		"Write after Close":  raw.Write(never),
+		"Read in progress":    testkit.Next(t, read),
+		"Read after Close":    raw.Read(never),
+		"Write after Close":   raw.Write(never),
 		"Control after Close": raw.Control(func(uintptr) {}),
 	} {
 		if !errors.Is(err, os.ErrClosed) {
