@@ -10,8 +10,10 @@ BEGIN { RS = ""; FS = "\n" } # a sample is a paragraph; its first line is the pr
 {
 	program = $1
 	gsub(/ /, "", program)
-	if (program != "libqueue" && program != "queue")
+	if (program != "libqueue" && program != "queue") { # web, exe: client and server; swapper: idle
+		samples[program "\tall"]++
 		next
+	}
 	if (/__sys_sendto|___sys_sendmsg/)
 		row = "send, and the way of the packet that is part of it"
 	else if (/__sys_recvmmsg|__sys_recvfrom|___sys_recvmsg/)
