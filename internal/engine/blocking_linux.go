@@ -166,3 +166,20 @@ func (m *system) recvBlocking(fd uintptr) {
 		return
 	}
 }
+
+// wakeBlocked makes a receiver that blocks return if it would not until t.
+func (s *socket) wakeBlocked(t time.Time) {
+	if s.kernel && s.own != nil && s.own.blocked.Load() && time.Until(t) < longestBlock {
+		s.requestAnswer()
+	}
+}
+
+// requestAnswer makes the socket readable. If that is refused, a receiver that blocks
+// returns after longestBlock. Config.Tap is not called: this may be any goroutine.
+func (s *socket) requestAnswer() { _ = s.raw.Control(requestAnswer) }
+
+func requestAnswer(fd uintptr) {
+	call := newSendCall()
+	call.msgs = wakeMessage(0).Append(nil)
+	call.send(fd)
+}

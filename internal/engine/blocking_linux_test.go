@@ -169,12 +169,20 @@ func receiving(c *Conn) <-chan error {
 	})
 }
 
-func TestReceiverBlocksWhilePacketsAreFrequent(t *testing.T) {
+// blockedReceiver returns a Conn on which a receiver blocks, how that ends, and what
+// ends the packets.
+func blockedReceiver(t *testing.T) (c *Conn, ended <-chan error, stop func()) {
+	t.Helper()
 	manyProcessors(t)
-	c := dialTest(t, Config{})
-	receiving(c)
-	stop := frequently(t, c)
+	c = dialTest(t, Config{})
+	ended = receiving(c)
+	stop = frequently(t, c)
 	awaitBlocked(t)
+	return c, ended, stop
+}
+
+func TestReceiverBlocksWhilePacketsAreFrequent(t *testing.T) {
+	_, _, stop := blockedReceiver(t)
 	stop()
 	testkit.Await(t, "it waits in the poller again", func() bool { return blocked(t) == 0 })
 }
@@ -235,11 +243,7 @@ func TestReceiverDoesNotBlockBesideBusyGoroutines(t *testing.T) {
 
 // Blocked receivers keep processors, so they have to be worth it.
 func TestReceiverDoesNotBlockForRarePackets(t *testing.T) {
-	manyProcessors(t)
-	c := dialTest(t, Config{})
-	receiving(c)
-	stop := frequently(t, c)
-	awaitBlocked(t)
+	c, _, stop := blockedReceiver(t)
 	stop()
 	for seen := 0; seen < 20; seen++ {
 		testkit.Must(t, c.askForWake())
@@ -315,13 +319,9 @@ func TestReceiveReportsThatItCannotWait(t *testing.T) {
 
 // Others than the receiver may wait for packets, through Conn.SyscallConn.
 func TestRawConnReadIsWokenBesideABlockedReceiver(t *testing.T) {
-	manyProcessors(t)
-	c := dialTest(t, Config{})
+	c, _, _ := blockedReceiver(t)
 	raw, err := c.SyscallConn()
 	testkit.Must(t, err)
-	receiving(c)
-	frequently(t, c)
-	awaitBlocked(t)
 	calls := 0
 	read := testkit.Background(func() error {
 		return raw.Read(func(uintptr) bool { calls++; return calls == 3 })
@@ -352,11 +352,7 @@ func TestRawConnIsClosedWithItsConn(t *testing.T) {
 // Close has two answers: a receiver that blocks may take the first.
 func TestCloseWakesPollBesideABlockedReceiver(t *testing.T) {
 	for range 20 {
-		manyProcessors(t)
-		c := dialTest(t, Config{})
-		receiving(c)
-		stop := frequently(t, c)
-		awaitBlocked(t)
+		c, _, stop := blockedReceiver(t)
 		stop()
 		raw, err := c.SyscallConn()
 		testkit.Must(t, err)
@@ -395,11 +391,7 @@ func TestRawConnDoesNotWaitToWrite(t *testing.T) {
 }
 
 func TestCloseEndsABlockedReceive(t *testing.T) {
-	manyProcessors(t)
-	c := dialTest(t, Config{})
-	ended := receiving(c)
-	frequently(t, c)
-	awaitBlocked(t)
+	c, ended, _ := blockedReceiver(t)
 	d := c.t.(*socket).own.fd
 	testkit.Must(t, c.Close())
 	if _, err := unix.FcntlInt(uintptr(d), unix.F_GETFD, 0); err != unix.EBADF {

@@ -215,23 +215,6 @@ func (s *socket) option(opt int) (n int, err error) {
 
 func (s *socket) setReadDeadline(t time.Time) error { return s.SetReadDeadline(t) }
 
-// wakeBlocked makes a receiver that blocks return if it would not until t.
-func (s *socket) wakeBlocked(t time.Time) {
-	if s.kernel && s.own != nil && s.own.blocked.Load() && time.Until(t) < longestBlock {
-		s.requestAnswer()
-	}
-}
-
-// requestAnswer makes the socket readable. If that is refused, a receiver that blocks
-// returns after longestBlock. Config.Tap is not called: this may be any goroutine.
-func (s *socket) requestAnswer() { _ = s.raw.Control(requestAnswer) }
-
-func requestAnswer(fd uintptr) {
-	call := newSendCall()
-	call.msgs = wakeMessage(0).Append(nil)
-	call.send(fd)
-}
-
 // close implements transport. A thread that waits in poll keeps the socket open
 // in the kernel. Without an answer to read it would wait for a packet, and the
 // queues would stay bound until then. The first answer also ends a receiver that
